@@ -1,0 +1,39 @@
+"""The one place that names the HTTP library, so that another one can take its place."""
+
+from httpx import (
+    AsyncBaseTransport,
+    AsyncClient,
+    AsyncHTTPTransport,
+    Auth,
+    BaseTransport,
+    Client,
+    ConnectError,
+    ConnectTimeout,
+    HTTPTransport,
+    Limits,
+    MockTransport,
+    PoolTimeout,
+    Request,
+    Response,
+    Timeout,
+    TransportError,
+)
+
+__all__ = [
+    "AsyncBaseTransport",
+    "AsyncClient",
+    "AsyncHTTPTransport",
+    "Auth",
+    "BaseTransport",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "HTTPTransport",
+    "Limits",
+    "MockTransport",
+    "PoolTimeout",
+    "Request",
+    "Response",
+    "Timeout",
+    "TransportError",
+]

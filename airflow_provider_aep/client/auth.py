@@ -1,0 +1,178 @@
+"""IMS tokens (OAuth server-to-server): fetched once, shared, refreshed early, replayed once.
+
+Source: "Authenticate and access Experience Platform APIs". A token lives 24 hours; there is no refresh token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_aep.client._http import Auth, Request, Response
+from airflow_provider_aep.client.clock import Clock
+from airflow_provider_aep.client.errors import AepAnswerError, Where, ims_error
+from airflow_provider_aep.client.settings import AepSettings
+
+TOKEN_PATH = "/ims/token/v3"
+REFRESH_EARLY = 300.0
+"""Seconds before its end at which a token is no longer used."""
+
+_MILLISECONDS_ABOVE = 1_000_000  # no token lives eleven days, so a larger expires_in is in milliseconds
+
+
+@dataclass(frozen=True)
+class Token:
+    value: str = field(repr=False)
+    expires_at: float
+    """Seconds since the epoch."""
+
+
+class TokenCache:
+    """Tokens by credential, for one process. Pure: it fetches nothing."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[tuple[str, ...], Token] = {}
+        self.lock = threading.Lock()
+
+    def get(self, key: tuple[str, ...], now: float) -> Token | None:
+        token = self._tokens.get(key)
+        return token if token and now < token.expires_at - REFRESH_EARLY else None
+
+    def put(self, key: tuple[str, ...], token: Token) -> None:
+        self._tokens[key] = token
+
+    def drop(self, key: tuple[str, ...], value: str) -> None:
+        """Forget ``value``, unless somebody has replaced it already."""
+        current = self._tokens.get(key)
+        if current and current.value == value:
+            del self._tokens[key]
+
+
+SHARED_TOKENS = TokenCache()
+"""Every client of this process shares it: concurrent tasks and waits cost one token."""
+
+
+class ImsAuth(Auth):
+    """Adds a valid token and the identity headers to a request; fetches a token where there is none.
+
+    One replay follows a 401 with code 401013 (token not valid), the only answer that a new token can mend.
+
+    :param on_token: told every token that was fetched, so that it can be masked in logs
+    :raises AepCredentialsError: IMS refused the credentials
+    """
+
+    requires_response_body = True
+
+    def __init__(
+        self, settings: AepSettings, clock: Clock, cache: TokenCache, on_token: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._settings = settings
+        self._key = settings.credential_key
+        self._clock = clock
+        self._cache = cache
+        self._on_token = on_token
+        self._async_lock = asyncio.Lock()
+
+    def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        for replay in (False, True):
+            token = self._cache.get(self._key, self._clock.now())
+            if token is None:
+                # The lock spans a yield, in which httpx sends the token request: a thread waits for another's token.
+                with self._cache.lock:
+                    token = self._cache.get(self._key, self._clock.now())
+                    if token is None:
+                        response = yield self._token_request()
+                        response.read()
+                        token = self._store(response)
+            self._sign(request, token)
+            response = yield request
+            if replay or response.status_code != 401:
+                return
+            response.read()
+            if not self._token_was_refused(response, token):
+                return
+
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        for replay in (False, True):
+            token = self._cache.get(self._key, self._clock.now())
+            if token is None:
+                async with self._async_lock:
+                    token = self._cache.get(self._key, self._clock.now())
+                    if token is None:
+                        # httpx closes this generator whatever happens, and so the lock.
+                        response = yield self._token_request()  # noqa: ASYNC119
+                        await response.aread()
+                        token = self._store(response)
+            self._sign(request, token)
+            response = yield request
+            if replay or response.status_code != 401:
+                return
+            await response.aread()
+            if not self._token_was_refused(response, token):
+                return
+
+    def _token_request(self) -> Request:
+        s = self._settings
+        return Request(
+            "POST",
+            f"{s.ims_url}{TOKEN_PATH}",
+            data={
+                "grant_type": "client_credentials",
+                "client_id": s.client_id,
+                "client_secret": s.client_secret.get_secret_value(),
+                "scope": s.scopes,
+            },
+        )
+
+    def _store(self, response: Response) -> Token:
+        where = Where("POST token", status=response.status_code)
+        try:
+            body: Any = response.json()
+        except ValueError:
+            body = None
+        if response.status_code != 200:
+            raise ims_error(response.status_code, body, where, retry_after(response, self._clock))
+        try:
+            value, lifetime = str(body["access_token"]), float(body["expires_in"])
+        except (KeyError, TypeError, ValueError):
+            raise AepAnswerError(
+                "Adobe IMS answered without a token", where=where, next_step="Check the IMS URL of the connection."
+            ) from None
+        if lifetime > _MILLISECONDS_ABOVE:
+            lifetime /= 1000
+        self._on_token(value)
+        token = Token(value, self._clock.now() + lifetime)
+        self._cache.put(self._key, token)
+        return token
+
+    def _sign(self, request: Request, token: Token) -> None:
+        s = self._settings
+        request.headers["Authorization"] = f"Bearer {token.value}"
+        request.headers["x-api-key"] = s.client_id
+        request.headers["x-gw-ims-org-id"] = s.org_id
+        request.headers["x-sandbox-name"] = s.sandbox
+
+    def _token_was_refused(self, response: Response, token: Token) -> bool:
+        try:
+            refused = response.json().get("error_code") == "401013"
+        except (ValueError, AttributeError):
+            refused = False
+        if refused:
+            self._cache.drop(self._key, token.value)
+        return refused
+
+
+def retry_after(response: Response, clock: Clock) -> float | None:
+    """Seconds that ``Retry-After`` asks to wait (a number or an HTTP date), or ``None``."""
+    from email.utils import parsedate_to_datetime
+
+    value = response.headers.get("retry-after", "")
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - clock.now())
+    except ValueError:
+        return None

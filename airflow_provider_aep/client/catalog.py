@@ -1,0 +1,79 @@
+"""Catalog: datasets and batches. Source: Adobe's catalog OpenAPI file and catalog guide.
+
+Lists and single reads both answer an object keyed by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from airflow_provider_aep.client.call import Answer, Call, Page, Safety, by_offset
+from airflow_provider_aep.client.errors import AepNotFoundError, Where
+from airflow_provider_aep.client.models import Batch, DataSet
+
+BASE = "/data/foundation/catalog"
+PAGE_SIZE = 100
+M = TypeVar("M", bound=BaseModel)
+
+
+def get_dataset(id_: str) -> Call[DataSet]:
+    return _get("dataSets", id_, DataSet)
+
+
+def list_datasets(name: str) -> Call[Page[DataSet]]:
+    """Datasets with this name; Catalog allows several."""
+    return _list("dataSets", DataSet, (("property", f"name=={name}"), ("orderBy", "asc:created")))
+
+
+def create_dataset(body: Mapping[str, Any]) -> Call[str]:
+    """Create a dataset and its data source; the result is the id alone, without ``@/dataSets/``."""
+    query = (("requestDataSource", "true"),)
+    return Call("POST dataSets", "POST", f"{BASE}/dataSets", _reference, Safety.CREATE, query, dict(body))
+
+
+def patch_dataset(id_: str, body: Mapping[str, Any]) -> Call[str]:
+    """Replace top-level fields."""
+    path = f"{BASE}/dataSets/{quote(id_, safe='')}"
+    return Call("PATCH dataSets", "PATCH", path, _reference, Safety.IDEMPOTENT, body=dict(body))
+
+
+def get_batch(id_: str) -> Call[Batch]:
+    return _get("batches", id_, Batch)
+
+
+def list_batches(dataset_id: str) -> Call[Page[Batch]]:
+    return _list("batches", Batch, (("dataSet", dataset_id), ("orderBy", "desc:created")))
+
+
+def _get(resource: str, id_: str, model: type[M]) -> Call[M]:
+    operation = f"GET {resource}"
+
+    def read(answer: Answer) -> M:
+        items = _keyed(model, answer.body)
+        if not items:
+            raise AepNotFoundError("No such object", where=Where(operation, status=answer.status))
+        return items[0]
+
+    return Call(operation, "GET", f"{BASE}/{resource}/{quote(id_, safe='')}", read, Safety.READ)
+
+
+def _list(resource: str, model: type[M], query: tuple[tuple[str, str], ...]) -> Call[Page[M]]:
+    def read(answer: Answer) -> Page[M]:
+        items = _keyed(model, answer.body)
+        return Page(items, by_offset(PAGE_SIZE) if len(items) == PAGE_SIZE else None)
+
+    paged = (*query, ("limit", str(PAGE_SIZE)), ("start", "0"))
+    return Call(f"GET {resource}", "GET", f"{BASE}/{resource}", read, Safety.READ, paged)
+
+
+def _keyed(model: type[M], body: Mapping[str, Mapping[str, Any]]) -> list[M]:
+    return [model.model_validate({**value, "id": key}) for key, value in body.items()]
+
+
+def _reference(answer: Answer) -> str:
+    """``["@/dataSets/5e54…"]``; the case of the prefix differs between Adobe's pages."""
+    return str(answer.body[0]).rsplit("/", 1)[-1]

@@ -1,0 +1,269 @@
+"""Sends calls, sync or async: one plan for both, so that no rule is written twice."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
+from tenacity.wait import wait_exponential_jitter
+
+from airflow_provider_aep import __version__
+from airflow_provider_aep.client import _http
+from airflow_provider_aep.client.auth import SHARED_TOKENS, TOKEN_PATH, ImsAuth, TokenCache, retry_after
+from airflow_provider_aep.client.call import Answer, Call, Page, Safety
+from airflow_provider_aep.client.clock import Clock, SystemClock
+from airflow_provider_aep.client.errors import (
+    AepAnswerError,
+    AepAnswerLostError,
+    AepError,
+    AepThrottledError,
+    AepUnavailableError,
+    AepUnreachableError,
+    Where,
+    service_error,
+)
+from airflow_provider_aep.client.settings import AepSettings
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+DEADLINE = 120.0
+"""Seconds after which a call is no longer retried."""
+
+MAX_PAGES = 1000
+_TIMEOUT = _http.Timeout(connect=10.0, read=60.0, write=30.0, pool=60.0)
+_BACKOFF = wait_exponential_jitter(initial=1, max=30)
+
+
+class _Plan:
+    """Everything about sending that does not depend on how bytes travel."""
+
+    def __init__(
+        self, settings: AepSettings, clock: Clock, tokens: TokenCache, on_token: Callable[[str], None], deadline: float
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.deadline = deadline
+        self.auth = ImsAuth(settings, clock, tokens, on_token)
+
+    def http_options(self) -> dict[str, Any]:
+        return {
+            "base_url": self.settings.platform_url,
+            "auth": self.auth,
+            "timeout": _TIMEOUT,
+            "follow_redirects": False,
+            "headers": {"User-Agent": f"airflow-provider-aep/{__version__}"},
+        }
+
+    def request_options(self, call: Call[Any]) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "headers": {"Accept": "application/json", "x-request-id": str(uuid.uuid4()), **dict(call.headers)}
+        }
+        if call.query:
+            options["params"] = list(call.query)
+        if call.body is not None:
+            options["json"] = call.body
+        return options
+
+    def where(self, call: Call[Any], request_id: str = "") -> Where:
+        return Where(call.operation, self.settings.sandbox, request_id=request_id)
+
+    def read(self, call: Call[T], response: _http.Response) -> T:
+        """The typed result of a response, or the typed error."""
+        where = self.where(call, response.headers.get("x-request-id", ""))
+        try:
+            body = response.json() if response.content else None
+        except ValueError:
+            body = None
+        if not response.is_success:
+            error = service_error(response.status_code, body, where, retry_after(response, self.clock))
+            if call.safety is Safety.CREATE and response.status_code >= 500:
+                raise self.lost(call, error)
+            raise error
+        try:
+            return call.read(Answer(response.status_code, body, {k.lower(): v for k, v in response.headers.items()}))
+        except AepError:
+            raise
+        except Exception as e:
+            # The cause may quote the body; its type is enough to act on.
+            answer_error = AepAnswerError(
+                f"AEP answered in a shape that is not documented ({type(e).__name__})",
+                where=replace(where, status=response.status_code),
+                next_step="Report it with the request id.",
+            )
+            raise (self.lost(call, answer_error) if call.safety is Safety.CREATE else answer_error) from None
+
+    def transport_error(self, call: Call[Any], error: _http.TransportError) -> AepError:
+        request = error.request if error._request is not None else None
+        for_token = request is not None and request.url.path == TOKEN_PATH
+        unsent = isinstance(error, _http.ConnectError | _http.ConnectTimeout | _http.PoolTimeout)
+        host = request.url.host if request is not None else self.settings.platform_url
+        if unsent or for_token:
+            return AepUnreachableError(
+                f"No answer from {host} ({type(error).__name__})",
+                where=self.where(call),
+                next_step="Check network, proxy and the URL in the connection.",
+            )
+        if call.safety is Safety.CREATE:
+            return self.lost(call, error)
+        return AepUnavailableError(
+            f"The connection to {host} broke ({type(error).__name__})",
+            where=self.where(call),
+            next_step="Try again later.",
+        )
+
+    def lost(self, call: Call[Any], cause: Exception) -> AepAnswerLostError:
+        where = cause.where if isinstance(cause, AepError) else self.where(call)
+        return AepAnswerLostError(
+            f"The answer to a create was lost ({type(cause).__name__}): the object may exist",
+            where=where,
+            next_step="Retry the task: it looks for the object before it creates another.",
+            retry_after=cause.retry_after if isinstance(cause, AepError) else None,
+        )
+
+    def retrying(self, call: Call[Any]) -> dict[str, Any]:
+        """How tenacity retries this call, on our clock.
+
+        A create is sent again only if the server surely did nothing with it: no connection, or refused by throttling.
+        """
+        started = self.clock.now()
+
+        def again(error: BaseException) -> bool:
+            if call.safety is Safety.CREATE:
+                return isinstance(error, AepUnreachableError | AepThrottledError)
+            return isinstance(error, AepError) and error.retryable
+
+        def wait(state: RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.retry_after if isinstance(error, AepError) else None
+            return asked if asked is not None else _BACKOFF(state)
+
+        def stop(state: RetryCallState) -> bool:
+            return self.clock.now() - started + state.upcoming_sleep > self.deadline
+
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            log.warning("%s; trying again in %.0f s", error, state.upcoming_sleep)
+
+        return {"retry": retry_if_exception(again), "wait": wait, "stop": stop, "before_sleep": tell, "reraise": True}
+
+
+class AepClient:
+    """Sends calls and gives typed results, synchronously.
+
+    :param deadline: seconds after which a call is no longer retried
+    :param on_token: told every token that was fetched, so that it can be masked in logs
+    """
+
+    def __init__(
+        self,
+        settings: AepSettings,
+        *,
+        clock: Clock | None = None,
+        tokens: TokenCache = SHARED_TOKENS,
+        on_token: Callable[[str], None] = lambda _: None,
+        deadline: float = DEADLINE,
+        transport: _http.BaseTransport | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.settings = settings
+        self._plan = _Plan(settings, self.clock, tokens, on_token, deadline)
+        self._http = _http.Client(transport=transport, **self._plan.http_options())
+
+    def send(self, call: Call[T]) -> T:
+        """Send one call.
+
+        :raises AepError: of the type that fits the failure, after the retries that the call's safety allows
+        """
+        return Retrying(sleep=self.clock.sleep, **self._plan.retrying(call))(self._send_once, call)
+
+    def _send_once(self, call: Call[T]) -> T:
+        try:
+            response = self._http.request(call.method, call.path, **self._plan.request_options(call))
+        except _http.TransportError as e:
+            raise self._plan.transport_error(call, e) from None
+        return self._plan.read(call, response)
+
+    def items(self, call: Call[Page[T]]) -> Iterator[T]:
+        """Every item of a list, page after page, at most ``MAX_PAGES`` pages."""
+        for _ in range(MAX_PAGES):
+            page = self.send(call)
+            yield from page.items
+            if page.next is None:
+                return
+            call = page.next(call)
+        raise _endless(self._plan, call)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> AepClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncAepClient:
+    """Sends the same calls on an event loop; belongs to the loop that first used it."""
+
+    def __init__(
+        self,
+        settings: AepSettings,
+        *,
+        clock: Clock | None = None,
+        tokens: TokenCache = SHARED_TOKENS,
+        on_token: Callable[[str], None] = lambda _: None,
+        deadline: float = DEADLINE,
+        transport: _http.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.settings = settings
+        self._plan = _Plan(settings, self.clock, tokens, on_token, deadline)
+        self._http = _http.AsyncClient(transport=transport, **self._plan.http_options())
+
+    async def send(self, call: Call[T]) -> T:
+        """Send one call; see :meth:`AepClient.send`."""
+        return await AsyncRetrying(sleep=self.clock.asleep, **self._plan.retrying(call))(self._send_once, call)
+
+    async def _send_once(self, call: Call[T]) -> T:
+        try:
+            response = await self._http.request(call.method, call.path, **self._plan.request_options(call))
+        except _http.TransportError as e:
+            raise self._plan.transport_error(call, e) from None
+        return self._plan.read(call, response)
+
+    async def items(self, call: Call[Page[T]]) -> AsyncIterator[T]:
+        """Every item of a list; see :meth:`AepClient.items`."""
+        for _ in range(MAX_PAGES):
+            page = await self.send(call)
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            call = page.next(call)
+        raise _endless(self._plan, call)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncAepClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _endless(plan: _Plan, call: Call[Any]) -> AepAnswerError:
+    return AepAnswerError(
+        f"A list did not end after {MAX_PAGES} pages", where=plan.where(call), next_step="Narrow the filter."
+    )

@@ -1,0 +1,255 @@
+"""AEP's answers as models: lenient in what they accept, exact in what we read.
+
+Sources: Adobe's OpenAPI files and documented samples. Where two documents disagree on a shape, both are read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+
+
+class AepModel(BaseModel):
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+
+class Ref(AepModel):
+    """The answer to a create or a patch."""
+
+    id: str
+    etag: str = Field("", validation_alias=AliasChoices("etag", "eTag"))
+
+
+class SpecRef(AepModel):
+    id: str
+    version: str | None = None
+
+
+class AuthSpec(AepModel):
+    name: str
+    type: str = ""
+    spec: dict[str, Any] = Field(default_factory=dict)
+
+
+class ConnectionSpec(AepModel):
+    id: str
+    name: str = ""
+    version: str = "1.0"
+    authSpec: list[AuthSpec] = Field(default_factory=list)
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class FlowObject(AepModel):
+    """What connections, source connections, target connections and flows have in common.
+
+    Times are milliseconds since the epoch.
+    """
+
+    id: str
+    name: str = ""
+    description: str = ""
+    state: str = ""
+    etag: str = Field("", validation_alias=AliasChoices("etag", "eTag"))
+    createdAt: int = 0
+    connectionSpec: SpecRef | None = None
+
+    @field_validator("name", "description", "state", mode="before")
+    @classmethod
+    def _null_is_blank(cls, value: object) -> object:
+        return "" if value is None else value
+
+
+class Connection(FlowObject):
+    auth: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class SourceConnection(FlowObject):
+    baseConnectionId: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class TargetConnection(FlowObject):
+    baseConnectionId: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Transformation(AepModel):
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Flow(FlowObject):
+    flowSpec: SpecRef | None = None
+    sourceConnectionIds: list[str] = Field(default_factory=list)
+    targetConnectionIds: list[str] = Field(default_factory=list)
+    transformations: list[Transformation] = Field(default_factory=list)
+    scheduleParams: dict[str, Any] = Field(default_factory=dict)
+
+
+class FlowSpec(AepModel):
+    id: str
+    name: str = ""
+    version: str = "1.0"
+    sourceConnectionSpecIds: list[str] = Field(default_factory=list)
+
+
+class Table(AepModel):
+    """An entry of an explored root."""
+
+    name: str
+    path: str = ""
+    type: str = "table"
+
+
+class Column(AepModel):
+    """A column as explore gives it; passed on verbatim to the source connection."""
+
+    name: str
+    type: str = ""
+    xdm: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def verbatim(self) -> dict[str, Any]:
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class RunError(AepModel):
+    code: str = ""
+    message: str = ""
+
+
+class StatusSummary(AepModel):
+    status: str | None = None
+    errors: list[RunError] = Field(default_factory=list)
+    extensions: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("errors", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: object) -> object:
+        return value or []
+
+
+class RecordSummary(AepModel):
+    """Counts of records; -1 means that AEP does not know."""
+
+    inputRecordCount: int | None = None
+    outputRecordCount: int | None = None
+    failedRecordCount: int | None = None
+
+
+class FileSummary(AepModel):
+    failedFileCount: int | None = None
+
+
+class DurationSummary(AepModel):
+    startedAtUTC: int | None = None
+    completedAtUTC: int | None = None
+    extensions: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunMetrics(AepModel):
+    statusSummary: StatusSummary = Field(default_factory=StatusSummary)
+    recordSummary: RecordSummary = Field(default_factory=RecordSummary)
+    fileSummary: FileSummary = Field(default_factory=FileSummary)
+    durationSummary: DurationSummary = Field(default_factory=DurationSummary)
+
+
+class Activity(AepModel):
+    id: str = ""
+    name: str = ""
+    statusSummary: StatusSummary = Field(default_factory=StatusSummary)
+    targetInfo: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Run(AepModel):
+    id: str
+    flowId: str = ""
+    createdAt: int = 0
+    metrics: RunMetrics = Field(default_factory=RunMetrics)
+    activities: list[Activity] = Field(default_factory=list, validation_alias=AliasChoices("activities", "activites"))
+
+    @field_validator("activities", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: object) -> object:
+        return value or []
+
+
+class XdmSchema(AepModel):
+    """A schema, or the short form of a list (``title``, ``$id``, ``meta:altId``, ``version``)."""
+
+    id: str = Field(validation_alias="$id")
+    title: str = ""
+    description: str = ""
+    version: str = "1.0"
+    type: str = ""
+    allOf: list[dict[str, Any]] = Field(default_factory=list)
+    properties: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("title", "description", mode="before")
+    @classmethod
+    def _null_is_blank(cls, value: object) -> object:
+        return "" if value is None else value
+
+
+class Stats(AepModel):
+    tenantId: str
+
+
+class SchemaRef(AepModel):
+    id: str
+    contentType: str = ""
+
+
+class DataSet(AepModel):
+    id: str
+    name: str = ""
+    description: str = ""
+    created: int = 0
+    schemaRef: SchemaRef | None = None
+    tags: dict[str, list[str]] = Field(default_factory=dict)
+    state: str | None = None
+
+    @field_validator("name", "description", mode="before")
+    @classmethod
+    def _null_is_blank(cls, value: object) -> object:
+        return "" if value is None else value
+
+
+class Batch(AepModel):
+    id: str
+    status: str = ""
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+
+class Mapping(AepModel):
+    sourceType: str = "ATTRIBUTE"
+    source: str = Field("", validation_alias=AliasChoices("source", "sourceAttribute"))
+    destination: str = Field("", validation_alias=AliasChoices("destination", "destinationXdmPath"))
+
+
+class MappingSet(AepModel):
+    id: str
+    version: int = 0
+    name: str | None = None
+    mappings: list[Mapping] = Field(default_factory=list)
+    outputSchemaRef: SchemaRef | None = None
+    xdmSchema: str | None = None
+
+    @property
+    def schema_id(self) -> str | None:
+        return self.outputSchemaRef.id if self.outputSchemaRef else self.xdmSchema
+
+
+class MappingValidation(AepModel):
+    status: str
+    errors: list[Any] | None = None
+
+
+class Sandbox(AepModel):
+    name: str
+    state: str = ""
+    type: str = ""
+    title: str = ""

@@ -1,0 +1,90 @@
+"""What Airflow discovers of this provider.
+
+Airflow calls this while its own configuration is being read, so this module imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata in the form of Airflow's ``provider_info.schema.json``."""
+    integration = "Adobe Experience Platform"
+    return {
+        "package-name": "airflow-provider-aep",
+        "name": "Adobe Experience Platform",
+        "description": "Onboard sources into Adobe Experience Platform and watch their flow runs.",
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://experienceleague.adobe.com/docs/experience-platform/sources/home.html",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {"integration-name": integration, "python-modules": ["airflow_provider_aep.operators.onboarding"]}
+        ],
+        "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.sensors.flow_run"]}],
+        "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.hooks.aep"]}],
+        "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.triggers.flow_run"]}],
+        "connection-types": [
+            {
+                "connection-type": "aep",
+                "hook-class-name": "airflow_provider_aep.hooks.aep.AepHook",
+                "hook-name": "Adobe Experience Platform",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["port", "schema", "extra"],
+                    "relabeling": {"login": "Client ID", "password": "Client secret", "host": "Platform URL"},
+                    "placeholders": {
+                        "host": "blank for https://platform.adobe.io",
+                        "login": "from the Developer Console",
+                    },
+                },
+                "conn-fields": {
+                    "org_id": {
+                        "label": "Organization ID",
+                        "description": "IMS organization, of the form XXXXXXXX@AdobeOrg. Required.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "sandbox": {
+                        "label": "Sandbox",
+                        "description": "Lower-case sandbox name. Required: there is no default, not even prod.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "scopes": {
+                        "label": "Scopes",
+                        "description": "Comma-separated, as the Developer Console shows them; blank for the usual.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "ims_url": {
+                        "label": "IMS URL",
+                        "description": "Blank for https://ims-na1.adobelogin.com",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "ui_url": {
+                        "label": "Experience Platform UI",
+                        "description": "Blank for https://experience.adobe.com; used in links only",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
+            }
+        ],
+        "config": {
+            "aep": {
+                "description": "Settings of the Adobe Experience Platform provider that only a deployer may change.",
+                "options": {
+                    "allowed_hosts": {
+                        "description": (
+                            "Comma-separated hosts that AEP connections may name besides *.adobe.io, *.adobelogin.com "
+                            "and loopback. Each is host or host:port; write http://host:port to allow plain HTTP."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "http://aep-emulator:8787",
+                        "default": "",
+                    },
+                },
+            }
+        },
+    }
