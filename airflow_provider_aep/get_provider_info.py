@@ -22,12 +22,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [
-            {"integration-name": integration, "python-modules": ["airflow_provider_aep.operators.onboarding"]}
-        ],
-        "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.sensors.flow_run"]}],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.hooks.aep"]}],
-        "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.triggers.flow_run"]}],
         "connection-types": [
             {
                 "connection-type": "aep",

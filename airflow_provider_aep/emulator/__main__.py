@@ -1,0 +1,66 @@
+"""``python -m airflow_provider_aep.emulator``, also installed as ``aep-emulator``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from airflow_provider_aep.emulator.app import create_app
+from airflow_provider_aep.emulator.ingest import Runner
+from airflow_provider_aep.emulator.service import Options, World
+from airflow_provider_aep.emulator.store import Store
+from airflow_provider_aep.emulator.tables import Tables, sample_data
+
+
+def _arguments() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="aep-emulator", description="A small Adobe Experience Platform on your machine.")
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
+    p.add_argument("--port", type=int, default=8787)
+    p.add_argument("--state", type=Path, metavar="FILE", help="SQLite file that keeps the state (default: memory)")
+    p.add_argument(
+        "--source-data", type=Path, metavar="DIR", help="folder of CSV or Parquet tables (default: a sample)"
+    )
+    p.add_argument(
+        "--lake", type=Path, metavar="DIR", help="folder for ingested Parquet (default: rows are counted only)"
+    )
+    p.add_argument("--run-delay", type=float, default=150.0, metavar="SECONDS", help="from a flow's start to its run")
+    p.add_argument("--client-id", default=Options.client_id)
+    p.add_argument("--client-secret", default="emulator-secret")
+    p.add_argument("--org-id", default=Options.org_id)
+    p.add_argument("--sandbox", nargs="+", default=list(Options.sandboxes), metavar="NAME")
+    p.add_argument(
+        "--allow-host", nargs="+", default=[], metavar="HOST", help="Host headers to answer besides loopback"
+    )
+    return p
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    a = _arguments().parse_args(argv)
+    options = Options(
+        run_delay=a.run_delay,
+        lake=a.lake.resolve() if a.lake else None,
+        client_id=a.client_id,
+        client_secret=a.client_secret,
+        org_id=a.org_id,
+        sandboxes=tuple(a.sandbox),
+    )
+    if a.host not in {"127.0.0.1", "localhost", "::1"}:
+        print(f"Listening on {a.host}: whoever reaches this port can read and write this emulator.", file=sys.stderr)
+    world = World(Store(a.state), Tables(a.source_data or sample_data()), options)
+    runner = Runner(world)
+    runner.start()
+    try:
+        # No access log: query strings of other clients may carry credentials.
+        app = create_app(world, tuple(a.allow_host))
+        uvicorn.run(app, host=a.host, port=a.port, access_log=False, log_level="warning")
+    finally:
+        runner.stop()
+        world.store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The emulator's web application: Host check, IMS, gateway, routing and the journal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from time import time
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from airflow_provider_aep.emulator import catalog, data_prep, flow_service, sandboxes, schema_registry
+from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, ims, problem
+from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.store import Scope
+
+log = logging.getLogger(__name__)
+
+ROUTES: list[Route] = [
+    *flow_service.ROUTES,
+    *schema_registry.ROUTES,
+    *catalog.ROUTES,
+    *data_prep.ROUTES,
+    *sandboxes.ROUTES,
+]
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes of a request body; larger ones are refused with 413."""
+
+
+class _Router:
+    """Finds the route of a path, segment by segment; an encoded slash stays within its segment."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._routes = [(r, r.path.strip("/").split("/")) for r in routes]
+
+    def find(self, method: str, raw_path: str) -> tuple[Route, list[str]] | None:
+        segments = [unquote(s) for s in raw_path.strip("/").split("/")]
+        for route, pattern in self._routes:
+            if route.method != method or len(pattern) != len(segments):
+                continue
+            if all(p.startswith("{") or p == s for p, s in zip(pattern, segments, strict=True)):
+                return route, [s for p, s in zip(pattern, segments, strict=True) if p.startswith("{")]
+        return None
+
+
+class Emulator:
+    """ASGI application over one world.
+
+    :param hosts: values of the Host header that are answered besides loopback (against DNS rebinding)
+    """
+
+    def __init__(self, world: World, hosts: tuple[str, ...] = ()) -> None:
+        self.world = world
+        self._hosts = {"127.0.0.1", "localhost", "[::1]", *hosts}
+        self._router = _Router(ROUTES)
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request_id = str(uuid.uuid4())
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
+        entry = {
+            "at": time(),
+            "method": scope["method"],
+            "path": raw_path,
+            "operation": "",
+            "sandbox": headers.get("x-sandbox-name", ""),
+            "code": "",
+            "request_id": headers.get("x-request-id", request_id),
+        }
+        try:
+            content = await _body(receive)
+            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            reply = self._answer(scope["method"], raw_path, query, headers, content, entry)
+        except Refusal as refusal:
+            entry["code"] = str(refusal.body.get("errorCode") or refusal.body.get("error_code") or "")
+            reply = Reply(refusal.body, refusal.status)
+        except Exception:
+            log.exception("The emulator failed at %s %s", scope["method"], raw_path)
+            reply = Reply(problem(500, "Internal Error", "The emulator failed; see its log").body, 500)
+        entry["status"] = reply.status
+        if not raw_path.startswith("/_emulator"):
+            self.world.store.record(entry)
+        await _send(send, reply, entry["request_id"])
+
+    def _answer(
+        self,
+        method: str,
+        raw_path: str,
+        query: dict[str, list[str]],
+        headers: dict[str, str],
+        content: bytes,
+        entry: dict[str, Any],
+    ) -> Reply:
+        host = headers.get("host", "")
+        if (host.rsplit(":", 1)[0] if not host.endswith("]") else host) not in self._hosts and host not in self._hosts:
+            raise problem(421, "Misdirected Request", "This Host is not served; start the emulator with --allow-host")
+        if raw_path == "/_emulator/health":
+            return Reply({"status": "ready"})
+        if raw_path == "/_emulator/requests":
+            return Reply({"requests": self.world.store.journal(int(query.get("after", ["0"])[0]))})
+        if raw_path.startswith("/ims/token/"):
+            return self._token(query, headers, content, entry)
+        found = self._router.find(method, raw_path)
+        request = self._admit(method, raw_path, query, headers, content)
+        if found is None:
+            raise problem(501, "Not Implemented", f"The emulator has no {method} {raw_path}; see docs/emulator.md")
+        route, arguments = found
+        entry["operation"] = f"{route.method} {route.path}"
+        with self.world.store.transaction():
+            reply: Reply = route.handler(self.world, request, *arguments)
+        return reply
+
+    def _token(
+        self, query: dict[str, list[str]], headers: dict[str, str], content: bytes, entry: dict[str, Any]
+    ) -> Reply:
+        """OAuth server-to-server; fields in the form or in the query string."""
+        entry["operation"] = "POST token"
+        form = {**query, **parse_qs(content.decode("latin-1"))}
+        given = {k: v[0] for k, v in form.items()}
+        options = self.world.options
+        if given.get("grant_type") != "client_credentials":
+            raise ims("unsupported_grant_type", "grant_type must be client_credentials")
+        if given.get("client_id") != options.client_id:
+            raise ims("invalid_client", "invalid client_id parameter")
+        if given.get("client_secret") != options.client_secret:
+            raise ims("invalid_client", "invalid client_secret parameter")
+        if not given.get("scope"):
+            raise ims("invalid_scope", "scope is missing")
+        token = self.world.store.add_token(options.client_id, options.token_lifetime)
+        return Reply({"access_token": token, "token_type": "bearer", "expires_in": options.token_lifetime})
+
+    def _admit(
+        self, method: str, raw_path: str, query: dict[str, list[str]], headers: dict[str, str], content: bytes
+    ) -> Request:
+        """The gateway's checks, in its order."""
+        options = self.world.options
+        authorization = headers.get("authorization", "")
+        if not authorization:
+            raise gateway("403010", "Oauth token is missing.")
+        client = self.world.store.token_client(authorization.removeprefix("Bearer "))
+        if client is None:
+            raise gateway("401013", "Oauth token is not valid")
+        if not headers.get("x-api-key"):
+            raise gateway("403000", "Api Key is required")
+        if headers["x-api-key"] != client:
+            raise gateway("403003", "Api Key is invalid")
+        org = headers.get("x-gw-ims-org-id")
+        if not org:
+            raise gateway("400003", "Missing header")
+        if "@" not in org:
+            raise gateway("403027", "User region is missing")
+        if org != options.org_id:
+            raise gateway("403025", "Profile is not valid")
+        sandbox = headers.get("x-sandbox-name", "")
+        if not sandbox and raw_path.startswith(flow_service.BASE):
+            raise flow("2105-400", "Header is missing", "The header x-sandbox-name is missing")
+        if raw_path.startswith(sandboxes.BASE):
+            sandbox = sandbox if sandbox in options.sandboxes else "prod"
+        elif sandbox and sandbox not in options.sandboxes:
+            raise flow("2100-404", "Sandbox not found", f"There is no sandbox {sandbox}")
+        return Request(method, raw_path, query, headers, content, Scope(org, sandbox or "prod"), client)
+
+
+async def _body(receive: Receive) -> bytes:
+    content = b""
+    while True:
+        message = await receive()
+        content += message.get("body", b"")
+        if len(content) > MAX_BODY:
+            raise problem(413, "Content Too Large", f"A body may have {MAX_BODY} bytes")
+        if not message.get("more_body"):
+            return content
+
+
+async def _send(send: Send, reply: Reply, request_id: str) -> None:
+    body = b"" if reply.body is None else json.dumps(reply.body).encode()
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "x-request-id": request_id,
+        **{k.lower(): v for k, v in reply.headers.items()},
+    }
+    raw = [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def create_app(world: World, hosts: tuple[str, ...] = ()) -> ASGIApp:
+    return Emulator(world, hosts)

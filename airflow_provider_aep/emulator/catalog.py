@@ -1,0 +1,101 @@
+"""Catalog: datasets and batches. Source: Adobe's catalog OpenAPI file and catalog guide."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from airflow_provider_aep.emulator import xdm
+from airflow_provider_aep.emulator.refusals import problem
+from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+
+BASE = "/data/foundation/catalog"
+_EMPTY = problem(400, "BadRequestError", "The request body is empty")
+
+
+def _keyed(request: Request, items: list[dict[str, Any]]) -> Reply:
+    """One page as an object keyed by id."""
+    limit, start = request.integer("limit", 20, 1, 100), request.integer("start", 0, 0, 10**9)
+    for text in request.query.get("property", []):
+        field, _, value = text.partition("==")
+        items = [i for i in items if str(i.get(field)) == value] if "==" in text else [i for i in items if field in i]
+    direction, _, field = request.first("orderBy", "asc:created").partition(":")
+    if direction not in {"asc", "desc"} or field not in {"created", "updated", "name"}:
+        raise problem(400, "BadRequestError", "orderBy must be like asc:created")
+    items = sorted(items, key=lambda i: i[field], reverse=direction == "desc")
+    return Reply({i["id"]: _shown(i) for i in items[start : start + limit]})
+
+
+def _shown(item: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in item.items() if k != "id"}
+
+
+def _get(world: World, request: Request, kind: str, id_: str) -> dict[str, Any]:
+    found = world.store.get(kind, request.scope, id_)
+    if found is None:
+        raise problem(404, "NotFoundError", f"There is no object {id_} in {kind}")
+    return found
+
+
+def list_datasets(world: World, request: Request) -> Reply:
+    return _keyed(request, world.store.find("dataSets", request.scope))
+
+
+def get_dataset(world: World, request: Request, id_: str) -> Reply:
+    return Reply({id_: _shown(_get(world, request, "dataSets", id_))})
+
+
+def create_dataset(world: World, request: Request) -> Reply:
+    body = request.object(_EMPTY)
+    name, ref = body.get("name"), body.get("schemaRef")
+    if not isinstance(name, str) or not name.strip():
+        raise problem(400, "BadRequestError", "name is missing")
+    if not isinstance(ref, dict) or not isinstance(ref.get("id"), str):
+        raise problem(400, "BadRequestError", "schemaRef.id is missing")
+    if xdm.stored(world.store, request.scope, ref["id"]) is None:
+        raise problem(400, "BadRequestError", f"There is no schema {ref['id']}")
+    now, id_ = world.now_ms(), uuid.uuid4().hex[:24]
+    stored = {
+        **body,
+        "id": id_,
+        "version": "1.0.0",
+        "imsOrg": request.scope.org,
+        "created": now,
+        "updated": now,
+        "createdClient": request.client_id,
+        "tags": {"adobe/pqs/table": [name.lower().replace(" ", "_")], **(body.get("tags") or {})},
+        "files": f"@/dataSetFiles?dataSetId={id_}",
+        "classification": {"dataBehavior": "record", "managedBy": "CUSTOMER"},
+    }
+    world.store.add("dataSets", request.scope, id_, stored, name=name, parent=ref["id"])
+    return Reply([f"@/dataSets/{id_}"], 201, {"Location": f"{BASE}/dataSets/{id_}"})
+
+
+def patch_dataset(world: World, request: Request, id_: str) -> Reply:
+    found = _get(world, request, "dataSets", id_)
+    body = request.object(_EMPTY)
+    if "schemaRef" in body and body["schemaRef"] != found["schemaRef"]:
+        raise problem(400, "BadRequestError", "The schema of a dataset cannot change")
+    found.update({k: v for k, v in body.items() if k in {"name", "description", "tags", "schemaRef"}})
+    found["updated"] = world.now_ms()
+    world.store.put("dataSets", request.scope, id_, found, name=found["name"])
+    return Reply([f"@/dataSets/{id_}"])
+
+
+def list_batches(world: World, request: Request) -> Reply:
+    dataset = request.first("dataSet") or None
+    return _keyed(request, world.store.find("batches", request.scope, parent=dataset))
+
+
+def get_batch(world: World, request: Request, id_: str) -> Reply:
+    return Reply({id_: _shown(_get(world, request, "batches", id_))})
+
+
+ROUTES = [
+    Route("GET", f"{BASE}/dataSets", list_datasets),
+    Route("POST", f"{BASE}/dataSets", create_dataset),
+    Route("GET", f"{BASE}/dataSets/{{id}}", get_dataset),
+    Route("PATCH", f"{BASE}/dataSets/{{id}}", patch_dataset),
+    Route("GET", f"{BASE}/batches", list_batches),
+    Route("GET", f"{BASE}/batches/{{id}}", get_batch),
+]

@@ -1,0 +1,318 @@
+"""Flow runs: they read the rows of their window, map and check them, and write Parquet into the lake."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from airflow_provider_aep.emulator import xdm
+from airflow_provider_aep.emulator.mapping import Fault, Mapper
+from airflow_provider_aep.emulator.service import World
+from airflow_provider_aep.emulator.store import Scope
+from airflow_provider_aep.emulator.tables import Table, moment
+
+log = logging.getLogger(__name__)
+
+SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+PARTIAL_INGESTION_PERCENT = 5.0
+"""Share of failed rows up to which a run still succeeds; the default of AEP's own user interface."""
+
+_POLL = 0.2
+_ROW_GROUP = 50_000
+_ARROW = {"boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
+
+
+class Runner(threading.Thread):
+    """Starts the runs that are due and finishes those that a restart interrupted."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(name="flow-runs", daemon=True)
+        self._world = world
+        self._ended = threading.Event()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join(timeout=10)
+
+    def run(self) -> None:
+        while not self._ended.wait(_POLL):
+            try:
+                self.step()
+            except Exception:
+                log.exception("A flow run could not be processed")
+
+    def step(self) -> None:
+        """Open every run that is due, then process every open run."""
+        for scope, flow in self._world.store.everywhere("flows"):
+            if flow["state"] == "enabled":
+                self._open_due(scope, flow)
+        for scope, run in self._world.store.everywhere("openRuns"):
+            self._process(scope, run["id"])
+
+    def _open_due(self, scope: Scope, flow: dict[str, Any]) -> None:
+        world = self._world
+        due = flow["_emulator"]["nextRunAt"]
+        if due is None or world.now_ms() < (due + world.options.run_delay) * 1000:
+            return
+        schedule = flow["scheduleParams"]
+        step = SECONDS.get(schedule["frequency"], 0) * int(schedule.get("interval", 0))
+        start = int(schedule["startTime"])
+        first = due == start
+        backfill = schedule["frequency"] == "once" or str(schedule.get("backfill", True)).lower() == "true"
+        window = (0 if backfill else start) if first else due - step, due
+        with world.store.transaction():
+            flow["_emulator"]["nextRunAt"] = due + step if step else None
+            world.store.put("flows", scope, flow["id"], flow)
+            self._add_run(scope, flow, window)
+
+    def _add_run(self, scope: Scope, flow: dict[str, Any], window: tuple[int, int]) -> None:
+        world, now = self._world, self._world.now_ms()
+        id_ = world.new_id()
+        run = {
+            "id": id_,
+            "createdAt": now,
+            "updatedAt": now,
+            "createdBy": "system",
+            "updatedBy": "system",
+            "sandboxName": scope.sandbox,
+            "imsOrgId": scope.org,
+            "flowId": flow["id"],
+            "flowSpec": flow["flowSpec"],
+            "providerRefId": world.new_id(),
+            "etag": world.new_etag(),
+            "params": {},
+            "metrics": {
+                "durationSummary": {"startedAtUTC": now, "extensions": _window(window)},
+                "statusSummary": {"status": "inProgress"},
+            },
+            "activities": [],
+        }
+        world.store.add("runs", scope, id_, run, parent=flow["id"])
+        world.store.add("openRuns", scope, id_, {"id": id_, "window": window, "batch": world.new_id().replace("-", "")})
+
+    def _process(self, scope: Scope, id_: str) -> None:
+        store = self._world.store
+        run, open_run = store.get("runs", scope, id_), store.get("openRuns", scope, id_)
+        assert run is not None
+        assert open_run is not None
+        flow = store.get("flows", scope, run["flowId"])
+        try:
+            result = Ingestion(self._world, scope, flow or {}, open_run).execute()
+        except Exception as e:
+            log.warning("Run %s failed: %s", id_, e)
+            result = failed(str(e))
+        now = self._world.now_ms()
+        run["metrics"] = {
+            "durationSummary": {**run["metrics"]["durationSummary"], "completedAtUTC": now},
+            **result["metrics"],
+        }
+        run["activities"] = result["activities"]
+        run["updatedAt"], run["etag"] = now, self._world.new_etag()
+        with store.transaction():
+            if result["batch"]:
+                store.add("batches", scope, open_run["batch"], result["batch"], parent=result["batch"]["dataSet"])
+            store.put("runs", scope, id_, run)
+            if flow:
+                flow["lastRunDetails"] = {
+                    "id": id_,
+                    "state": run["metrics"]["statusSummary"]["status"],
+                    "startedAtUTC": run["metrics"]["durationSummary"]["startedAtUTC"],
+                    "completedAtUTC": now,
+                }
+                store.put("flows", scope, flow["id"], flow)
+            store.delete("openRuns", scope, id_)
+
+
+def _window(window: tuple[int, int]) -> dict[str, int]:
+    return {"windowStart": window[0] * 1000, "windowEnd": window[1] * 1000}
+
+
+def failed(message: str) -> dict[str, Any]:
+    """A run that read nothing: counts are -1, as AEP reports what it does not know."""
+    error = {"code": "CONNECTOR-1001-500", "message": message}
+    return {
+        "metrics": {
+            "recordSummary": {"inputRecordCount": -1, "outputRecordCount": -1, "failedRecordCount": -1},
+            "statusSummary": {"status": "failed", "errors": [error]},
+        },
+        "activities": [{"id": "copyActivity", "statusSummary": {"status": "failed", "errors": [error]}}],
+        "batch": None,
+    }
+
+
+class Ingestion:
+    """One run's way from source rows to the lake."""
+
+    def __init__(self, world: World, scope: Scope, flow: dict[str, Any], open_run: dict[str, Any]) -> None:
+        self._world, self._scope, self._flow = world, scope, flow
+        self._batch: str = open_run["batch"]
+        start, end = open_run["window"]
+        self._window = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+
+    def execute(self) -> dict[str, Any]:
+        source = self._object("sourceConnections", self._flow["sourceConnectionIds"][0])
+        target = self._object("targetConnections", self._flow["targetConnectionIds"][0])
+        dataset_id = target["params"]["dataSetId"]
+        dataset = self._object("dataSets", dataset_id)
+        schema = xdm.stored(self._world.store, self._scope, dataset["schemaRef"]["id"])
+        table = self._world.tables.get(source["params"]["tableName"])
+        if schema is None or table is None:
+            raise ValueError("the target schema or the source table is gone")
+        steps = {t["name"]: t["params"] for t in self._flow["transformations"]}
+        wanted = steps["Mapping"]
+        versions = self._object("mappingSets", wanted["mappingId"])["_emulator"]["versions"]
+        mapper = Mapper(versions[int(wanted["mappingVersion"])]["mappings"], xdm.resolve(schema))
+        delta = steps.get("Copy", {}).get("deltaColumn", {}).get("name")
+        read, written, faults, samples = self._copy(table, delta, mapper, dataset_id)
+        return self._result(source, target, dataset_id, read, written, faults, samples)
+
+    def _object(self, kind: str, id_: str) -> dict[str, Any]:
+        found = self._world.store.get(kind, self._scope, id_)
+        if found is None:
+            raise ValueError(f"{kind} {id_} is gone")
+        return found
+
+    def _copy(
+        self, table: Table, delta: str | None, mapper: Mapper, dataset_id: str
+    ) -> tuple[int, int, dict[str, int], list[dict[str, Any]]]:
+        read = written = 0
+        faults: dict[str, int] = {}
+        samples: list[dict[str, Any]] = []
+        arrow = pa.schema([(d, _ARROW.get(f.get("type", ""), pa.string())) for d, f in mapper.fields.items()])
+        writer = _Lake(self._world.options.lake, self._scope, dataset_id, self._batch, arrow)
+        with writer:
+            for rows in table.rows():
+                kept = []
+                for row in rows:
+                    if delta and not self._in_window(row.get(delta)):
+                        continue
+                    read += 1
+                    mapped = mapper.apply(row)
+                    if isinstance(mapped, Fault):
+                        faults[mapped.code] = faults.get(mapped.code, 0) + 1
+                        if len(samples) < 10:
+                            samples.append({"code": mapped.code, "field": mapped.field, "message": mapped.message})
+                    else:
+                        kept.append(mapped)
+                writer.write(kept)
+                written += len(kept)
+            threshold = PARTIAL_INGESTION_PERCENT / 100 * read
+            writer.keep = read - written <= threshold
+        return read, written, faults, samples
+
+    def _in_window(self, value: Any) -> bool:
+        at = value if isinstance(value, datetime) else moment(str(value))
+        if at is None:
+            return False
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return self._window[0] <= at < self._window[1]
+
+    def _result(
+        self,
+        source: dict[str, Any],
+        target: dict[str, Any],
+        dataset_id: str,
+        read: int,
+        written: int,
+        faults: dict[str, int],
+        samples: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        bad = read - written
+        over = bad > PARTIAL_INGESTION_PERCENT / 100 * read
+        status = "failed" if over else "success"
+        written = 0 if over else written
+        errors = [{"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}] if bad else []
+        now = self._world.now_ms()
+        counts = {"inputRecordCount": read, "outputRecordCount": written, "failedRecordCount": bad}
+        rows = {
+            "errors": [{"code": c, "recordCount": n, "message": _MEANING[c]} for c, n in sorted(faults.items())],
+        }
+        copy = {
+            "id": "copyActivity",
+            "name": "Copy Activity",
+            "recordSummary": {"inputRecordCount": read, "outputRecordCount": read},
+            "statusSummary": {"status": "success"},
+            "sourceInfo": [{"id": source["id"], "type": "SourceConnection"}],
+        }
+        promotion = {
+            "id": "promotionActivity",
+            "name": "Promotion Activity",
+            "recordSummary": counts,
+            "statusSummary": {"status": status, "errors": errors, "extensions": rows},
+            "targetInfo": [
+                {
+                    "id": target["id"],
+                    "type": "TargetConnection",
+                    "reference": {"type": "Batch", "ids": [self._batch]},
+                }
+            ],
+        }
+        batch = {
+            "id": self._batch,
+            "status": "failure" if over else "success",
+            "dataSet": dataset_id,
+            "relatedObjects": [{"type": "dataSet", "id": dataset_id}],
+            "metrics": counts,
+            "errors": [{"code": s["code"], "description": f"{s['field']} {s['message']}"} for s in samples],
+            "created": now,
+            "updated": now,
+            "imsOrg": self._scope.org,
+        }
+        return {
+            "metrics": {
+                "recordSummary": counts,
+                "statusSummary": {"status": status, "errors": errors},
+            },
+            "activities": [copy, promotion],
+            "batch": batch,
+        }
+
+
+_MEANING = {"INGEST-1212-400": "A row does not fit the schema", "MAPPER-3700-400": "Mapper Transform Error"}
+
+
+class _Lake:
+    """One Parquet file of one batch; it appears whole or not at all, and a repeated batch replaces itself."""
+
+    def __init__(self, lake: Path | None, scope: Scope, dataset_id: str, batch: str, schema: pa.Schema) -> None:
+        self._schema = schema
+        self.keep = True
+        self._file: Path | None = None
+        self._writer: pyarrow.parquet.ParquetWriter | None = None
+        if lake is not None:
+            self._file = lake / _folder(scope.org) / scope.sandbox / dataset_id / f"{batch}.parquet"
+
+    def __enter__(self) -> _Lake:
+        if self._file:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pyarrow.parquet.ParquetWriter(self._part, self._schema)
+        return self
+
+    @property
+    def _part(self) -> Path:
+        assert self._file is not None
+        return self._file.with_suffix(".part")
+
+    def write(self, rows: list[dict[str, Any]]) -> None:
+        if self._writer and rows:
+            self._writer.write_table(pa.Table.from_pylist(rows, schema=self._schema), row_group_size=_ROW_GROUP)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if self._writer is None or self._file is None:
+            return
+        self._writer.close()
+        if kind is None and self.keep:
+            self._part.replace(self._file)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
+def _folder(org: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", org).strip("-")

@@ -1,0 +1,157 @@
+"""Mapping sets: how they are stored, checked against a schema, and applied to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from airflow_provider_aep.emulator import xdm
+from airflow_provider_aep.emulator.tables import day, moment
+
+ROW_REJECTED = "INGEST-1212-400"
+TRANSFORM_FAILED = "MAPPER-3700-400"
+
+_STORED = {"ATTRIBUTE": "text/x.schema-path", "EXPRESSION": "text/x.aep-xl", "STATIC": "STATIC"}
+_GIVEN = {"TEXT/X.SCHEMA-PATH": "ATTRIBUTE", "TEXT/X.AEP-XL": "EXPRESSION"}
+
+
+def normal(mapping: dict[str, Any]) -> dict[str, Any]:
+    """One mapping in the new form, whichever of Adobe's two forms it came in."""
+    given = str(mapping.get("sourceType") or "ATTRIBUTE").upper()
+    return {
+        "sourceType": _GIVEN.get(given, given),
+        "source": mapping.get("source", mapping.get("sourceAttribute")),
+        "destination": mapping.get("destination", mapping.get("destinationXdmPath")),
+    }
+
+
+def as_stored(mapping: dict[str, Any]) -> dict[str, Any]:
+    """One mapping with both name pairs, as AEP returns it."""
+    m = normal(mapping)
+    return {
+        **m,
+        "sourceType": _STORED.get(m["sourceType"], m["sourceType"]),
+        "sourceAttribute": m["source"],
+        "destinationXdmPath": m["destination"],
+        "identity": bool(mapping.get("identity")),
+        "primaryIdentity": False,
+        "matchScore": 0.0,
+        "functionVersion": 1,
+    }
+
+
+def faults(mapping: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, str]]:
+    """Why a mapping does not fit a resolved schema; empty if it does."""
+    m = normal(mapping)
+    if not isinstance(m["destination"], str) or not m["destination"] or not isinstance(m["source"], str):
+        return [{"code": "MAPPING-400", "message": "A mapping needs a source and a destination"}]
+    if m["sourceType"] == "EXPRESSION":
+        return [{"code": "MAPPING-400", "message": f"The emulator evaluates no expressions: {m['source']!r}"}]
+    if m["sourceType"] not in {"ATTRIBUTE", "STATIC"}:
+        return [{"code": "MAPPING-400", "message": f"Unknown sourceType {m['sourceType']!r}"}]
+    field = xdm.field_at(schema, m["destination"])
+    if field is None:
+        return [{"code": "MAPPING-400", "message": f"{m['destination']!r} is not a field of the schema"}]
+    if field.get("type") in {"object", "array"}:
+        return [{"code": "MAPPING-400", "message": f"{m['destination']!r} is an {field['type']}, not a leaf"}]
+    if m["sourceType"] == "STATIC":
+        try:
+            converter(field)(m["source"])
+        except ValueError as e:
+            return [{"code": "MAPPING-400", "message": f"The static value for {m['destination']!r} {e}"}]
+    return []
+
+
+def converter(field: dict[str, Any]) -> Callable[[Any], Any]:
+    """Turns a source value into one that fits a leaf; raises ``ValueError`` that says why it cannot."""
+    kind, form, allowed = field.get("type", "string"), field.get("format"), field.get("enum")
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, bool) or kind == "boolean":
+            return _boolean(value, kind)
+        if kind in {"integer", "number"}:
+            return _number(value, kind)
+        text = value.isoformat() if isinstance(value, date | datetime) else str(value)
+        if form == "date" and day(text[:10] if moment(text) else text) is None:
+            raise ValueError(f"is not a date: {text!r}")
+        if form == "date-time" and moment(text) is None:
+            raise ValueError(f"is not a date-time: {text!r}")
+        if form == "email" and not _is_email(text):
+            raise ValueError(f"is not an email address: {text!r}")
+        if allowed is not None and text not in allowed:
+            raise ValueError(f"is not one of {', '.join(allowed)}: {text!r}")
+        return text[:10] if form == "date" else text
+
+    return convert
+
+
+def _is_email(text: str) -> bool:
+    name, at, host = text.rpartition("@")
+    return bool(at and name and "." in host.strip(".")) and not any(c.isspace() for c in text)
+
+
+def _boolean(value: Any, kind: str) -> Any:
+    if kind == "string":
+        return str(value).lower()
+    if kind != "boolean" or str(value).lower() not in {"true", "false"}:
+        raise ValueError(f"is not a {kind}: {value!r}")
+    return str(value).lower() == "true"
+
+
+def _number(value: Any, kind: str) -> Any:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"is not a number: {value!r}") from None
+    if kind == "number":
+        return number
+    if number != int(number):
+        raise ValueError(f"is not an integer: {value!r}")
+    return int(value) if isinstance(value, int) else int(number)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a row was rejected."""
+
+    code: str
+    field: str
+    message: str
+
+
+class Mapper:
+    """Applies a mapping set to rows, checking them against the resolved target schema.
+
+    A row is rejected if a mapped value does not fit its field, or if ``_id`` is mapped and empty.
+    """
+
+    def __init__(self, mappings: list[dict[str, Any]], schema: dict[str, Any]) -> None:
+        self.fields: dict[str, dict[str, Any]] = {}
+        self._steps: list[tuple[str, bool, str, Callable[[Any], Any]]] = []
+        self._required = {"_id", *schema.get("required", [])}
+        for mapping in mappings:
+            m = normal(mapping)
+            field = xdm.field_at(schema, m["destination"]) or {"type": "string"}
+            self.fields[m["destination"]] = field
+            self._steps.append((m["destination"], m["sourceType"] == "STATIC", m["source"], converter(field)))
+
+    def apply(self, row: dict[str, Any]) -> dict[str, Any] | Fault:
+        """The mapped row, flat by destination path, or why it is rejected."""
+        out: dict[str, Any] = {}
+        for destination, static, source, convert in self._steps:
+            value = source if static else row.get(source)
+            if value is None or value == "":
+                if destination in self._required:
+                    return Fault(ROW_REJECTED, destination, "is required and empty")
+                out[destination] = None
+                continue
+            try:
+                out[destination] = convert(value)
+            except ValueError as e:
+                return Fault(TRANSFORM_FAILED if self._is_number(destination) else ROW_REJECTED, destination, str(e))
+        return out
+
+    def _is_number(self, destination: str) -> bool:
+        return self.fields[destination].get("type") in {"integer", "number"}

@@ -1,0 +1,109 @@
+"""What every service of the emulator is written in: requests, replies, routes, and the world they act on."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aep.emulator.refusals import Refusal, problem
+from airflow_provider_aep.emulator.store import Scope, Store
+
+if TYPE_CHECKING:
+    from airflow_provider_aep.emulator.tables import Tables
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that passed the gateway.
+
+    :param query: all values of each parameter, in order
+    """
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    content: bytes
+    scope: Scope
+    client_id: str = ""
+
+    def first(self, name: str, default: str = "") -> str:
+        return self.query.get(name, [default])[0]
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        text = self.first(name, str(default))
+        if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+            raise problem(400, "Bad Request", f"{name} must be an integer from {low} to {high}, not {text!r}")
+        return int(text)
+
+    def object(self, empty: Refusal) -> dict[str, Any]:
+        """The body as a JSON object; :param empty: what this service answers when there is none"""
+        body = self.json(empty)
+        if not isinstance(body, dict):
+            raise problem(400, "Bad Request", "The body must be a JSON object")
+        return body
+
+    def json(self, empty: Refusal) -> Any:
+        if not self.content.strip():
+            raise empty
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            raise problem(400, "Bad Request", "The body is not JSON") from None
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How this emulator was started; ``run_delay`` in seconds."""
+
+    run_delay: float = 150.0
+    lake: Path | None = None
+    client_id: str = "emulator"
+    client_secret: str = field(default="emulator-secret", repr=False)
+    org_id: str = "EMULATOR@AdobeOrg"
+    sandboxes: tuple[str, ...] = ("prod", "dev")
+    token_lifetime: int = 86_399
+
+
+@dataclass
+class World:
+    """State, sources and options that handlers act on."""
+
+    store: Store
+    tables: Tables
+    options: Options
+
+    def now_ms(self) -> int:
+        return int(time() * 1000)
+
+    def new_id(self) -> str:
+        return str(uuid.uuid4())
+
+    def new_etag(self) -> str:
+        """A quoted string, as Flow Service has it: the quotes are part of the value."""
+        raw = uuid.uuid4().hex
+        return f'"{raw[:8]}-0000-0200-0000-{raw[8:16]}0000"'
+
+
+Handler = Callable[..., Reply]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation: ``path`` has ``{name}`` where a segment becomes an argument of the handler."""
+
+    method: str
+    path: str
+    handler: Handler

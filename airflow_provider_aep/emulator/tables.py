@@ -1,0 +1,153 @@
+"""The source systems' tables: CSV and Parquet files in a folder, listed once at start.
+
+A request names a table, never a path: it is looked up in this listing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+SAMPLED_ROWS = 1000
+"""Rows from which a CSV column's type is told."""
+
+SOUND_SHARE = 0.9
+"""A CSV column has a type if this share of its filled cells fit: real systems declare types and hold broken cells."""
+
+_INTEGER = re.compile(r"[+-]?\d{1,18}")
+_NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
+
+XDM: dict[str, dict[str, str]] = {
+    "string": {"type": "string"},
+    "boolean": {"type": "boolean"},
+    "integer": {"type": "integer"},
+    "double": {"type": "number"},
+    "date": {"type": "string", "format": "date"},
+    "date-time": {"type": "string", "format": "date-time"},
+}
+
+
+def sample_data() -> Path:
+    """The folder of tables that the package ships."""
+    return Path(str(files(__package__) / "sample"))
+
+
+def moment(text: str) -> datetime | None:
+    """A date-time of the forms that source systems use; without an offset it is UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if len(text) < 11:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if len(text) == 10 else None
+    except ValueError:
+        return None
+
+
+def _is(kind: str, text: str) -> bool:
+    match kind:
+        case "boolean":
+            return text.lower() in {"true", "false"}
+        case "integer":
+            return bool(_INTEGER.fullmatch(text))
+        case "double":
+            return bool(_NUMBER.fullmatch(text))
+        case "date":
+            return day(text) is not None
+        case "date-time":
+            return moment(text) is not None
+    return True
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a source system."""
+
+    name: str
+    file: Path
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """Column name to one of the keys of ``XDM``."""
+        if self.file.suffix == ".parquet":
+            return {f.name: _arrow_kind(f.type) for f in pyarrow.parquet.read_schema(self.file)}
+        names = self._header()
+        head: list[dict[str, Any]] = []
+        for batch in self._batches():
+            head += batch.to_pylist()
+            if len(head) >= SAMPLED_ROWS:
+                break
+        return {name: _kind_of([r[name] for r in head[:SAMPLED_ROWS]]) for name in names}
+
+    def rows(self) -> Iterator[list[dict[str, Any]]]:
+        """The rows, as the file has them, in batches of bounded size."""
+        for batch in self._batches():
+            yield batch.to_pylist()
+
+    def _header(self) -> list[str]:
+        with pyarrow.csv.open_csv(self.file) as reader:
+            return list(reader.schema.names)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        if self.file.suffix == ".parquet":
+            yield from pyarrow.parquet.ParquetFile(self.file).iter_batches(batch_size=10_000)
+            return
+        options = pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(self._header(), pa.string()), strings_can_be_null=True, null_values=[""]
+        )
+        with pyarrow.csv.open_csv(self.file, convert_options=options) as reader:
+            yield from reader
+
+
+def _kind_of(cells: list[str | None]) -> str:
+    filled = [c for c in cells if c]
+    for kind in ("boolean", "integer", "double", "date", "date-time"):
+        if filled and sum(_is(kind, c) for c in filled) >= SOUND_SHARE * len(filled):
+            return kind
+    return "string"
+
+
+def _arrow_kind(type_: pa.DataType) -> str:
+    if pa.types.is_boolean(type_):
+        return "boolean"
+    if pa.types.is_integer(type_):
+        return "integer"
+    if pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        return "double"
+    if pa.types.is_date(type_):
+        return "date"
+    return "date-time" if pa.types.is_timestamp(type_) else "string"
+
+
+class Tables:
+    """Tables by name, found in a folder when the emulator starts."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise SystemExit(f"--source-data {folder} is not a folder.")
+        found = sorted(f for f in folder.iterdir() if f.suffix in {".csv", ".parquet"})
+        self._tables = {f.stem: Table(f.stem, f) for f in found}
+        if not self._tables:
+            raise SystemExit(f"--source-data {folder} holds no .csv or .parquet file.")
+
+    def names(self) -> list[str]:
+        return sorted(self._tables)
+
+    def get(self, name: str) -> Table | None:
+        return self._tables.get(name)

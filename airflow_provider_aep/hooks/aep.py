@@ -1,0 +1,128 @@
+"""An Airflow connection of type ``aep`` becomes a client."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook, conf
+
+from airflow_provider_aep.client import sandboxes
+from airflow_provider_aep.client.client import AepClient, AsyncAepClient
+from airflow_provider_aep.client.errors import AepConfigurationError, AepError, AepNotFoundError
+from airflow_provider_aep.client.hosts import AllowedHosts
+from airflow_provider_aep.client.settings import AepSettings
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+_TEST_DEADLINE = 15.0
+"""Seconds for the connection test; Airflow gives it 60."""
+
+
+class AepHook(BaseHook):
+    """Authentication, hosts and sandbox of an Airflow connection.
+
+    :param aep_conn_id: a connection of type ``aep``: client id in login, client secret in password, platform URL in
+        host (blank for Adobe's), and in extra ``org_id``, ``sandbox``, ``scopes``, ``ims_url``, ``ui_url``
+    """
+
+    conn_name_attr = "aep_conn_id"
+    default_conn_name = "aep_default"
+    conn_type = "aep"
+    hook_name = "Adobe Experience Platform"
+
+    def __init__(self, aep_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.aep_conn_id = aep_conn_id
+
+    @cached_property
+    def settings(self) -> AepSettings:
+        """The connection's fields, checked before anything is sent.
+
+        :raises AepConfigurationError: a field is missing, malformed, or names a host that is not allowed
+        """
+        return settings_of(self.get_connection(self.aep_conn_id))
+
+    def get_conn(self) -> AepClient:
+        """A client; the caller closes it."""
+        return AepClient(self.settings, on_token=_mask)
+
+    def get_async_conn(self) -> AsyncAepClient:
+        """A client for the event loop it is first used on; the caller closes it."""
+        return AsyncAepClient(self.settings, on_token=lambda _: None)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for a token and the sandboxes; changes nothing."""
+        try:
+            with AepClient(self.settings, on_token=_mask, deadline=_TEST_DEADLINE) as aep:
+                found = {s.name: s for s in aep.send(sandboxes.list_sandboxes())}
+            sandbox = found.get(self.settings.sandbox)
+            if sandbox is None:
+                raise AepNotFoundError(
+                    f"There is no sandbox {self.settings.sandbox!r}",
+                    next_step=f"Choose one of: {', '.join(sorted(found)) or 'none that this credential may use'}.",
+                )
+            if sandbox.state != "active":
+                raise AepNotFoundError(
+                    f"The sandbox {sandbox.name!r} is {sandbox.state}", next_step="Wait until it is active."
+                )
+        except AepError as e:
+            return False, str(e)
+        return True, f"Connected to sandbox {sandbox.name} of {self.settings.org_id}"
+
+
+def settings_of(connection: Connection) -> AepSettings:
+    """The checked settings in a connection of type ``aep``.
+
+    :raises AepConfigurationError: see :meth:`AepHook.settings`
+    """
+    extra = connection.extra_dejson
+    if connection.password:
+        _mask(connection.password)
+    listed = conf.get("aep", "allowed_hosts", fallback="") or ""
+    return AepSettings.checked(
+        client_id=connection.login,
+        client_secret=connection.password,
+        org_id=extra.get("org_id"),
+        sandbox=extra.get("sandbox"),
+        scopes=extra.get("scopes"),
+        platform_url=platform_url(connection.host, connection.port, connection.schema),
+        ims_url=extra.get("ims_url"),
+        allowed_hosts=AllowedHosts(listed.split(",")),
+    )
+
+
+def platform_url(host: str | None, port: int | None, schema: str | None) -> str | None:
+    """The platform URL of a connection's fields; the accepted forms, and no others:
+
+    - nothing: Adobe's
+    - host is a full URL, port and schema blank
+    - host alone: https
+    - host with port and schema ``http`` or ``https`` (a port of 0 is what Airflow's UI sends for a blank one)
+
+    :raises AepConfigurationError: another form
+    """
+    if not host:
+        if port or schema:
+            raise AepConfigurationError(
+                "The connection has a port or schema but no host", next_step="Set host, or leave all three blank."
+            )
+        return None
+    if "://" in host:
+        if port or schema:
+            raise AepConfigurationError(
+                "The connection's host is a full URL, and port or schema is set, too",
+                next_step="Leave port and schema blank.",
+            )
+        return host
+    if schema and schema not in {"http", "https"}:
+        raise AepConfigurationError(f"The connection's schema is {schema!r}", next_step="Set http or https.")
+    return f"{schema or 'https'}://{host}" + (f":{port}" if port else "")
+
+
+def _mask(secret: str) -> None:
+    """Tell Airflow's log masking; no-op outside a task."""
+    from airflow.sdk.log import mask_secret
+
+    mask_secret(secret)
