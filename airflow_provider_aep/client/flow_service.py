@@ -26,6 +26,9 @@ from airflow_provider_aep.client.models import (
 )
 
 BASE = "/data/foundation/flowservice"
+DATA_LAKE = "c604ff05-7f1a-43c0-8e18-33bf874cb11c"
+"""Connection spec id of the data lake, the only target of source flows."""
+
 M = TypeVar("M", bound=BaseModel)
 
 PAGE_SIZE = 100

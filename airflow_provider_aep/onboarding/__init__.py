@@ -1,0 +1,1 @@
+"""What must exist in AEP, exactly once. Knows nothing of Airflow."""

@@ -1,0 +1,39 @@
+"""Checks a source's credentials against the connection spec before they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+
+from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.client.models import ConnectionSpec
+
+
+def checked_auth(spec: ConnectionSpec, spec_name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``auth`` of a base connection.
+
+    :raises AepConfigurationError: naming the parameters that do not fit, never their values
+    """
+    known = {a.name: a.spec for a in spec.authSpec}
+    if spec_name not in known:
+        raise AepConfigurationError(
+            f"The connection spec {spec.name or spec.id} has no auth spec {spec_name!r}",
+            next_step=f"Choose one of: {', '.join(sorted(known)) or 'none'}.",
+        )
+    schema = known[spec_name]
+    unknown = sorted(set(params) - set(schema.get("properties", params)))
+    problems = [f"{name} is not a parameter" for name in unknown]
+    for error in jsonschema.Draft7Validator(schema).iter_errors(dict(params)):
+        if error.validator == "required":
+            missing = [n for n in error.validator_value if n not in params]
+            problems += [f"{n} is missing" for n in missing if f"{n} is missing" not in problems]
+        else:
+            problems.append(f"{'.'.join(map(str, error.path)) or 'params'} does not satisfy {error.validator!r}")
+    if problems:
+        raise AepConfigurationError(
+            f"The parameters of {spec_name!r} do not fit: {'; '.join(problems)}",
+            next_step="Complete the Airflow connection of the source (source_conn_id), or pass auth_params.",
+        )
+    return {"specName": spec_name, "params": dict(params)}

@@ -1,0 +1,187 @@
+"""Find, compare, then create or mend: one object per name, and no write where nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from airflow_provider_aep.client.call import Call, Page
+from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.errors import (
+    AepConfigurationError,
+    AepConflictError,
+    AepNotFoundError,
+    AepUnavailableError,
+)
+from airflow_provider_aep.onboarding.names import checked_name
+
+T = TypeVar("T")
+Body = dict[str, Any]
+
+FRESH_WAITS = (1.0, 2.0, 4.0)
+"""Seconds between looks at an object that AEP does not know yet: its reads lag behind its writes."""
+
+STATE_WAIT = 120.0
+"""Seconds to wait for a transitional state to end."""
+
+_STABLE = frozenset({"", "enabled", "disabled", "draft"})
+_GONE = "delete-finalizing"
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object as it is in AEP.
+
+    :param fields: the body in the form that a create would send it, as far as AEP returns it
+    :param result: what a task returns for it: the id, or id and version
+    """
+
+    id: str
+    name: str
+    fields: Body
+    result: Any
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the engine must know about one kind of object.
+
+    :param label: Adobe's noun
+    :param title: the body's field that holds the name
+    :param find: the list of candidates with a name; compared exactly afterwards
+    :param get: one object by id
+    :param create: the call that creates it; ``created`` reads its result
+    :param fixed: dot paths that are compared and cannot change in place
+    :param owned: dot paths that are compared and mended
+    :param includes: dot paths of lists in which every wanted entry must be; mended by adding
+    :param short: whether a list gives a short form, so that a candidate is read again before it is compared
+    :param mend: the call that writes the owned fields of a found object, given a body and the paths that differ
+    """
+
+    label: str
+    find: Callable[[str], Call[Page[Any]]]
+    get: Callable[[str], Call[Any]]
+    found: Callable[[Any], Found]
+    create: Callable[[Body], Call[Any]]
+    created: Callable[[Any], tuple[str, Any]]
+    fixed: tuple[str, ...] = ()
+    owned: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    short: bool = False
+    mend: Callable[[Found, Body, Sequence[str]], Call[Any]] | None = None
+    mended: Callable[[Found, Any], Any] = lambda found, _: found.result
+    title: str = "name"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``result`` is what the task returns; ``action`` is ``created``, ``found`` or ``updated``."""
+
+    id: str
+    result: Any
+    action: str
+    changed: tuple[str, ...] = ()
+
+
+def ensure(client: AepClient, kind: Kind, wanted: Body) -> Outcome:
+    """Make sure that exactly one object of this name exists and is as wanted.
+
+    :param wanted: the body of a create
+    :raises AepConfigurationError: the name is not one that can be found again
+    :raises AepConflictError: several objects have this name, or the one that has it differs in what cannot change
+    """
+    name = checked_name(wanted.get(kind.title), f"{kind.label} {kind.title}")
+    candidates = [f for f in map(kind.found, client.items(kind.find(name))) if f.name == name and f.state != _GONE]
+    if len(candidates) > 1:
+        ids = ", ".join(f.id for f in candidates)
+        raise AepConflictError(
+            f"{len(candidates)} {kind.label}s are named {name!r}: {ids}",
+            next_step="Delete or rename all but the one to keep.",
+        )
+    if not candidates:
+        id_, result = kind.created(fresh(client, kind.create(wanted)))
+        return Outcome(id_, result, "created")
+    found = _settled(client, kind, candidates[0])
+    if kind.short:
+        found = kind.found(client.send(kind.get(found.id)))
+    stuck = [p for p in kind.fixed if differs(found.fields, wanted, p)]
+    if stuck:
+        raise AepConflictError(
+            f"The {kind.label} {name!r} ({found.id}) exists and differs in what cannot change: "
+            + "; ".join(f"{p} is {at(found.fields, p)!r}, wanted {at(wanted, p)!r}" for p in stuck),
+            next_step="Choose another name, or change what is wanted to what exists.",
+        )
+    drifted = [p for p in kind.owned if differs(found.fields, wanted, p)]
+    drifted += [p for p in kind.includes if not set(at(wanted, p)) <= set(at(found.fields, p))]
+    if not drifted or kind.mend is None:
+        return Outcome(found.id, found.result, "found")
+    answer = client.send(kind.mend(found, wanted, drifted))
+    return Outcome(found.id, kind.mended(found, answer), "updated", tuple(drifted))
+
+
+def fresh(client: AepClient, call: Call[T]) -> T:
+    """Send a call that refers to an object which may have been made a moment ago: a 404 is looked at again.
+
+    Safe for a create, too: one that is answered 404 has made nothing.
+
+    :raises AepNotFoundError: still unknown after ``FRESH_WAITS``
+    """
+    for wait in FRESH_WAITS:
+        try:
+            return client.send(call)
+        except AepNotFoundError:
+            client.clock.sleep(wait)
+    return client.send(call)
+
+
+def _settled(client: AepClient, kind: Kind, found: Found) -> Found:
+    """Wait until a found object is in a state that can be used."""
+    started = client.clock.now()
+    while found.state not in _STABLE:
+        if client.clock.now() - started > STATE_WAIT:
+            raise AepUnavailableError(
+                f"The {kind.label} {found.name!r} ({found.id}) is still {found.state!r} after {STATE_WAIT:.0f} s",
+                next_step="Try again later.",
+            )
+        client.clock.sleep(5)
+        found = kind.found(client.send(kind.get(found.id)))
+    return found
+
+
+def at(body: Mapping[str, Any], path: str) -> Any:
+    """The value at a dot path, or ``None``."""
+    node: Any = body
+    for step in path.split("."):
+        node = node.get(step) if isinstance(node, Mapping) else None
+    return node
+
+
+def differs(have: Mapping[str, Any], want: Mapping[str, Any], path: str) -> bool:
+    """Whether a wanted value is not there; what is not wanted is not compared, ``""`` and absent are the same."""
+    wanted = at(want, path)
+    return wanted is not None and _plain(at(have, path)) != _plain(wanted)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers may come back as strings (Adobe's samples have both), and order of keys means nothing."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, bool) or value is None:
+        return value or ""
+    return str(value)
+
+
+def checked_id(value: object, field: str) -> str:
+    """An id that an upstream task should have delivered.
+
+    :raises AepConfigurationError: it is empty, which means that the upstream task returned nothing
+    """
+    if not isinstance(value, str) or not value:
+        raise AepConfigurationError(
+            f"{field} is {value!r}, not an id", next_step="Pass the output of the task that creates it."
+        )
+    return value

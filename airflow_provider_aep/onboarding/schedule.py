@@ -1,0 +1,67 @@
+"""When a flow runs. Source: the schedule spec of Adobe's CRMToAEP flow spec, and "Sources error messages"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_aep.client.errors import AepConfigurationError
+
+FREQUENCIES = ("once", "minute", "hour", "day", "week")
+DELTA_FORMAT = "yyyy-MM-dd HH:mm:ss"
+
+
+def schedule_params(
+    *, frequency: str, start_time: int, now: float, interval: int | None = None, backfill: bool | None = None
+) -> dict[str, Any]:
+    """The checked ``scheduleParams`` of a flow.
+
+    :param start_time: seconds since the epoch
+    :param now: seconds since the epoch
+    :param interval: in units of ``frequency``; required unless it is ``once``, then forbidden
+    :param backfill: whether the first run takes all the data of the source; forbidden with ``once``
+    :raises AepConfigurationError: naming the AEP code that the flow would be refused with
+    """
+    if frequency not in FREQUENCIES:
+        raise _refused("frequency", frequency, f"one of {', '.join(FREQUENCIES)}", 1397)
+    if start_time < now:
+        raise _refused("start_time", start_time, "in the future, in seconds since the epoch", 1360)
+    params: dict[str, Any] = {"startTime": start_time, "frequency": frequency}
+    if frequency == "once":
+        if interval is not None:
+            raise _refused("interval", interval, "left out when frequency is once", 1361)
+        if backfill is not None:
+            raise _refused("backfill", backfill, "left out when frequency is once", 1364)
+        return params
+    least = 15 if frequency == "minute" else 1
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval < least:
+        raise _refused("interval", interval, f"at least {least} when frequency is {frequency}", 1362)
+    return {**params, "interval": interval, "backfill": True if backfill is None else backfill}
+
+
+def _refused(field: str, value: object, must_be: str, code: int) -> AepConfigurationError:
+    return AepConfigurationError(
+        f"{field} is {value!r}", next_step=f"It must be {must_be} (AEP would refuse the flow with {code}-400)."
+    )
+
+
+def delta_transformation(
+    frequency: str, delta_column: str | None, columns: list[dict[str, Any]] | None
+) -> dict[str, Any] | None:
+    """The ``Copy`` transformation that makes scheduled runs incremental; a one-time flow has none.
+
+    :param columns: of the source table, as explore gives them; ``None`` if unknown
+    :raises AepConfigurationError: missing, not in the table, not a date-time, or given for a one-time flow
+    """
+    if frequency == "once":
+        if delta_column:
+            raise _refused("delta_column", delta_column, "left out when frequency is once", 1369)
+        return None
+    if not delta_column:
+        raise _refused("delta_column", delta_column, "a date-time column of the table", 1367)
+    if columns is not None:
+        known = {c["name"]: c for c in columns}
+        moments = sorted(n for n, c in known.items() if c.get("xdm", {}).get("format") == "date-time")
+        if delta_column not in moments:
+            raise _refused("delta_column", delta_column, f"one of {', '.join(moments) or '(the table has none)'}", 1367)
+    column = {"name": delta_column, "dateFormat": DELTA_FORMAT, "timezone": "UTC"}
+    return {"name": "Copy", "params": {"deltaColumn": column}}

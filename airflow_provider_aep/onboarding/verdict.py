@@ -1,0 +1,152 @@
+"""Whether a run went well: one closed table, used by every way of waiting.
+
+AEP reports a run with failed records as ``success`` while they stay below a threshold, so a status alone says nothing.
+Source: Adobe's "Monitor dataflows" samples and the StatusDTO of its flow-service OpenAPI file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from airflow_provider_aep.client.models import Run
+
+
+class Verdict(StrEnum):
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+_TABLE = {
+    "": Verdict.WAITING,
+    "queued": Verdict.WAITING,
+    "scheduled": Verdict.WAITING,
+    "pending": Verdict.WAITING,
+    "inprogress": Verdict.WAITING,
+    "success": Verdict.SUCCEEDED,
+    "completed": Verdict.SUCCEEDED,
+    "partialsuccess": Verdict.PARTIAL,
+    "partialfailure": Verdict.PARTIAL,
+    "failed": Verdict.FAILED,
+    "failure": Verdict.FAILED,
+}
+"""By status in lower case without separators: AEP's documents spell one status in several ways."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished, or still running, flow run came to.
+
+    Record counts are ``None`` where AEP does not know them (it says -1); times are milliseconds since the epoch.
+    """
+
+    run_id: str
+    flow_id: str
+    verdict: str
+    status: str
+    read: int | None
+    written: int | None
+    failed: int | None
+    window_start: int | None
+    window_end: int | None
+    started_at: int | None
+    completed_at: int | None
+    batch_ids: list[str] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def failed_ratio(self) -> float | None:
+        """Failed records over read ones, or ``None`` where AEP does not know both."""
+        if self.failed is None or self.read is None:
+            return None
+        return self.failed / self.read if self.read else 0.0
+
+    def summary(self) -> str:
+        counts = ", ".join(
+            f"{name} {'unknown' if n is None else n}"
+            for name, n in (("read", self.read), ("written", self.written), ("failed", self.failed))
+        )
+        codes = ", ".join(sorted({str(e["code"]) for e in self.errors}))
+        return (
+            f"run {self.run_id} of flow {self.flow_id}: {self.verdict} (status {self.status!r}), records {counts}"
+            + (f"; codes {codes}" if codes else "")
+        )
+
+
+def judge(run: Run) -> RunResult:
+    """Read everything that speaks for or against a run."""
+    metrics = run.metrics
+    raw = metrics.statusSummary.status or ""
+    verdict = _TABLE.get(re.sub(r"[\s_-]", "", raw).lower(), Verdict.UNKNOWN)
+    records = metrics.recordSummary
+    failed_files = metrics.fileSummary.failedFileCount or 0
+    errors = _errors(run)
+    if verdict is Verdict.SUCCEEDED and ((records.failedRecordCount or 0) > 0 or failed_files > 0 or errors):
+        verdict = Verdict.PARTIAL
+    duration = metrics.durationSummary
+    return RunResult(
+        run_id=run.id,
+        flow_id=run.flowId,
+        verdict=verdict.value,
+        status=raw,
+        read=_count(records.inputRecordCount),
+        written=_count(records.outputRecordCount),
+        failed=_count(records.failedRecordCount),
+        window_start=duration.extensions.get("windowStart"),
+        window_end=duration.extensions.get("windowEnd"),
+        started_at=duration.startedAtUTC,
+        completed_at=duration.completedAtUTC,
+        batch_ids=[
+            str(id_)
+            for activity in run.activities
+            for target in activity.targetInfo
+            for id_ in (target.get("reference") or {}).get("ids", [])
+        ],
+        errors=errors,
+    )
+
+
+def _count(value: int | None) -> int | None:
+    return None if value is None or value < 0 else value
+
+
+def _errors(run: Run) -> list[dict[str, Any]]:
+    """Codes by activity, with the number of records where AEP counts them; messages of rows are left out."""
+    found = [{"activity": "run", "code": e.code, "message": e.message} for e in run.metrics.statusSummary.errors]
+    for activity in run.activities:
+        name = activity.name or activity.id
+        found += [{"activity": name, "code": e.code, "message": e.message} for e in activity.statusSummary.errors]
+        for e in activity.statusSummary.extensions.get("errors") or []:
+            found.append({"activity": name, "code": str(e.get("code", "")), "records": e.get("recordCount")})
+    return found
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What an author accepts of a partial run.
+
+    :param on_partial: ``fail``, ``warn`` or ``succeed``
+    :param max_failed_ratio: share of failed records up to which a partial run is accepted with a warning
+    """
+
+    on_partial: str = "fail"
+    max_failed_ratio: float = 0.0
+
+    def accepts(self, result: RunResult) -> bool:
+        """Whether a finished run is good enough. A failed or unknown one never is."""
+        if result.verdict == Verdict.SUCCEEDED.value:
+            return True
+        if result.verdict != Verdict.PARTIAL.value:
+            return False
+        ratio = result.failed_ratio
+        return self.on_partial in {"warn", "succeed"} or (
+            ratio is not None and self.max_failed_ratio > 0 and ratio <= self.max_failed_ratio
+        )

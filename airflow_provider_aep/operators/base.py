@@ -1,0 +1,55 @@
+"""What all operators share: the connection, the errors, one log line a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_aep.client.client import AepClient
+    from airflow_provider_aep.onboarding.ensure import Body, Kind
+
+
+class AepOperator(BaseOperator):
+    """Base of the operators that talk to AEP.
+
+    :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
+    """
+
+    template_fields: Sequence[str] = ("aep_conn_id",)
+    ui_color = "#fbe9e7"
+
+    def __init__(self, *, aep_conn_id: str = "aep_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.aep_conn_id = aep_conn_id
+
+    # The client and the rules are imported when a task runs: parsing a DAG costs nothing of them.
+
+    @contextmanager
+    def aep(self) -> Generator[AepClient, None, None]:
+        """A client for the length of the block; its errors become Airflow's."""
+        from airflow_provider_aep.exceptions import airflow_errors
+        from airflow_provider_aep.hooks.aep import AepHook
+
+        with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:
+            yield client
+
+    def ensure(self, client: AepClient, kind: Kind, wanted: Body) -> Any:
+        """Make sure the object exists, and say so in one line; returns the task's result."""
+        from airflow_provider_aep.onboarding.ensure import ensure
+
+        outcome = ensure(client, kind, wanted)
+        changed = f" ({', '.join(outcome.changed)})" if outcome.changed else ""
+        self.log.info(
+            "%s %r %s%s: %s in sandbox %s",
+            kind.label.capitalize(),
+            wanted[kind.title],
+            outcome.action,
+            changed,
+            outcome.id,
+            client.settings.sandbox,
+        )
+        return outcome.result

@@ -1,0 +1,134 @@
+"""The target side of an onboarding: schema, dataset, target connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aep.operators.base import AepOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+PROFILE_CLASS = "https://ns.adobe.com/xdm/context/profile"
+PERSON_DETAILS = "https://ns.adobe.com/xdm/context/profile-person-details"
+PERSONAL_DETAILS = "https://ns.adobe.com/xdm/context/profile-personal-details"
+
+
+class AepCreateSchemaOperator(AepOperator):
+    """Ensure an XDM schema. Its title is unique in the Schema Registry; missing field groups are added.
+
+    :param title: (templated)
+    :param class_id: ``$id`` of the class it extends (templated); XDM Individual Profile unless said otherwise
+    :param field_groups: ``$id`` of field groups (templated); by default Demographic Details and Personal Contact
+        Details
+    :param description: (templated)
+    :return: the schema's ``$id``
+    """
+
+    template_fields: Sequence[str] = (
+        *AepOperator.template_fields,
+        "title",
+        "class_id",
+        "field_groups",
+        "description",
+    )
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        class_id: str = PROFILE_CLASS,
+        field_groups: Sequence[str] = (PERSON_DETAILS, PERSONAL_DETAILS),
+        description: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.title = title
+        self.class_id = class_id
+        self.field_groups = field_groups
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.onboarding.kinds import SCHEMA
+
+        with self.aep() as client:
+            wanted = {
+                "title": self.title,
+                "description": self.description,
+                "refs": [self.class_id, *self.field_groups],
+            }
+            return self.ensure(client, SCHEMA, wanted)
+
+
+class AepCreateDatasetOperator(AepOperator):
+    """Ensure a dataset of a schema.
+
+    :param name: (templated)
+    :param schema_id: ``$id`` of the schema (templated)
+    :param description: (templated)
+    :return: the id
+    """
+
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "name", "schema_id", "description")
+
+    def __init__(self, *, name: str, schema_id: str, description: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.schema_id = schema_id
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client.schema_registry import FULL
+        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.kinds import DATASET
+
+        with self.aep() as client:
+            wanted = {
+                "name": self.name,
+                "description": self.description,
+                "schemaRef": {"id": checked_id(self.schema_id, "schema_id"), "contentType": FULL},
+            }
+            return self.ensure(client, DATASET, wanted)
+
+
+class AepCreateTargetConnectionOperator(AepOperator):
+    """Ensure a target connection: the dataset in the data lake that receives the rows.
+
+    :param name: (templated)
+    :param dataset_id: (templated)
+    :param schema_id: ``$id`` of the dataset's schema (templated)
+    :param description: (templated)
+    :return: the id
+    """
+
+    template_fields: Sequence[str] = (
+        *AepOperator.template_fields,
+        "name",
+        "dataset_id",
+        "schema_id",
+        "description",
+    )
+
+    def __init__(self, *, name: str, dataset_id: str, schema_id: str, description: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.dataset_id = dataset_id
+        self.schema_id = schema_id
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client.flow_service import DATA_LAKE
+        from airflow_provider_aep.client.schema_registry import FULL
+        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.kinds import TARGET_CONNECTION
+
+        with self.aep() as client:
+            wanted = {
+                "name": self.name,
+                "description": self.description,
+                "data": {"schema": {"id": checked_id(self.schema_id, "schema_id"), "version": FULL}},
+                "params": {"dataSetId": checked_id(self.dataset_id, "dataset_id")},
+                "connectionSpec": {"id": DATA_LAKE, "version": "1.0"},
+            }
+            return self.ensure(client, TARGET_CONNECTION, wanted)
