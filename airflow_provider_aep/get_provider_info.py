@@ -23,6 +23,18 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.hooks.aep"]}],
+        "operators": [
+            {
+                "integration-name": integration,
+                "python-modules": [
+                    "airflow_provider_aep.operators.source",
+                    "airflow_provider_aep.operators.target",
+                    "airflow_provider_aep.operators.flow",
+                ],
+            }
+        ],
+        "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.sensors.flow_run"]}],
+        "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.triggers.flow_run"]}],
         "connection-types": [
             {
                 "connection-type": "aep",

@@ -34,7 +34,7 @@ def test_importing_it_loads_neither_airflow_nor_httpx_nor_pydantic():
 def _named_modules():
     info = get_provider_info()
     for kind in ("operators", "sensors", "hooks", "triggers"):
-        for entry in info.get(kind, []):
+        for entry in info[kind]:
             yield from entry["python-modules"]
 
 

@@ -21,3 +21,21 @@ def checked_name(name: object, field: str = "name") -> str:
             next_step="Use 1 to 100 letters, digits, spaces and _ . : ( ) / - without a space at either end.",
         )
     return name
+
+
+class Names:
+    """The names of everything that the onboarding called ``onboarding`` makes; a template will do.
+
+    Titles differ between class and schemas, because the Schema Registry knows one title once.
+    """
+
+    def __init__(self, onboarding: str) -> None:
+        self.base = f"{onboarding} base"
+        self.source_class = f"{onboarding} source class"
+        self.source_schema = f"{onboarding} source schema"
+        self.schema = f"{onboarding} schema"
+        self.dataset = f"{onboarding} dataset"
+        self.source = f"{onboarding} source"
+        self.target = f"{onboarding} target"
+        self.mapping = f"{onboarding} mapping"
+        self.flow = f"{onboarding} flow"

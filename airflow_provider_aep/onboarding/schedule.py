@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from airflow_provider_aep.client.errors import AepConfigurationError
@@ -11,21 +12,22 @@ DELTA_FORMAT = "yyyy-MM-dd HH:mm:ss"
 
 
 def schedule_params(
-    *, frequency: str, start_time: int, now: float, interval: int | None = None, backfill: bool | None = None
+    *, frequency: str, start_in_minutes: float, now: float, interval: int | None = None, backfill: bool | None = None
 ) -> dict[str, Any]:
     """The checked ``scheduleParams`` of a flow.
 
-    :param start_time: seconds since the epoch
+    :param start_in_minutes: from ``now`` to the first run, positive
     :param now: seconds since the epoch
-    :param interval: in units of ``frequency``; required unless it is ``once``, then forbidden
+    :param interval: in units of ``frequency``; forbidden with ``once``, required with ``minute``, else 1 if left out
     :param backfill: whether the first run takes all the data of the source; forbidden with ``once``
     :raises AepConfigurationError: naming the AEP code that the flow would be refused with
     """
     if frequency not in FREQUENCIES:
         raise _refused("frequency", frequency, f"one of {', '.join(FREQUENCIES)}", 1397)
-    if start_time < now:
-        raise _refused("start_time", start_time, "in the future, in seconds since the epoch", 1360)
-    params: dict[str, Any] = {"startTime": start_time, "frequency": frequency}
+    number = isinstance(start_in_minutes, int | float) and not isinstance(start_in_minutes, bool)
+    if not number or not 0 < start_in_minutes < math.inf:
+        raise _refused("start_in_minutes", start_in_minutes, "a number of minutes above 0", 1360)
+    params: dict[str, Any] = {"startTime": math.ceil(now + 60 * start_in_minutes), "frequency": frequency}
     if frequency == "once":
         if interval is not None:
             raise _refused("interval", interval, "left out when frequency is once", 1361)
@@ -33,6 +35,8 @@ def schedule_params(
             raise _refused("backfill", backfill, "left out when frequency is once", 1364)
         return params
     least = 15 if frequency == "minute" else 1
+    if interval is None and frequency != "minute":
+        interval = 1
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < least:
         raise _refused("interval", interval, f"at least {least} when frequency is {frequency}", 1362)
     return {**params, "interval": interval, "backfill": True if backfill is None else backfill}

@@ -56,6 +56,7 @@ class RunResult:
     window_end: int | None
     started_at: int | None
     completed_at: int | None
+    failed_files: int = 0
     batch_ids: list[str] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
 
@@ -64,10 +65,10 @@ class RunResult:
 
     @property
     def failed_ratio(self) -> float | None:
-        """Failed records over read ones, or ``None`` where AEP does not know both."""
-        if self.failed is None or self.read is None:
+        """Failed records over read ones; ``None`` where AEP does not count both, or lost whole files."""
+        if self.failed is None or not self.read or self.failed_files:
             return None
-        return self.failed / self.read if self.read else 0.0
+        return self.failed / self.read
 
     def summary(self) -> str:
         counts = ", ".join(
@@ -104,6 +105,7 @@ def judge(run: Run) -> RunResult:
         window_end=duration.extensions.get("windowEnd"),
         started_at=duration.startedAtUTC,
         completed_at=duration.completedAtUTC,
+        failed_files=max(failed_files, 0),
         batch_ids=[
             str(id_)
             for activity in run.activities
@@ -148,5 +150,6 @@ class Tolerance:
             return False
         ratio = result.failed_ratio
         return self.on_partial in {"warn", "succeed"} or (
-            ratio is not None and self.max_failed_ratio > 0 and ratio <= self.max_failed_ratio
+            # A partial run without failed records lost something that nobody counted.
+            ratio is not None and 0 < ratio <= self.max_failed_ratio
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -53,3 +54,13 @@ class AepOperator(BaseOperator):
             client.settings.sandbox,
         )
         return outcome.result
+
+
+def native(value: Any) -> Any:
+    """A rendered value as Jinja's native types have it, for DAGs that render to text: ``"15"`` is 15."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value

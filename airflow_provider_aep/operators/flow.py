@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator
+from airflow_provider_aep.operators.base import AepOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -62,7 +62,12 @@ class AepCreateMappingSetOperator(AepOperator):
         with self.aep() as client:
             schema_id = checked_id(self.schema_id, "schema_id")
             schema = fresh(client, schema_registry.get_schema(schema_id, resolved=True))
-            entries = mapping_set(self.mappings, self.static or {}, columns=self.columns, schema=schema.properties)
+            entries = mapping_set(
+                native(self.mappings),
+                native(self.static) or {},
+                columns=native(self.columns),
+                schema=schema.properties,
+            )
             wanted = {
                 "name": self.name,
                 "outputSchema": {"schemaRef": {"id": schema_id, "contentType": schema_registry.FULL}},
@@ -119,7 +124,8 @@ class AepCreateFlowOperator(AepOperator):
     :param mapping_set: ``{"id", "version"}`` (templated)
     :param flow_spec: ``{"id", "version"}`` (templated)
     :param frequency: ``once``, ``minute``, ``hour``, ``day`` or ``week`` (templated)
-    :param interval: in units of frequency, at least 15 with ``minute`` (templated); left out with ``once``
+    :param interval: in units of frequency (templated); at least 15, and required, with ``minute``, else 1 unless
+        given; left out with ``once``
     :param start_in_minutes: from now to the first run (templated)
     :param backfill: whether the first run takes all data of the source (templated); left out with ``once``
     :param delta_column: date-time column that tells changed rows (templated); left out with ``once``
@@ -177,28 +183,26 @@ class AepCreateFlowOperator(AepOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        import math
-
         from airflow_provider_aep.onboarding.ensure import checked_id
         from airflow_provider_aep.onboarding.kinds import FLOW
         from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
 
         with self.aep() as client:
-            now = client.clock.now()
             schedule = schedule_params(
                 frequency=self.frequency,
-                start_time=math.ceil(now + 60 * float(self.start_in_minutes)),
-                now=now,
-                interval=self.interval,
-                backfill=self.backfill,
+                start_in_minutes=native(self.start_in_minutes),
+                now=client.clock.now(),
+                interval=native(self.interval),
+                backfill=native(self.backfill),
             )
-            copy = delta_transformation(self.frequency, self.delta_column, self.columns)
+            copy = delta_transformation(self.frequency, native(self.delta_column), native(self.columns))
             steps = {"Copy": copy["params"]} if copy else {}
-            steps["Mapping"] = {"mappingId": self.mapping_set["id"], "mappingVersion": self.mapping_set["version"]}
+            mapping = native(self.mapping_set)
+            steps["Mapping"] = {"mappingId": mapping["id"], "mappingVersion": mapping["version"]}
             wanted = {
                 "name": self.name,
                 "description": self.description,
-                "flowSpec": dict(self.flow_spec),
+                "flowSpec": dict(native(self.flow_spec)),
                 "sourceConnectionIds": [checked_id(self.source_connection_id, "source_connection_id")],
                 "targetConnectionIds": [checked_id(self.target_connection_id, "target_connection_id")],
                 "steps": steps,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator
+from airflow_provider_aep.operators.base import AepOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -189,7 +189,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
                 "description": self.description,
                 "baseConnectionId": checked_id(self.base_connection_id, "base_connection_id"),
                 "data": {"format": "tabular"},
-                "params": {"tableName": self.table, "columns": self.columns},
+                "params": {"tableName": self.table, "columns": native(self.columns)},
                 "connectionSpec": {"id": self.connection_spec_id, "version": "1.0"},
             }
             return self.ensure(client, SOURCE_CONNECTION, wanted)

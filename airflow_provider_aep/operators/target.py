@@ -97,7 +97,7 @@ class AepCreateTargetConnectionOperator(AepOperator):
 
     :param name: (templated)
     :param dataset_id: (templated)
-    :param schema_id: ``$id`` of the dataset's schema (templated)
+    :param schema_id: ``$id`` of the schema that the dataset must have (templated); without it, any
     :param description: (templated)
     :return: the id
     """
@@ -110,7 +110,9 @@ class AepCreateTargetConnectionOperator(AepOperator):
         "description",
     )
 
-    def __init__(self, *, name: str, dataset_id: str, schema_id: str, description: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, name: str, dataset_id: str, schema_id: str | None = None, description: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.name = name
         self.dataset_id = dataset_id
@@ -118,17 +120,28 @@ class AepCreateTargetConnectionOperator(AepOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client import catalog
+        from airflow_provider_aep.client.errors import AepConfigurationError
         from airflow_provider_aep.client.flow_service import DATA_LAKE
         from airflow_provider_aep.client.schema_registry import FULL
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
         from airflow_provider_aep.onboarding.kinds import TARGET_CONNECTION
 
         with self.aep() as client:
+            dataset_id = checked_id(self.dataset_id, "dataset_id")
+            dataset = fresh(client, catalog.get_dataset(dataset_id))
+            schema_id = dataset.schemaRef.id if dataset.schemaRef else ""
+            if not schema_id or self.schema_id not in {None, schema_id}:
+                raise AepConfigurationError(
+                    f"The dataset {dataset.name!r} ({dataset_id}) is of schema {schema_id or '(none)'}, "
+                    f"not {self.schema_id or 'of any'}",
+                    next_step="Pass the dataset of this schema, or leave schema_id out.",
+                )
             wanted = {
                 "name": self.name,
                 "description": self.description,
-                "data": {"schema": {"id": checked_id(self.schema_id, "schema_id"), "version": FULL}},
-                "params": {"dataSetId": checked_id(self.dataset_id, "dataset_id")},
+                "data": {"schema": {"id": schema_id, "version": FULL}},
+                "params": {"dataSetId": dataset_id},
                 "connectionSpec": {"id": DATA_LAKE, "version": "1.0"},
             }
             return self.ensure(client, TARGET_CONNECTION, wanted)
