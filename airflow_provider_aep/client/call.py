@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Safety(Enum):
@@ -45,6 +46,10 @@ class Call(Generic[T]):
     query: tuple[tuple[str, str], ...] = ()
     body: Any = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = ()
+
+    def then(self, further: Callable[[T], U]) -> Call[U]:
+        """The same request, with its result read further."""
+        return replace(self, read=lambda answer: further(self.read(answer)))  # type: ignore[arg-type,return-value]
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class Kind:
     :param owned: dot paths that are compared and mended
     :param includes: dot paths of lists in which every wanted entry must be; mended by adding
     :param short: whether a list gives a short form, so that a candidate is read again before it is compared
+    :param check: AEP's own validation of a body, sent before a write only; the call answers what it refuses
     :param mend: the call that writes the owned fields of a found object, given a body and the paths that differ
     """
 
@@ -70,6 +71,7 @@ class Kind:
     owned: tuple[str, ...] = ()
     includes: tuple[str, ...] = ()
     short: bool = False
+    check: Callable[[Body], Call[Sequence[str]]] | None = None
     mend: Callable[[Found, Body, Sequence[str]], Call[Any]] | None = None
     mended: Callable[[Found, Any], Any] = lambda found, _: found.result
     title: str = "name"
@@ -101,6 +103,7 @@ def ensure(client: AepClient, kind: Kind, wanted: Body) -> Outcome:
             next_step="Delete or rename all but the one to keep.",
         )
     if not candidates:
+        _check(client, kind, wanted)
         id_, result = kind.created(fresh(client, kind.create(wanted)))
         return Outcome(id_, result, "created")
     found = _settled(client, kind, candidates[0])
@@ -117,8 +120,17 @@ def ensure(client: AepClient, kind: Kind, wanted: Body) -> Outcome:
     drifted += [p for p in kind.includes if not set(at(wanted, p)) <= set(at(found.fields, p))]
     if not drifted or kind.mend is None:
         return Outcome(found.id, found.result, "found")
+    _check(client, kind, wanted)
     answer = client.send(kind.mend(found, wanted, drifted))
     return Outcome(found.id, kind.mended(found, answer), "updated", tuple(drifted))
+
+
+def _check(client: AepClient, kind: Kind, wanted: Body) -> None:
+    if kind.check and (refused := fresh(client, kind.check(wanted))):
+        raise AepConfigurationError(
+            f"AEP refuses the {kind.label} {wanted[kind.title]!r}: {'; '.join(refused)}",
+            next_step="Correct what it names.",
+        )
 
 
 def fresh(client: AepClient, call: Call[T]) -> T:

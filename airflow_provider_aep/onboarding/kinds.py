@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_aep.client import catalog, data_prep, flow_service, schema_registry
 from airflow_provider_aep.client.call import Call
-from airflow_provider_aep.client.models import DataSet, Flow, FlowObject, MappingSet, Ref, XdmSchema
+from airflow_provider_aep.client.models import DataSet, Flow, FlowObject, MappingSet, MappingValidation, Ref, XdmSchema
 from airflow_provider_aep.onboarding.ensure import Body, Found, Kind, at
 
 Patch = Callable[[str, str, Sequence[dict[str, Any]]], Call[Ref]]
@@ -153,6 +153,14 @@ def _version(set_: MappingSet) -> tuple[str, Any]:
     return set_.id, {"id": set_.id, "version": set_.version}
 
 
+def _refused_mappings(wanted: Body) -> Call[Sequence[str]]:
+    def refused(verdicts: list[MappingValidation]) -> list[str]:
+        pairs = zip(wanted["mappings"], verdicts, strict=False)
+        return [f"{entry['destination']}: {v.errors}" for entry, v in pairs if v.status != "SUCCESS"]
+
+    return data_prep.validate_mapping_set(wanted).then(refused)
+
+
 MAPPING_SET = Kind(
     label="mapping set",
     find=data_prep.list_mapping_sets,
@@ -162,6 +170,7 @@ MAPPING_SET = Kind(
     created=_version,
     fixed=("outputSchema.schemaRef.id",),
     owned=("mappings",),
+    check=_refused_mappings,
     mend=lambda found, wanted, _: data_prep.put_mapping_set(found.id, wanted),
     mended=lambda _, answer: _version(answer)[1],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_aep.client import flow_service
-from airflow_provider_aep.client.call import Answer, Call
+from airflow_provider_aep.client.call import Call, Page
 from airflow_provider_aep.client.models import Run
 
 
@@ -13,11 +13,9 @@ def run_of(flow_id: str, run_id: str | None) -> Call[Run | None]:
     Runs carry the id of their flow, so the first one since the flow's creation is its eldest.
     """
     if run_id:
-        return flow_service.get_run(run_id)  # type: ignore[return-value]  # a Run is a Run | None
-    listing = flow_service.list_runs(flow_id, orderby="createdAt")
+        return flow_service.get_run(run_id).then(lambda run: run)
 
-    def eldest(answer: Answer) -> Run | None:
-        runs = [r for r in listing.read(answer).items if r.flowId == flow_id]
-        return min(runs, key=lambda r: r.createdAt, default=None)
+    def eldest(page: Page[Run]) -> Run | None:
+        return min((r for r in page.items if r.flowId == flow_id), key=lambda r: r.createdAt, default=None)
 
-    return Call(listing.operation, listing.method, listing.path, eldest, listing.safety, listing.query)
+    return flow_service.list_runs(flow_id, orderby="createdAt").then(eldest)

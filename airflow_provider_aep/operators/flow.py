@@ -53,8 +53,7 @@ class AepCreateMappingSetOperator(AepOperator):
         self.columns = columns
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_aep.client import data_prep, schema_registry
-        from airflow_provider_aep.client.errors import AepConfigurationError
+        from airflow_provider_aep.client import schema_registry
         from airflow_provider_aep.onboarding.ensure import checked_id, fresh
         from airflow_provider_aep.onboarding.kinds import MAPPING_SET
         from airflow_provider_aep.onboarding.mapping import mapping_set
@@ -73,16 +72,6 @@ class AepCreateMappingSetOperator(AepOperator):
                 "outputSchema": {"schemaRef": {"id": schema_id, "contentType": schema_registry.FULL}},
                 "mappings": entries,
             }
-            verdicts = client.send(data_prep.validate_mapping_set(wanted))
-            refused = [
-                f"{e['destination']}: {v.errors}"
-                for e, v in zip(entries, verdicts, strict=False)
-                if v.status != "SUCCESS"
-            ]
-            if refused:
-                raise AepConfigurationError(
-                    "AEP refused mappings: " + "; ".join(refused), next_step="Correct the mappings it names."
-                )
             return self.ensure(client, MAPPING_SET, wanted)
 
 
