@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install test lint check clean
+.PHONY: install demo test lint check clean
 
 install: $(VENV)/installed
 
@@ -16,6 +16,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,dev]'
 	@touch $@
+
+demo: install ## onboard a table into the emulator; ARGS="--table incident --source-data DIR"
+	@$(BIN)/python -m airflow_provider_aep.emulator.demo $(ARGS)
 
 test: install ## run the tests
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered

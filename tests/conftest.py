@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.settings import AepSettings
-from airflow_provider_aep.emulator.app import create_app
-from airflow_provider_aep.emulator.ingest import Runner
+from airflow_provider_aep.emulator.server import running
 from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.tables import Tables, sample_data
@@ -54,45 +52,24 @@ class Emulator:
         return AepClient(self.settings(**changes), tokens=TokenCache())
 
 
-class _Server(uvicorn.Server):
-    """In a thread of the test process: coverage sees the emulator, and a test may look into its world."""
-
-    def start(self) -> str:
-        self._thread = threading.Thread(target=self.run, daemon=True)
-        self._thread.start()
-        while not self.started:
-            self._thread.join(0.01)
-            assert self._thread.is_alive()
-        port = self.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
-
-    def end(self) -> None:
-        self.should_exit = True
-        self._thread.join(10)
-
-
 @pytest.fixture
 def make_emulator(tmp_path: Path) -> Iterator[Any]:
-    """Start an emulator with options; its runs are due at once unless ``run_delay`` says otherwise."""
-    ends = []
+    """Start an emulator with options; its runs are due at once unless ``run_delay`` says otherwise.
 
-    def make(source_data: Path | None = None, **options: Any) -> Emulator:
-        lake = tmp_path / "lake"
-        world = World(
-            Store(tmp_path / "state.db"),
-            Tables(source_data or sample_data()),
-            replace(Options(run_delay=0.0, lake=lake), **options),
-        )
-        runner = Runner(world)
-        server = _Server(uvicorn.Config(create_app(world), port=0, log_level="warning", access_log=False))
-        url = server.start()
-        runner.start()
-        ends.extend([server.end, runner.stop, world.store.close])
-        return Emulator(url, world, lake)
+    It runs in the test's process: coverage sees it, and a test may look into its world.
+    """
+    with ExitStack() as stack:
 
-    yield make
-    for end in ends:
-        end()
+        def make(source_data: Path | None = None, **options: Any) -> Emulator:
+            lake = tmp_path / "lake"
+            world = World(
+                Store(tmp_path / "state.db"),
+                Tables(source_data or sample_data()),
+                replace(Options(run_delay=0.0, lake=lake), **options),
+            )
+            return Emulator(stack.enter_context(running(world)), world, lake)
+
+        yield make
 
 
 @pytest.fixture

@@ -1,0 +1,181 @@
+"""``make demo``: the onboarding DAG in real Airflow against the emulator, with nothing else installed or running."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic as clock
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from airflow_provider_aep.emulator.server import running
+from airflow_provider_aep.emulator.service import Options, World
+from airflow_provider_aep.emulator.store import Store
+from airflow_provider_aep.emulator.tables import Tables, sample_data
+
+DAG = "aep_customer_success_onboarding"
+
+# What the operators and the sensor log, one line each.
+_OBJECT = re.compile(r"\] (?P<kind>[A-Z][\w ]+) '(?P<name>.+?)' (?P<action>created|found|updated).*?: (?P<id>\S+) in ")
+_VERDICT = re.compile(r"(?P<verdict>Accepted|Not good): (?P<run>run \S+ of flow \S+: .*?)(?: \[airflow|$)")
+_ENDED = re.compile(r"\[DAG TEST\] end task task_id=(?P<task>\S+)")
+
+
+@dataclass
+class Seen:
+    """What the DAG run did, as its log tells."""
+
+    objects: list[dict[str, str]] = field(default_factory=list)
+    verdict: str = ""
+
+    def take(self, line: str) -> str | None:
+        """Keep what a line says; returns the task that it ends, if it does."""
+        if found := _OBJECT.search(line):
+            self.objects.append(found.groupdict())
+        elif judged := _VERDICT.search(line):
+            self.verdict = judged["run"]
+        elif ended := _ENDED.search(line):
+            return ended["task"]
+        return None
+
+
+def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> dict[str, str]:
+    """An Airflow of its own: nothing of the user's configuration, and two connections that know the emulator."""
+    aep = {
+        "conn_type": "aep",
+        "login": options.client_id,
+        "password": options.client_secret,
+        "host": url,
+        "extra": {"org_id": options.org_id, "sandbox": "dev", "ims_url": url},
+    }
+    source = {"conn_type": "http", "host": "https://example.service-now.com", "login": "demo", "password": "demo-only"}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
+    return inherited | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__SENSORS__DEFAULT_TIMEOUT": "300",
+        "AIRFLOW_CONN_AEP_DEFAULT": json.dumps(aep),
+        "AIRFLOW_CONN_AEP_SOURCE": json.dumps(source),
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def lines_of(command: list[str], environment: dict[str, str], log: Path) -> Iterator[str]:
+    """Run to the end, writing the log; raises ``CalledProcessError``."""
+    with (
+        log.open("a") as out,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+    ):
+        try:
+            for line in process.stdout or ():
+                out.write(line)
+                yield line
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def lake_rows(lake: Path) -> int:
+    return sum(pq.read_metadata(file).num_rows for file in lake.rglob("*.parquet"))
+
+
+def summary(console: Console, name: str, seen: Seen, lake: Path, writes: int) -> None:
+    table = RichTable(title=f"{name} in AEP", title_justify="left")
+    for header in ("object", "", "id"):
+        table.add_column(header, no_wrap=header != "id", overflow="fold")
+    for o in seen.objects:
+        table.add_row(o["kind"], o["action"], o["id"])
+    console.print(table)
+    for line in (
+        f"Verdict on {seen.verdict}",
+        f"The lake has {lake_rows(lake)} rows of Parquet, in {lake}",
+        f"This run sent {writes} writes to AEP.",
+    ):
+        console.print(line, soft_wrap=True)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    p = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    p.add_argument("--dags", type=Path, default=Path("dags"), metavar="DIR", help="folder of the DAGs")
+    p.add_argument("--home", type=Path, default=Path(".demo"), metavar="DIR", help="where state, lake and logs stay")
+    p.add_argument("--source-data", type=Path, metavar="DIR", help="your own CSV or Parquet tables")
+    p.add_argument("--table", default="customer_contact", help="table to onboard")
+    p.add_argument("--name", help="names everything in AEP (default: 'Customer success <table>')")
+    return p.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the demo; exits with 1 if the DAG run fails."""
+    a = _arguments(argv)
+    home = a.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    log, console = home / "airflow.log", Console(highlight=False)
+    log.unlink(missing_ok=True)
+    options = Options(run_delay=1.0, lake=home / "lake")
+    world = World(Store(home / "state.db"), Tables(a.source_data or sample_data()), options)
+    before = _last(world)
+    name = a.name or f"Customer success {a.table}"
+    conf = {"name": name, "table": a.table, "start_in_minutes": 0.05, "poke_interval": 1}
+    airflow = [sys.executable, "-m", "airflow"]
+    migrated = home / "airflow" / f"migrated-{version('apache-airflow')}"
+    seen, tail, started = Seen(), "", clock()
+
+    def say(what: str) -> None:
+        console.print(f"{clock() - started:6.1f} s  {what}")
+
+    with running(world) as url:
+        environment = airflow_environment(home / "airflow", a.dags.resolve(), url, options)
+        console.print(f"AEP emulator at {url}, Airflow's log in {log}", soft_wrap=True)
+        try:
+            if not migrated.exists():
+                say("Airflow makes its database")
+                for line in lines_of([*airflow, "db", "migrate"], environment, log):
+                    tail = line
+                migrated.touch()
+            say(f"Airflow starts {DAG}")
+            for line in lines_of([*airflow, "dags", "test", DAG, "-c", json.dumps(conf)], environment, log):
+                tail = line
+                if task := seen.take(line):
+                    say(f"  {task}")
+        except subprocess.CalledProcessError as e:
+            _fail(console, e, log, tail)
+        writes = len([e for e in world.store.journal(before) if _is_write(e)])
+    summary(console, name, seen, home / "lake", writes)
+
+
+def _last(world: World) -> int:
+    return max((e["seq"] for e in world.store.journal()), default=0)
+
+
+def _is_write(entry: dict[str, Any]) -> bool:
+    return entry["method"] not in {"GET", "HEAD"} and entry["operation"] != "POST token"
+
+
+def _fail(console: Console, e: subprocess.CalledProcessError, log: Path, tail: str) -> None:
+    errors = [line.strip() for line in log.read_text().splitlines() if "Aep" in line and "Error:" in line]
+    console.print(
+        f"Airflow ended with exit code {e.returncode}: {errors[-1] if errors else tail.strip()}", soft_wrap=True
+    )
+    console.print(f"The whole log is in {log}", soft_wrap=True)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
