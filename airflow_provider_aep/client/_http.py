@@ -14,9 +14,9 @@ from httpx import (
     MockTransport,
     PoolTimeout,
     Request,
+    RequestError,
     Response,
     Timeout,
-    TransportError,
 )
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
     "MockTransport",
     "PoolTimeout",
     "Request",
+    "RequestError",
     "Response",
     "Timeout",
-    "TransportError",
 ]

@@ -6,6 +6,7 @@ Source: "Authenticate and access Experience Platform APIs". A token lives 24 hou
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ TOKEN_PATH = "/ims/token/v3"
 REFRESH_EARLY = 300.0
 """Seconds before its end at which a token is no longer used."""
 
+_ATTEMPTS = 2  # the request, and one replay with another token
 _MILLISECONDS_ABOVE = 1_000_000  # no token lives eleven days, so a larger expires_in is in milliseconds
 
 
@@ -60,14 +62,15 @@ class ImsAuth(Auth):
 
     One replay follows a 401 with code 401013 (token not valid), the only answer that a new token can mend.
 
-    :param on_token: told every token that was fetched, so that it can be masked in logs
+    :param on_token: told every token that was fetched, so that it can be masked in logs; awaited on an event loop
     :raises AepCredentialsError: IMS refused the credentials
+    :raises AepUnreachableError: IMS gave no token for the moment
     """
 
     requires_response_body = True
 
     def __init__(
-        self, settings: AepSettings, clock: Clock, cache: TokenCache, on_token: Callable[[str], None] = lambda _: None
+        self, settings: AepSettings, clock: Clock, cache: TokenCache, on_token: Callable[[str], Any] = lambda _: None
     ) -> None:
         self._settings = settings
         self._key = settings.credential_key
@@ -77,38 +80,40 @@ class ImsAuth(Auth):
         self._async_lock = asyncio.Lock()
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        for replay in (False, True):
-            token = self._cache.get(self._key, self._clock.now())
-            if token is None:
-                # The lock spans a yield, in which httpx sends the token request: a thread waits for another's token.
-                with self._cache.lock:
-                    token = self._cache.get(self._key, self._clock.now())
-                    if token is None:
-                        response = yield self._token_request()
-                        response.read()
-                        token = self._store(response)
+        for _ in range(_ATTEMPTS):
+            # The lock spans a yield, in which httpx sends the token request: a thread waits for another's token.
+            with self._cache.lock:
+                token = self._cache.get(self._key, self._clock.now())
+                if token is None:
+                    response = yield self._token_request()
+                    response.read()
+                    token = self._token_in(response)
+                    self._on_token(token.value)
+                    self._cache.put(self._key, token)
             self._sign(request, token)
             response = yield request
-            if replay or response.status_code != 401:
+            if response.status_code != 401:
                 return
             response.read()
             if not self._token_was_refused(response, token):
                 return
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        for replay in (False, True):
-            token = self._cache.get(self._key, self._clock.now())
-            if token is None:
-                async with self._async_lock:
-                    token = self._cache.get(self._key, self._clock.now())
-                    if token is None:
-                        # httpx closes this generator whatever happens, and so the lock.
-                        response = yield self._token_request()  # noqa: ASYNC119
-                        await response.aread()
-                        token = self._store(response)
+        for _ in range(_ATTEMPTS):
+            async with self._async_lock:
+                token = self._cache.get(self._key, self._clock.now())
+                if token is None:
+                    # httpx closes this generator whatever happens, and so the lock.
+                    response = yield self._token_request()  # noqa: ASYNC119
+                    await response.aread()
+                    token = self._token_in(response)
+                    told = self._on_token(token.value)
+                    if inspect.isawaitable(told):
+                        await told
+                    self._cache.put(self._key, token)
             self._sign(request, token)
             response = yield request
-            if replay or response.status_code != 401:
+            if response.status_code != 401:
                 return
             await response.aread()
             if not self._token_was_refused(response, token):
@@ -127,7 +132,7 @@ class ImsAuth(Auth):
             },
         )
 
-    def _store(self, response: Response) -> Token:
+    def _token_in(self, response: Response) -> Token:
         where = Where("POST token", status=response.status_code)
         try:
             body: Any = response.json()
@@ -143,10 +148,7 @@ class ImsAuth(Auth):
             ) from None
         if lifetime > _MILLISECONDS_ABOVE:
             lifetime /= 1000
-        self._on_token(value)
-        token = Token(value, self._clock.now() + lifetime)
-        self._cache.put(self._key, token)
-        return token
+        return Token(value, self._clock.now() + lifetime)
 
     def _sign(self, request: Request, token: Token) -> None:
         s = self._settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -22,11 +22,10 @@ class Safety(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer: parsed JSON body (``None`` when empty) and headers with lower-case names."""
+    """A successful answer; ``body`` is its parsed JSON, ``None`` when there is none."""
 
     status: int
     body: Any
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class _Plan:
     """Everything about sending that does not depend on how bytes travel."""
 
     def __init__(
-        self, settings: AepSettings, clock: Clock, tokens: TokenCache, on_token: Callable[[str], None], deadline: float
+        self, settings: AepSettings, clock: Clock, tokens: TokenCache, on_token: Callable[[str], Any], deadline: float
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -75,18 +75,18 @@ class _Plan:
 
     def read(self, call: Call[T], response: _http.Response) -> T:
         """The typed result of a response, or the typed error."""
-        where = self.where(call, response.headers.get("x-request-id", ""))
+        where = self.where(call, response.headers.get("x-request-id", response.request.headers["x-request-id"]))
         try:
-            body = response.json() if response.content else None
+            body = response.json()
         except ValueError:
             body = None
         if not response.is_success:
             error = service_error(response.status_code, body, where, retry_after(response, self.clock))
             if call.safety is Safety.CREATE and response.status_code >= 500:
-                raise self.lost(call, error)
+                raise self.lost(error)
             raise error
         try:
-            return call.read(Answer(response.status_code, body, {k.lower(): v for k, v in response.headers.items()}))
+            return call.read(Answer(response.status_code, body))
         except AepError:
             raise
         except Exception as e:
@@ -96,34 +96,26 @@ class _Plan:
                 where=replace(where, status=response.status_code),
                 next_step="Report it with the request id.",
             )
-            raise (self.lost(call, answer_error) if call.safety is Safety.CREATE else answer_error) from None
+            raise (self.lost(answer_error) if call.safety is Safety.CREATE else answer_error) from None
 
-    def transport_error(self, call: Call[Any], error: _http.TransportError) -> AepError:
-        request = error.request if error._request is not None else None
-        for_token = request is not None and request.url.path == TOKEN_PATH
+    def transport_error(self, call: Call[Any], error: _http.RequestError) -> AepError:
+        """The typed error for an answer that did not arrive, by whether the call was sent."""
+        request = error.request
+        where = self.where(call, request.headers.get("x-request-id", ""))  # a token request has none
         unsent = isinstance(error, _http.ConnectError | _http.ConnectTimeout | _http.PoolTimeout)
-        host = request.url.host if request is not None else self.settings.platform_url
-        if unsent or for_token:
-            return AepUnreachableError(
-                f"No answer from {host} ({type(error).__name__})",
-                where=self.where(call),
-                next_step="Check network, proxy and the URL in the connection.",
-            )
-        if call.safety is Safety.CREATE:
-            return self.lost(call, error)
-        return AepUnavailableError(
-            f"The connection to {host} broke ({type(error).__name__})",
-            where=self.where(call),
-            next_step="Try again later.",
-        )
+        reason = f"{request.url.host} ({type(error).__name__})"
+        if unsent or request.url.path == TOKEN_PATH:
+            step = "Check network, proxy and the URL in the connection."
+            return AepUnreachableError(f"No answer from {reason}", where=where, next_step=step)
+        broken = AepUnavailableError(f"The connection broke to {reason}", where=where, next_step="Try again later.")
+        return self.lost(broken) if call.safety is Safety.CREATE else broken
 
-    def lost(self, call: Call[Any], cause: Exception) -> AepAnswerLostError:
-        where = cause.where if isinstance(cause, AepError) else self.where(call)
+    def lost(self, cause: AepError) -> AepAnswerLostError:
         return AepAnswerLostError(
-            f"The answer to a create was lost ({type(cause).__name__}): the object may exist",
-            where=where,
+            f"The answer to a create was lost, so the object may exist: {cause.message}",
+            where=cause.where,
             next_step="Retry the task: it looks for the object before it creates another.",
-            retry_after=cause.retry_after if isinstance(cause, AepError) else None,
+            retry_after=cause.retry_after,
         )
 
     def retrying(self, call: Call[Any]) -> dict[str, Any]:
@@ -185,7 +177,7 @@ class AepClient:
     def _send_once(self, call: Call[T]) -> T:
         try:
             response = self._http.request(call.method, call.path, **self._plan.request_options(call))
-        except _http.TransportError as e:
+        except _http.RequestError as e:
             raise self._plan.transport_error(call, e) from None
         return self._plan.read(call, response)
 
@@ -212,7 +204,10 @@ class AepClient:
 
 
 class AsyncAepClient:
-    """Sends the same calls on an event loop; belongs to the loop that first used it."""
+    """Sends the same calls on an event loop; belongs to the loop that first used it.
+
+    :param on_token: as for :class:`AepClient`; what it returns is awaited, if it can be
+    """
 
     def __init__(
         self,
@@ -220,7 +215,7 @@ class AsyncAepClient:
         *,
         clock: Clock | None = None,
         tokens: TokenCache = SHARED_TOKENS,
-        on_token: Callable[[str], None] = lambda _: None,
+        on_token: Callable[[str], Any] = lambda _: None,
         deadline: float = DEADLINE,
         transport: _http.AsyncBaseTransport | None = None,
     ) -> None:
@@ -236,7 +231,7 @@ class AsyncAepClient:
     async def _send_once(self, call: Call[T]) -> T:
         try:
             response = await self._http.request(call.method, call.path, **self._plan.request_options(call))
-        except _http.TransportError as e:
+        except _http.RequestError as e:
             raise self._plan.transport_error(call, e) from None
         return self._plan.read(call, response)
 

@@ -55,9 +55,8 @@ class AepError(Exception):
         self.where = where or Where("")
         self.next_step = next_step
         self.retry_after = retry_after
-        place = f" [{self.where}]" if str(self.where) else ""
-        step = f" Next step: {next_step}" if next_step else ""
-        super().__init__(f"{message}{place}{step}")
+        said = f"{message} [{self.where}]" if str(self.where) else message
+        super().__init__(f"{said.rstrip('.')}. Next step: {next_step}" if next_step else said)
 
     @property
     def status(self) -> int | None:
@@ -113,7 +112,7 @@ class AepUnavailableError(AepError):
 
 
 class AepUnreachableError(AepError):
-    """No connection could be made: the request was not sent."""
+    """The request was not sent: no connection could be made, or no token could be had for it."""
 
     retryable = True
 
@@ -131,6 +130,7 @@ class _Verdict:
 
 
 _CONSOLE = "in the Adobe Developer Console"
+_REDIRECT = "Check host and ims_url of the connection: redirects are not followed, they could take the token elsewhere."
 _PERMISSIONS = "Ask an administrator to add the credential to a role with this permission (AEP, Permissions)."
 
 _GATEWAY: Mapping[str, _Verdict] = {
@@ -194,6 +194,7 @@ _BY_STATUS: Mapping[int, _Verdict] = {
     409: _Verdict(AepConflictError, "Read the object again and repeat the change."),
     412: _Verdict(AepConflictError, "Read the object again and repeat the change."),
     429: _GATEWAY["429050"],
+    501: _Verdict(AepInvalidRequestError, "This AEP has no such operation: an emulator lists its own."),
 }
 
 _IMS_STEPS: Mapping[str, str] = {
@@ -205,12 +206,22 @@ _IMS_STEPS: Mapping[str, str] = {
 def ims_error(status: int, body: object, where: Where, retry_after: float | None = None) -> AepError:
     """The error for an answer of IMS that is not a token (4xx: configuration, permanent; 429 and 5xx: retryable)."""
     where = replace(where, status=status)
+    if status < 400:
+        return AepAnswerError("Adobe IMS answered without a token", where=where, next_step=_REDIRECT)
     if status == 429:
-        return AepThrottledError("Adobe IMS refused a token for now: too many requests", where=where,
-                                 next_step=_GATEWAY["429050"].next_step, retry_after=retry_after)  # fmt: skip
+        return AepThrottledError(
+            "Adobe IMS refused a token for now: too many requests",
+            where=where,
+            next_step=_GATEWAY["429050"].next_step,
+            retry_after=retry_after,
+        )
     if status >= 500:
-        return AepUnavailableError("Adobe IMS is not available", where=where, next_step="Try again later.",
-                                   retry_after=retry_after)  # fmt: skip
+        return AepUnreachableError(
+            "Adobe IMS is not available",
+            where=where,
+            next_step="Try again later.",
+            retry_after=retry_after,
+        )
     answer = body if isinstance(body, Mapping) else {}
     code = str(answer.get("error") or "")
     described = str(answer.get("error_description") or "no reason given")
@@ -226,6 +237,8 @@ def service_error(status: int, body: object, where: Where, retry_after: float | 
     code = _code(answer)
     message = _message(answer) or "AEP refused the request without a reason"
     where = replace(where, status=status, code=code, request_id=where.request_id or _request_id(answer))
+    if status < 400:
+        return AepAnswerError("AEP answered with a redirect", where=where, next_step=_REDIRECT)
     verdict = _SERVICE.get((code, status)) or _GATEWAY.get(code) or _BY_STATUS.get(status)
     if verdict is None and status >= 500:
         verdict = _Verdict(AepUnavailableError, "Try again later.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, conf
+from airflow.providers.common.compat.sdk import BaseHook, conf, mask_secret
 
 from airflow_provider_aep.client import sandboxes
 from airflow_provider_aep.client.client import AepClient, AsyncAepClient
@@ -46,16 +47,16 @@ class AepHook(BaseHook):
 
     def get_conn(self) -> AepClient:
         """A client; the caller closes it."""
-        return AepClient(self.settings, on_token=_mask)
+        return AepClient(self.settings, on_token=mask_secret)
 
     def get_async_conn(self) -> AsyncAepClient:
         """A client for the event loop it is first used on; the caller closes it."""
-        return AsyncAepClient(self.settings, on_token=lambda _: None)
+        return AsyncAepClient(self.settings, on_token=_mask_on_loop)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for a token and the sandboxes; changes nothing."""
         try:
-            with AepClient(self.settings, on_token=_mask, deadline=_TEST_DEADLINE) as aep:
+            with AepClient(self.settings, on_token=mask_secret, deadline=_TEST_DEADLINE) as aep:
                 found = {s.name: s for s in aep.send(sandboxes.list_sandboxes())}
             sandbox = found.get(self.settings.sandbox)
             if sandbox is None:
@@ -79,7 +80,7 @@ def settings_of(connection: Connection) -> AepSettings:
     """
     extra = connection.extra_dejson
     if connection.password:
-        _mask(connection.password)
+        mask_secret(connection.password)
     listed = conf.get("aep", "allowed_hosts", fallback="") or ""
     return AepSettings.checked(
         client_id=connection.login,
@@ -121,8 +122,11 @@ def platform_url(host: str | None, port: int | None, schema: str | None) -> str 
     return f"{schema or 'https'}://{host}" + (f":{port}" if port else "")
 
 
-def _mask(secret: str) -> None:
-    """Tell Airflow's log masking; no-op outside a task."""
-    from airflow.sdk.log import mask_secret
-
-    mask_secret(secret)
+async def _mask_on_loop(secret: str) -> None:
+    """Mask a secret from a coroutine, where waiting for the supervisor must not block the event loop."""
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:  # Airflow before 3.3
+        await asyncio.to_thread(mask_secret, secret)
+    else:
+        await amask_secret(secret)
