@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
 from airflow_provider_aep.client.call import Call, Page
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import (
@@ -24,6 +26,12 @@ FRESH_WAITS = (1.0, 2.0, 4.0)
 
 STATE_WAIT = 120.0
 """Seconds to wait for a transitional state to end."""
+
+_STALE_ONCE = Retrying(
+    retry=retry_if_exception(lambda e: isinstance(e, AepConflictError) and e.status == 412),
+    stop=stop_after_attempt(2),
+    reraise=True,
+)
 
 _STABLE = frozenset({"", "enabled", "disabled", "draft"})
 _GONE = "delete-finalizing"
@@ -53,12 +61,12 @@ class Kind:
     :param find: the list of candidates with a name; compared exactly afterwards
     :param get: one object by id
     :param create: the call that creates it; ``created`` reads its result
+    :param mend: the call that writes the owned fields of a found object, given a body and the paths that differ
     :param fixed: dot paths that are compared and cannot change in place
     :param owned: dot paths that are compared and mended
     :param includes: dot paths of lists in which every wanted entry must be; mended by adding
     :param short: whether a list gives a short form, so that a candidate is read again before it is compared
     :param check: AEP's own validation of a body, sent before a write only; the call answers what it refuses
-    :param mend: the call that writes the owned fields of a found object, given a body and the paths that differ
     """
 
     label: str
@@ -67,12 +75,12 @@ class Kind:
     found: Callable[[Any], Found]
     create: Callable[[Body], Call[Any]]
     created: Callable[[Any], tuple[str, Any]]
+    mend: Callable[[Found, Body, Sequence[str]], Call[Any]]
     fixed: tuple[str, ...] = ()
     owned: tuple[str, ...] = ()
     includes: tuple[str, ...] = ()
     short: bool = False
     check: Callable[[Body], Call[Sequence[str]]] | None = None
-    mend: Callable[[Found, Body, Sequence[str]], Call[Any]] | None = None
     mended: Callable[[Found, Any], Any] = lambda found, _: found.result
     title: str = "name"
 
@@ -109,20 +117,34 @@ def ensure(client: AepClient, kind: Kind, wanted: Body) -> Outcome:
     found = _settled(client, kind, candidates[0])
     if kind.short:
         found = kind.found(client.send(kind.get(found.id)))
+    if not _drift(kind, found, wanted):
+        return Outcome(found.id, found.result, "found")
+    _check(client, kind, wanted)
+    return _STALE_ONCE(_mended, client, kind, found.id, wanted)
+
+
+def _mended(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:
+    """Write what differs, with the etag of a read just before it: AEP moves etags on its own, too."""
+    found = kind.found(client.send(kind.get(id_)))
+    drifted = _drift(kind, found, wanted)
+    answer = client.send(kind.mend(found, wanted, drifted))
+    return Outcome(id_, kind.mended(found, answer), "updated", tuple(drifted))
+
+
+def _drift(kind: Kind, found: Found, wanted: Body) -> list[str]:
+    """The dot paths that must be written.
+
+    :raises AepConflictError: what differs cannot change in place
+    """
     stuck = [p for p in kind.fixed if differs(found.fields, wanted, p)]
     if stuck:
         raise AepConflictError(
-            f"The {kind.label} {name!r} ({found.id}) exists and differs in what cannot change: "
+            f"The {kind.label} {found.name!r} ({found.id}) exists and differs in what cannot change: "
             + "; ".join(f"{p} is {at(found.fields, p)!r}, wanted {at(wanted, p)!r}" for p in stuck),
             next_step="Choose another name, or change what is wanted to what exists.",
         )
     drifted = [p for p in kind.owned if differs(found.fields, wanted, p)]
-    drifted += [p for p in kind.includes if not set(at(wanted, p)) <= set(at(found.fields, p))]
-    if not drifted or kind.mend is None:
-        return Outcome(found.id, found.result, "found")
-    _check(client, kind, wanted)
-    answer = client.send(kind.mend(found, wanted, drifted))
-    return Outcome(found.id, kind.mended(found, answer), "updated", tuple(drifted))
+    return drifted + [p for p in kind.includes if not set(at(wanted, p)) <= set(at(found.fields, p))]
 
 
 def _check(client: AepClient, kind: Kind, wanted: Body) -> None:

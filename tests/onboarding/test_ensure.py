@@ -1,0 +1,301 @@
+"""Find, compare, create or mend: each kind against the emulator over HTTP, counting what is written."""
+
+from copy import deepcopy
+
+import pytest
+
+from airflow_provider_aep.client import flow_service, schema_registry
+from airflow_provider_aep.client.auth import TokenCache
+from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.clock import ManualClock
+from airflow_provider_aep.client.errors import (
+    AepConfigurationError,
+    AepConflictError,
+    AepNotFoundError,
+    AepUnavailableError,
+)
+from airflow_provider_aep.onboarding import kinds
+from airflow_provider_aep.onboarding.ensure import checked_id, ensure, fresh
+
+SERVICENOW = {"id": "eb13cb25-47ab-407f-ba89-c0125281c563", "version": "1.0"}
+DATA_LAKE = {"id": "c604ff05-7f1a-43c0-8e18-33bf874cb11c", "version": "1.0"}
+CRM = {"id": "14518937-270c-4525-bdec-c2ba7cce3860", "version": "1.0"}
+CONTEXT = "https://ns.adobe.com/xdm/context/"
+REFS = [f"{CONTEXT}profile", f"{CONTEXT}profile-person-details"]
+START = 4_000_000_000  # seconds, far in the future: no run begins
+
+
+class Clock(ManualClock):
+    """Does something while somebody sleeps."""
+
+    def __init__(self, meanwhile=lambda: None):
+        super().__init__()
+        self.meanwhile = meanwhile
+
+    def sleep(self, seconds):
+        super().sleep(seconds)
+        self.meanwhile()
+
+
+@pytest.fixture
+def aep(emulator):
+    with AepClient(emulator.settings(), tokens=TokenCache(), clock=Clock()) as client:
+        yield client
+
+
+@pytest.fixture
+def wanted(aep):
+    """By kind, a body that fits the bodies before it; the parents exist."""
+
+    def made(kind, body):
+        return body, ensure(aep, kind, body).result
+
+    bodies = {}
+    auth = {"specName": "Basic Authentication", "params": {"endpoint": "https://x", "username": "u", "password": "p"}}
+    base = {"name": "X base", "description": "", "auth": auth, "connectionSpec": SERVICENOW}
+    bodies["base"], base_id = made(kinds.BASE_CONNECTION, base)
+    params = {"tableName": "customer_contact", "columns": [{"name": "email", "type": "string"}]}
+    source = {"name": "X source", "description": "", "baseConnectionId": base_id, "data": {"format": "tabular"},
+              "params": params, "connectionSpec": SERVICENOW}  # fmt: skip
+    bodies["source"], source_id = made(kinds.SOURCE_CONNECTION, source)
+    bodies["schema"], schema_id = made(kinds.SCHEMA, {"title": "X schema", "description": "", "refs": REFS})
+    ref = {"id": schema_id, "contentType": schema_registry.FULL}
+    bodies["dataset"], dataset_id = made(kinds.DATASET, {"name": "X dataset", "description": "", "schemaRef": ref})
+    target = {"name": "X target", "description": "", "data": {"schema": {"id": schema_id, "version": "v"}},
+              "params": {"dataSetId": dataset_id}, "connectionSpec": DATA_LAKE}  # fmt: skip
+    bodies["target"], target_id = made(kinds.TARGET_CONNECTION, target)
+    entry = {"sourceType": "ATTRIBUTE", "source": "sys_id", "destination": "_id"}
+    mapping = {"name": "X mapping", "outputSchema": {"schemaRef": ref}, "mappings": [entry]}
+    bodies["mapping"], mapping_set = made(kinds.MAPPING_SET, mapping)
+    steps = {
+        "Copy": {"deltaColumn": {"name": "sys_updated_on", "dateFormat": "f", "timezone": "UTC"}},
+        "Mapping": {"mappingId": mapping_set["id"], "mappingVersion": mapping_set["version"]},
+    }
+    schedule = {"startTime": START, "frequency": "hour", "interval": 1, "backfill": True}
+    flow = {"name": "X flow", "description": "", "flowSpec": CRM, "sourceConnectionIds": [source_id],
+            "targetConnectionIds": [target_id], "steps": steps, "scheduleParams": schedule}  # fmt: skip
+    bodies["flow"], _ = made(kinds.FLOW, flow)
+    return bodies
+
+
+KINDS = {
+    "base": kinds.BASE_CONNECTION,
+    "source": kinds.SOURCE_CONNECTION,
+    "schema": kinds.SCHEMA,
+    "dataset": kinds.DATASET,
+    "target": kinds.TARGET_CONNECTION,
+    "mapping": kinds.MAPPING_SET,
+    "flow": kinds.FLOW,
+}
+
+
+def changed(body, path, value):
+    """A copy with another value at a dot path."""
+    copy = deepcopy(body)
+    *parents, last = path.split(".")
+    node = copy
+    for step in parents:
+        node = node[step]
+    node[last] = value
+    return copy
+
+
+def test_every_kind_is_created_once(emulator, aep, wanted):
+    created = emulator.writes()
+    outcomes = [ensure(aep, kind, wanted[name]) for name, kind in KINDS.items()]
+    assert [o.action for o in outcomes] == ["found"] * 7
+    assert emulator.writes() == created
+    resources = ["connections", "sourceConnections", "schemas", "dataSets", "targetConnections", "mappingSets", "flows"]
+    assert [w for w in created if not w.endswith("validate")] == [
+        w for r in resources for w in created if w.endswith(f"/{r}")
+    ]
+    assert aep.clock.slept == []
+
+
+NOT_A_CHANGE = [
+    ("base", "auth.params.password", "rotated"),
+    ("source", "params.columns", [{"name": "email", "type": "string"}, {"name": "added", "type": "string"}]),
+    ("flow", "scheduleParams.startTime", START + 3600),
+    ("flow", "scheduleParams.backfill", False),
+    ("schema", "refs", REFS[:1]),
+    ("dataset", "description", ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), NOT_A_CHANGE)
+def test_what_is_used_at_birth_only_is_no_change(emulator, aep, wanted, kind, path, value):
+    before = emulator.writes()
+    assert ensure(aep, KINDS[kind], changed(wanted[kind], path, value)).action == "found"
+    assert emulator.writes() == before
+
+
+MENDED = [
+    ("base", "description", "new"),
+    ("source", "description", "new"),
+    ("dataset", "description", "new"),
+    ("target", "description", "new"),
+    ("schema", "refs", [*REFS, f"{CONTEXT}profile-personal-details"]),
+    ("mapping", "mappings", [{"sourceType": "ATTRIBUTE", "source": "number", "destination": "_id"}]),
+    ("flow", "description", "new"),
+    ("flow", "scheduleParams.frequency", "day"),
+    ("flow", "scheduleParams.interval", 2),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), MENDED)
+def test_an_owned_field_is_mended_with_one_write(emulator, aep, wanted, kind, path, value):
+    body, before = changed(wanted[kind], path, value), len(emulator.writes())
+    outcome = ensure(aep, KINDS[kind], body)
+    assert (outcome.action, outcome.changed) == ("updated", (path,))
+    writes = [w for w in emulator.writes()[before:] if not w.endswith("validate")]
+    assert len(writes) == 1
+    assert writes[0].startswith(("PATCH", "PUT"))
+    assert ensure(aep, KINDS[kind], body).action == "found"
+    assert ensure(aep, KINDS[kind], body).id == outcome.id
+
+
+def test_a_new_version_of_a_mapping_set_reaches_the_flow(aep, wanted):
+    entry = {"sourceType": "ATTRIBUTE", "source": "number", "destination": "_id"}
+    newer = ensure(aep, kinds.MAPPING_SET, changed(wanted["mapping"], "mappings", [entry])).result
+    assert newer["version"] == 1
+    step = {"mappingId": newer["id"], "mappingVersion": 1}
+    outcome = ensure(aep, kinds.FLOW, changed(wanted["flow"], "steps.Mapping", step))
+    assert outcome.changed == ("steps.Mapping",)
+    transformations = aep.send(flow_service.get_flow(outcome.id)).transformations
+    assert [(t.name, t.params.get("mappingVersion")) for t in transformations] == [("Copy", None), ("Mapping", 1)]
+
+
+FIXED = [
+    ("base", "connectionSpec.id", "other"),
+    ("base", "auth.specName", "OAuth"),
+    ("source", "params.tableName", "incident"),
+    ("source", "baseConnectionId", "other"),
+    ("source", "data.format", "json"),
+    ("dataset", "schemaRef.id", "other"),
+    ("target", "params.dataSetId", "other"),
+    ("target", "data.schema.id", "other"),
+    ("mapping", "outputSchema.schemaRef.id", "other"),
+    ("flow", "sourceConnectionIds", ["other"]),
+    ("flow", "targetConnectionIds", ["other"]),
+    ("flow", "flowSpec.id", "other"),
+    ("flow", "steps.Copy.deltaColumn.name", "sys_created_on"),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), FIXED)
+def test_what_cannot_change_in_place_is_said_and_nothing_is_written(emulator, aep, wanted, kind, path, value):
+    before = emulator.writes()
+    with pytest.raises(AepConflictError, match=rf"exists and differs in what cannot change: {path} is .*, wanted"):
+        ensure(aep, KINDS[kind], changed(wanted[kind], path, value))
+    assert emulator.writes() == before
+
+
+def test_several_of_one_name_stop_everything(aep, wanted):
+    aep.send(flow_service.create_connection(wanted["base"]))
+    with pytest.raises(AepConflictError, match="2 base connections are named 'X base': .*, .*all but the one"):
+        ensure(aep, kinds.BASE_CONNECTION, wanted["base"])
+
+
+def test_another_name_is_another_object(emulator, aep, wanted):
+    assert ensure(aep, kinds.BASE_CONNECTION, {**wanted["base"], "name": "Y base"}).action == "created"
+    assert len(emulator.writes()) == 9
+
+
+def test_a_name_that_could_not_be_found_again_is_refused_before_the_first_request(emulator, aep):
+    with pytest.raises(AepConfigurationError, match="flow name is 'a,b'"):
+        ensure(aep, kinds.FLOW, {"name": "a,b"})
+    assert emulator.journal() == []
+
+
+def test_a_mapping_that_aep_refuses_is_named_and_nothing_is_written(emulator, aep, wanted):
+    entry = {"sourceType": "STATIC", "source": "no date", "destination": "person.birthDate"}
+    with pytest.raises(AepConfigurationError, match=r"AEP refuses the mapping set 'Y mapping'.*person\.birthDate"):
+        ensure(aep, kinds.MAPPING_SET, {**wanted["mapping"], "name": "Y mapping", "mappings": [entry]})
+    assert not [w for w in emulator.writes()[8:] if not w.endswith("validate")]
+
+
+# -- what AEP does in its own time ----------------------------------------------------------------------------------
+
+
+def set_field(emulator, kind, **fields):
+    scope, body = emulator.world.store.everywhere(kind)[0]
+    emulator.world.store.put(kind, scope, body["id"], {**body, **fields})
+
+
+def test_a_transitional_state_is_waited_out(emulator, aep, wanted):
+    set_field(emulator, "flows", state="updating")
+    aep.clock.meanwhile = lambda: set_field(emulator, "flows", state="enabled")
+    assert ensure(aep, kinds.FLOW, wanted["flow"]).action == "found"
+    assert aep.clock.slept == [5]
+
+
+def test_a_transitional_state_that_does_not_end_is_said(emulator, aep, wanted):
+    set_field(emulator, "flows", state="updating")
+    with pytest.raises(AepUnavailableError, match=r"flow 'X flow' .* is still 'updating' after 120 s"):
+        ensure(aep, kinds.FLOW, wanted["flow"])
+    assert 120 <= sum(aep.clock.slept) <= 130
+
+
+def test_what_is_being_deleted_is_absent(emulator, aep, wanted):
+    set_field(emulator, "flows", state="delete-finalizing")
+    assert ensure(aep, kinds.FLOW, wanted["flow"]).action == "created"
+
+
+def test_an_etag_that_moves_meanwhile_is_read_again_once(emulator, aep, wanted, monkeypatch):
+    send, patches = aep.send, []
+
+    def moving(call):
+        if call.method == "PATCH":
+            patches.append(dict(call.headers)["If-Match"])
+            if len(patches) == 1:
+                set_field(emulator, "flows", etag='"moved"')
+        return send(call)
+
+    monkeypatch.setattr(aep, "send", moving)
+    assert ensure(aep, kinds.FLOW, changed(wanted["flow"], "description", "new")).action == "updated"
+    assert len(patches) == 2
+    assert patches[1] == '"moved"'
+
+
+def test_an_etag_that_keeps_moving_is_an_error(emulator, aep, wanted, monkeypatch):
+    send, patches = aep.send, []
+
+    def moving(call):
+        if call.method == "PATCH":
+            patches.append(call)
+            set_field(emulator, "flows", etag=f'"{len(patches)}"')
+        return send(call)
+
+    monkeypatch.setattr(aep, "send", moving)
+    with pytest.raises(AepConflictError, match="1404-412.*Read the object again"):
+        ensure(aep, kinds.FLOW, changed(wanted["flow"], "description", "new"))
+    assert len(patches) == 2
+
+
+def test_a_404_on_something_just_made_is_looked_at_again(aep, wanted):
+    hidden = {"left": 2}
+
+    class Lagging:
+        clock = aep.clock
+
+        def send(self, call):
+            if hidden["left"]:
+                hidden["left"] -= 1
+                raise AepNotFoundError("not yet")
+            return aep.send(call)
+
+    assert [t.name for t in fresh(Lagging(), flow_service.list_flows({"name": "X flow"})).items] == ["X flow"]
+    assert aep.clock.slept == [1.0, 2.0]
+
+
+def test_a_404_that_stays_is_permanent(aep):
+    with pytest.raises(AepNotFoundError, match="There is no connections with id nope") as caught:
+        fresh(aep, flow_service.test_connection("nope"))
+    assert aep.clock.slept == [1.0, 2.0, 4.0]
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("value", [None, "", 5])
+def test_an_id_that_no_task_delivered_is_said(value):
+    with pytest.raises(AepConfigurationError, match=f"flow_id is {value!r}, not an id.*output of the task"):
+        checked_id(value, "flow_id")
