@@ -101,16 +101,20 @@ class Emulator:
             raise problem(421, "Misdirected Request", "This Host is not served; start the emulator with --allow-host")
         if raw_path == "/_emulator/health":
             return Reply({"status": "ready"})
+        if raw_path == "/_emulator/operations":
+            return Reply({"operations": [f"{r.method} {r.path}" for r in ROUTES]})
         if raw_path == "/_emulator/requests":
-            return Reply({"requests": self.world.store.journal(int(query.get("after", ["0"])[0]))})
+            asked = Request(method, raw_path, query, headers, content, Scope("", ""))
+            return Reply({"requests": self.world.store.journal(asked.integer("after", 0, 0, 2**63 - 1))})
         if raw_path.startswith("/ims/token/"):
             return self._token(query, headers, content, entry)
         found = self._router.find(method, raw_path)
-        request = self._admit(method, raw_path, query, headers, content)
         if found is None:
-            raise problem(501, "Not Implemented", f"The emulator has no {method} {raw_path}; see docs/emulator.md")
+            what = f"The emulator has no {method} {raw_path}; GET /_emulator/operations lists what it has"
+            raise problem(501, "Not Implemented", what)
         route, arguments = found
         entry["operation"] = f"{route.method} {route.path}"
+        request = self._admit(method, raw_path, query, headers, content)
         with self.world.store.transaction():
             reply: Reply = route.handler(self.world, request, *arguments)
         return reply

@@ -134,13 +134,17 @@ def _wrapped(found: dict[str, Any] | None, resource: str, id_: str) -> Reply:
 
 
 def _shown(body: dict[str, Any]) -> dict[str, Any]:
-    """Without the emulator's own notes, and with secrets masked."""
-    shown = {k: v for k, v in body.items() if k != "_emulator"}
-    auth = shown.get("auth")
-    if isinstance(auth, dict) and isinstance(auth.get("params"), dict):
-        masked = {k: "******" if _is_secret(shown, k) else v for k, v in auth["params"].items()}
-        shown["auth"] = {**auth, "params": masked}
-    return shown
+    """Without the emulator's own notes."""
+    return {k: v for k, v in body.items() if k != "_emulator"}
+
+
+def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
+    """The emulator logs in nowhere, so it does not keep what it would log in with."""
+    auth = body.get("auth")
+    if not isinstance(auth, dict) or not isinstance(auth.get("params"), dict):
+        return body
+    masked = {k: "******" if _is_secret(body, k) else v for k, v in auth["params"].items()}
+    return {**body, "auth": {**auth, "params": masked}}
 
 
 def _is_secret(connection: dict[str, Any], param: str) -> bool:
@@ -170,7 +174,7 @@ def _known_spec(body: dict[str, Any]) -> dict[str, Any]:
 def _add(world: World, request: Request, resource: str, body: dict[str, Any], parent: str = "") -> Reply:
     now, id_, etag = world.now_ms(), world.new_id(), world.new_etag()
     stored = {
-        **body,
+        **_without_secrets(body),
         "id": id_,
         "createdAt": now,
         "updatedAt": now,
@@ -216,7 +220,7 @@ def _patched(world: World, request: Request, resource: str, id_: str) -> Reply:
         _apply(body, op)
     body["updatedAt"], body["etag"] = world.now_ms(), world.new_etag()
     body["version"] = body["etag"]
-    world.store.put(resource, request.scope, id_, body, name=_named(body))
+    world.store.put(resource, request.scope, id_, _without_secrets(body), name=_named(body))
     return Reply({"id": id_, "etag": body["etag"]})
 
 

@@ -26,7 +26,13 @@ PARTIAL_INGESTION_PERCENT = 5.0
 
 _POLL = 0.2
 _ROW_GROUP = 50_000
-_ARROW = {"boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
+_ARROW = {
+    "boolean": pa.bool_(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "date": pa.date32(),
+    "date-time": pa.timestamp("us", tz="UTC"),
+}
 
 
 class Runner(threading.Thread):
@@ -185,8 +191,7 @@ class Ingestion:
         read = written = 0
         faults: dict[str, int] = {}
         samples: list[dict[str, Any]] = []
-        arrow = pa.schema([(d, _ARROW.get(f.get("type", ""), pa.string())) for d, f in mapper.fields.items()])
-        writer = _Lake(self._world.options.lake, self._scope, dataset_id, self._batch, arrow)
+        writer = _Lake(self._world.options.lake, self._scope, dataset_id, self._batch, _arrow(mapper.fields))
         with writer:
             for rows in table.rows():
                 kept = []
@@ -276,6 +281,22 @@ class Ingestion:
 
 
 _MEANING = {"INGEST-1212-400": "A row does not fit the schema", "MAPPER-3700-400": "Mapper Transform Error"}
+
+
+def _arrow(fields: dict[str, dict[str, Any]]) -> pa.Schema:
+    """The Parquet schema of the mapped fields, by dot path: nested as XDM is."""
+    tree: dict[str, Any] = {}
+    for path, field in fields.items():
+        *parents, leaf = path.split(".")
+        node = tree
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[leaf] = _ARROW.get(field.get("format", ""), _ARROW.get(field.get("type", ""), pa.string()))
+    return pa.schema(_fields(tree))
+
+
+def _fields(tree: dict[str, Any]) -> list[pa.Field]:
+    return [pa.field(n, pa.struct(_fields(t)) if isinstance(t, dict) else t) for n, t in tree.items()]
 
 
 class _Lake:

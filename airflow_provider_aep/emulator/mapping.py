@@ -74,17 +74,23 @@ def converter(field: dict[str, Any]) -> Callable[[Any], Any]:
         if kind in {"integer", "number"}:
             return _number(value, kind)
         text = value.isoformat() if isinstance(value, date | datetime) else str(value)
-        if form == "date" and day(text[:10] if moment(text) else text) is None:
-            raise ValueError(f"is not a date: {text!r}")
-        if form == "date-time" and moment(text) is None:
-            raise ValueError(f"is not a date-time: {text!r}")
+        if form == "date":
+            return _found(day(text[:10] if moment(text) else text), "a date", text)
+        if form == "date-time":
+            return _found(moment(text), "a date-time", text)
         if form == "email" and not _is_email(text):
             raise ValueError(f"is not an email address: {text!r}")
         if allowed is not None and text not in allowed:
             raise ValueError(f"is not one of {', '.join(allowed)}: {text!r}")
-        return text[:10] if form == "date" else text
+        return text
 
     return convert
+
+
+def _found(value: Any, what: str, text: str) -> Any:
+    if value is None:
+        raise ValueError(f"is not {what}: {text!r}")
+    return value
 
 
 def _is_email(text: str) -> bool:
@@ -138,20 +144,27 @@ class Mapper:
             self._steps.append((m["destination"], m["sourceType"] == "STATIC", m["source"], converter(field)))
 
     def apply(self, row: dict[str, Any]) -> dict[str, Any] | Fault:
-        """The mapped row, flat by destination path, or why it is rejected."""
+        """The mapped row, nested as its schema is, or why it is rejected."""
         out: dict[str, Any] = {}
         for destination, static, source, convert in self._steps:
             value = source if static else row.get(source)
             if value is None or value == "":
                 if destination in self._required:
                     return Fault(ROW_REJECTED, destination, "is required and empty")
-                out[destination] = None
+                _put(out, destination, None)
                 continue
             try:
-                out[destination] = convert(value)
+                _put(out, destination, convert(value))
             except ValueError as e:
                 return Fault(TRANSFORM_FAILED if self._is_number(destination) else ROW_REJECTED, destination, str(e))
         return out
 
     def _is_number(self, destination: str) -> bool:
         return self.fields[destination].get("type") in {"integer", "number"}
+
+
+def _put(row: dict[str, Any], path: str, value: Any) -> None:
+    *parents, leaf = path.split(".")
+    for name in parents:
+        row = row.setdefault(name, {})
+    row[leaf] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Request:
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         text = self.first(name, str(default))
-        if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+        if not re.fullmatch(r"-?[0-9]{1,19}", text) or not low <= int(text) <= high:
             raise problem(400, "Bad Request", f"{name} must be an integer from {low} to {high}, not {text!r}")
         return int(text)
 

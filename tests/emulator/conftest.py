@@ -1,0 +1,14 @@
+"""An emulator, a plain HTTP client of it, and everything that a flow needs."""
+
+import pytest
+from plain_http import Onboarding, Plain
+
+
+@pytest.fixture
+def aep(emulator):
+    return Plain(emulator)
+
+
+@pytest.fixture
+def onboarding(aep):
+    return Onboarding(aep)

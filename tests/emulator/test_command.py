@@ -1,0 +1,166 @@
+"""The emulator as its user starts it: a process, its options, its state on disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+from plain_http import AUTH, CATALOG, FLOW, SERVICENOW, Plain
+
+from airflow_provider_aep.emulator.store import Scope, Store
+
+
+class Started:
+    """A running emulator, with the shape that ``Plain`` wants."""
+
+    class World:
+        class Options:
+            client_id, client_secret, org_id = "me", "mine", "MINE@AdobeOrg"
+
+        options = Options
+
+    world = World
+
+    def __init__(self, port, *arguments):
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "airflow_provider_aep.emulator", "--port", str(port), *map(str, arguments)]
+        credentials = [
+            "--client-id",
+            "me",
+            "--client-secret",
+            "mine",
+            "--org-id",
+            "MINE@AdobeOrg",
+            "--sandbox",
+            "dev",
+            "qa",
+        ]
+        self.process = subprocess.Popen([*command, *credentials], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 20
+        while True:
+            assert self.process.poll() is None, self.process.stdout.read().decode()
+            assert time.monotonic() < deadline
+            try:
+                httpx.get(f"{self.url}/_emulator/health", trust_env=False).raise_for_status()
+                return
+            except httpx.TransportError:
+                time.sleep(0.05)
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.communicate(timeout=20)[0].decode()
+
+
+@pytest.fixture
+def port():
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_state_survives_however_the_emulator_ends(port, tmp_path, number):
+    started = Started(port, "--state", tmp_path / "s.db", "--lake", tmp_path / "lake", "--run-delay", "0")
+    aep = Plain(started)
+    id_ = aep.post(f"{FLOW}/connections", {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})["id"]
+    said = started.end(number)
+    assert "hidden" not in said
+    again = Started(port, "--state", tmp_path / "s.db")
+    try:
+        aep = Plain(again)
+        assert aep("GET", f"{FLOW}/connections/{id_}").status_code == 200
+        assert aep("GET", f"{FLOW}/connections/{id_}", headers={"x-sandbox-name": "prod"}).status_code == 404
+        methods = [e["method"] for e in aep.http.get("/_emulator/requests").json()["requests"]]
+        assert methods.count("POST") == 3
+    finally:
+        again.end()
+
+
+def test_a_query_string_with_a_secret_is_in_no_log(port):
+    started = Started(port)
+    aep = Plain(started)
+    aep.http.post("/ims/token/v2?grant_type=client_credentials&client_id=me&client_secret=mine-in-a-query&scope=x")
+    assert "mine-in-a-query" not in started.end()
+
+
+def test_off_loopback_a_warning_is_printed_and_listed_hosts_are_served(port):
+    started = Started(port, "--host", "0.0.0.0", "--allow-host", "aep-emulator")
+    answer = httpx.get(f"{started.url}/_emulator/health", headers={"Host": f"aep-emulator:{port}"}, trust_env=False)
+    assert answer.status_code == 200
+    assert "Listening on 0.0.0.0: whoever reaches this port" in started.end()
+
+
+def test_the_installed_command_is_the_same():
+    command = os.path.join(os.path.dirname(sys.executable), "aep-emulator")
+    shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
+    for option in ("--host", "--port", "--state", "--source-data", "--lake", "--run-delay", "--client-id",
+                   "--client-secret", "--org-id", "--sandbox", "--allow-host"):  # fmt: skip
+        assert option in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["--source-data", "gone"], "gone is not a folder"), (["--port", "x"], "invalid int value")]
+)
+def test_a_bad_option_ends_the_start_with_a_sentence(arguments, says):
+    command = [sys.executable, "-m", "airflow_provider_aep.emulator", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said(emulator):
+    from airflow_provider_aep.emulator.__main__ import main
+
+    with pytest.raises(SystemExit):
+        main(["--port", emulator.url.rsplit(":", 1)[1]])
+
+
+# -- the store ------------------------------------------------------------------------------------------------------
+
+SCOPE = Scope("o", "s")
+
+
+def test_a_transaction_is_whole_or_nothing(tmp_path):
+    store = Store(tmp_path / "s.db")
+
+    def fail():
+        with store.transaction():
+            store.add("k", SCOPE, "a", {})
+            with store.transaction():
+                store.add("k", SCOPE, "b", {})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert store.find("k", SCOPE) == []
+    with store.transaction():
+        store.add("k", SCOPE, "a", {"x": 1}, name="n")
+    store.put("k", SCOPE, "a", {"x": 2})
+    assert store.find("k", SCOPE, name="n") == [{"x": 2}]
+    store.delete("k", SCOPE, "a")
+    assert store.get("k", SCOPE, "a") is None
+    store.close()
+
+
+def test_a_state_of_another_format_is_refused(tmp_path):
+    store = Store(tmp_path / "s.db")
+    store._db.execute("UPDATE meta SET value = '9'")
+    store.close()
+    with pytest.raises(SystemExit, match="has state format 9; this emulator reads format 1"):
+        Store(tmp_path / "s.db")
+
+
+def test_state_in_memory_is_enough():
+    store = Store(None)
+    store.add("k", SCOPE, "a", {})
+    assert store.everywhere("k") == [(SCOPE, {})]
+
+
+def test_catalog_of_another_sandbox_is_empty(aep):
+    assert aep("GET", f"{CATALOG}/dataSets", headers={"x-sandbox-name": "prod"}).json() == {}

@@ -1,0 +1,285 @@
+"""Flow runs: real rows, read, mapped, checked and written; a second reader says what the lake must hold."""
+
+import csv
+import time
+from datetime import UTC, datetime
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from plain_http import CATALOG, FLOW, Onboarding, Plain
+
+from airflow_provider_aep.emulator.mapping import Fault, Mapper
+from airflow_provider_aep.emulator.tables import Tables, day, moment, sample_data
+
+SAMPLE = sample_data()
+CONTACT = {
+    "sys_id": "_id",
+    "first_name": "person.name.firstName",
+    "last_name": "person.name.lastName",
+    "email": "personalEmail.address",
+    "birth_date": "person.birthDate",
+    "gender": "person.gender",
+}
+
+
+def select(sql, **names):
+    return duckdb.connect().execute(sql.format(sample=SAMPLE, **names)).fetchall()
+
+
+@pytest.fixture
+def ingested(aep):
+    """One run over the sample's contacts: its run and the lake's files."""
+    made = Onboarding(aep, mappings=CONTACT)
+    return made, made.run(made.flow()), str(aep.emulator.lake / "**" / "*.parquet")
+
+
+# What is wrong with each broken row, as a reader of the CSV sees it.
+BROKEN = {
+    "CNCT0000013": ("email", "bela.meyer.13@"),
+    "CNCT0000100": ("birth_date", "31.02.1980"),
+    "CNCT0000251": ("sys_id", None),
+    "CNCT0000501": ("gender", "F"),
+    "CNCT0000734": ("birth_date", "1985-13-01"),
+    "CNCT0000902": ("email", "n/a"),
+}
+
+
+def test_the_counts_are_those_of_the_rows(aep, ingested):
+    _, run, lake = ingested
+    records = run["metrics"]["recordSummary"]
+    rows = select("SELECT count(*) FROM read_csv('{sample}/customer_contact.csv', all_varchar=true)")[0][0]
+    landed = select("SELECT count(*), count(DISTINCT _id) FROM read_parquet('{lake}')", lake=lake)[0]
+    assert rows == records["inputRecordCount"] == 1000
+    assert landed == (994, 994)
+    assert (records["outputRecordCount"], records["failedRecordCount"]) == (994, 6)
+    assert run["metrics"]["statusSummary"]["status"] == "success"  # as at Adobe: 0.6 % is below the threshold
+    assert run["metrics"]["durationSummary"]["completedAtUTC"] >= run["metrics"]["durationSummary"]["startedAtUTC"]
+
+
+def test_the_broken_rows_are_accounted_for_one_by_one(aep, ingested):
+    _, run, lake = ingested
+    missing = select(
+        "SELECT number, c.* FROM read_csv('{sample}/customer_contact.csv', all_varchar=true) c "
+        "WHERE NOT EXISTS (FROM read_parquet('{lake}') l WHERE l._id = c.sys_id)",
+        lake=lake,
+    )
+    columns = ["number", *(SAMPLE / "customer_contact.csv").read_text().splitlines()[0].split(",")]
+    found = {row[0]: dict(zip(columns, row, strict=True)) for row in missing}
+    assert set(found) == set(BROKEN)
+    assert {n: (c, found[n][c]) for n, (c, _) in BROKEN.items()} == BROKEN
+    promotion = run["activities"][-1]["statusSummary"]
+    assert promotion["errors"] == [{"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}]
+    assert [(e["code"], e["recordCount"]) for e in promotion["extensions"]["errors"]] == [("INGEST-1212-400", 6)]
+
+
+@pytest.mark.parametrize("number", ["CNCT0000001", "CNCT0000002", "CNCT0000500", "CNCT0000999", "CNCT0001000"])
+def test_five_named_rows_landed_whole(ingested, number):
+    _, _, lake = ingested
+    source = select(
+        "SELECT sys_id, first_name, last_name, email, CAST(birth_date AS DATE), gender "
+        "FROM read_csv('{sample}/customer_contact.csv', all_varchar=true) WHERE number = '{number}'",
+        number=number,
+    )
+    target = select(
+        "SELECT _id, l.person.name.firstName, l.person.name.lastName, l.personalEmail.address, l.person.birthDate, "
+        "l.person.gender FROM read_parquet('{lake}') l WHERE _id = '{id}'",
+        lake=lake,
+        id=source[0][0],
+    )
+    assert source == target
+    assert len(target) == 1
+
+
+def test_a_batch_is_in_the_catalog(aep, ingested):
+    made, run, _ = ingested
+    [batch] = run["activities"][-1]["targetInfo"][0]["reference"]["ids"]
+    shown = aep("GET", f"{CATALOG}/batches/{batch}").json()[batch]
+    assert (shown["status"], shown["metrics"]["failedRecordCount"]) == ("success", 6)
+    assert all("hidden" not in str(e) for e in shown["errors"])
+    assert list(aep("GET", f"{CATALOG}/batches?dataSet={made.dataset}").json()) == [batch]
+    assert aep("GET", f"{CATALOG}/batches?dataSet=other").json() == {}
+
+
+def test_a_flow_remembers_its_last_run(aep, ingested):
+    _, run, _ = ingested
+    [flow] = aep("GET", f"{FLOW}/flows/{run['flowId']}").json()["items"]
+    assert (flow["lastRunDetails"]["id"], flow["lastRunDetails"]["state"]) == (run["id"], "success")
+
+
+def table(folder, rows, name="t"):
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{name}.csv").open("w", newline="") as f:
+        writer = csv.DictWriter(f, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def rows_of(n, broken=0, start=datetime(2026, 1, 1, tzinfo=UTC)):
+    stamp = start.strftime("%Y-%m-%d %H:%M:%S")
+    return [{"id": "" if i < broken else str(i), "mail": f"a{i}@b.example", "at": stamp} for i in range(n)]
+
+
+@pytest.mark.parametrize(("broken", "status", "landed"), [(5, "success", 95), (6, "failed", 0)])
+def test_too_many_broken_rows_fail_the_run_and_nothing_lands(make_emulator, tmp_path, broken, status, landed):
+    aep = Plain(make_emulator(table(tmp_path / "src", rows_of(100, broken))))
+    made = Onboarding(aep, "t", {"id": "_id", "mail": "personalEmail.address"})
+    run = made.run(made.flow())
+    assert run["metrics"]["statusSummary"]["status"] == status
+    assert run["metrics"]["recordSummary"]["outputRecordCount"] == landed
+    assert sum(pq.read_metadata(f).num_rows for f in aep.emulator.lake.rglob("*.parquet")) == landed
+    assert not list(aep.emulator.lake.rglob("*.part"))
+
+
+@pytest.mark.parametrize("backfill", [True, False])
+def test_a_scheduled_flow_takes_the_rows_of_its_window(make_emulator, tmp_path, backfill):
+    now = int(time.time())
+    old = rows_of(3, start=datetime(2020, 1, 1, tzinfo=UTC))
+    aep = Plain(make_emulator(table(tmp_path / "src", [*old, {**old[0], "id": "late", "at": "9999-01-01 00:00:00"}])))
+    made = Onboarding(aep, "t", {"id": "_id", "mail": "personalEmail.address"})
+    schedule = {"startTime": now + 1, "frequency": "hour", "interval": 1, "backfill": backfill}
+    run = made.run(made.flow(schedule, delta="at"))
+    assert run["metrics"]["recordSummary"]["inputRecordCount"] == (3 if backfill else 0)
+    window = run["metrics"]["durationSummary"]["extensions"]
+    assert window == {"windowStart": 0 if backfill else (now + 1) * 1000, "windowEnd": (now + 1) * 1000}
+
+
+def test_a_run_is_due_after_its_delay(make_emulator):
+    aep = Plain(make_emulator(run_delay=60.0))
+    made = Onboarding(aep)
+    flow = made.flow()
+    time.sleep(1.5)
+    assert aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"] == []
+
+
+def test_a_source_that_is_gone_fails_the_run_and_says_so(make_emulator, tmp_path):
+    folder = table(tmp_path / "src", rows_of(3))
+    aep = Plain(make_emulator(folder))
+    made = Onboarding(aep, "t", {"id": "_id"})
+    flow = made.flow()
+    (folder / "t.csv").unlink()
+    run = made.run(flow)
+    assert run["metrics"]["statusSummary"]["status"] == "failed"
+    assert run["metrics"]["recordSummary"]["inputRecordCount"] == -1
+    assert run["activities"][0]["statusSummary"]["errors"][0]["code"] == "CONNECTOR-1001-500"
+
+
+def test_without_a_lake_rows_are_counted_only(make_emulator):
+    aep = Plain(make_emulator(lake=None))
+    made = Onboarding(aep)
+    assert made.run(made.flow())["metrics"]["recordSummary"]["outputRecordCount"] == 997
+
+
+def test_parquet_is_a_source_too(make_emulator, tmp_path):
+    folder = tmp_path / "src"
+    folder.mkdir()
+    born = datetime(1990, 5, 17).date()
+    columns = {
+        "id": pa.array(["a", "b"]),
+        "born": pa.array([born, None], pa.date32()),
+        "at": pa.array([datetime(2026, 1, 1), datetime(2026, 1, 2)], pa.timestamp("us")),
+        "ok": pa.array([True, False]),
+        "n": pa.array([1, 2]),
+        "x": pa.array([0.5, 1.5]),
+    }
+    pq.write_table(pa.table(columns), folder / "t.parquet")
+    aep = Plain(make_emulator(folder))
+    made = Onboarding(aep, "t", {"id": "_id", "born": "person.birthDate", "n": "person.name.suffix"})
+    shown = aep("GET", f"{FLOW}/connections/{made.base}/explore", params={"objectType": "table", "object": "t"}).json()
+    kinds = {c["name"]: c["type"] for c in shown["schema"]["columns"]}
+    assert kinds == {"id": "string", "born": "date", "at": "date-time", "ok": "boolean", "n": "integer", "x": "double"}
+    run = made.run(made.flow({"startTime": int(time.time()) + 1, "frequency": "day", "interval": 1}, delta="at"))
+    assert run["metrics"]["recordSummary"]["outputRecordCount"] == 2
+    [file] = aep.emulator.lake.rglob("*.parquet")
+    landed = pq.read_table(file).to_pylist()
+    assert landed[0] == {"_id": "a", "person": {"birthDate": born, "name": {"suffix": "1"}}}
+    assert landed[1]["person"]["birthDate"] is None
+
+
+# -- rows and fields ------------------------------------------------------------------------------------------------
+
+SCHEMA = {
+    "properties": {
+        "_id": {"type": "string"},
+        "n": {"type": "integer"},
+        "x": {"type": "number"},
+        "ok": {"type": "boolean"},
+        "on": {"type": "string", "format": "date"},
+        "at": {"type": "string", "format": "date-time"},
+        "mail": {"type": "string", "format": "email"},
+        "kind": {"type": "string", "enum": ["a", "b"]},
+        "text": {"type": "string"},
+    },
+    "required": ["text"],
+}
+
+
+def mapped(field, value):
+    result = Mapper([{"source": "c", "destination": field}], SCHEMA).apply({"c": value})
+    return result if isinstance(result, Fault) else result[field]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "landed"),
+    [
+        ("n", "7", 7), ("n", "7.0", 7), ("n", 2**60, 2**60), ("x", "1.5", 1.5), ("ok", "TRUE", True),
+        ("ok", False, False),
+        ("text", True, "true"), ("text", 5, "5"), ("kind", "b", "b"), ("mail", "a@b.example", "a@b.example"),
+        ("on", "2026-01-31", day("2026-01-31")), ("on", "2026-01-31T10:00:00Z", day("2026-01-31")),
+        ("at", "2026-01-31 10:00:00", datetime(2026, 1, 31, 10, tzinfo=UTC)), ("n", "", None), ("n", None, None),
+    ],
+)  # fmt: skip
+def test_a_value_that_fits(field, value, landed):
+    assert mapped(field, value) == landed
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("n", "seven", "MAPPER-3700-400"), ("n", "7.5", "MAPPER-3700-400"), ("x", "x", "MAPPER-3700-400"),
+        ("n", True, "MAPPER-3700-400"), ("ok", "yes", "INGEST-1212-400"), ("on", "31.01.2026", "INGEST-1212-400"),
+        ("at", "2026-01-31", "INGEST-1212-400"), ("mail", "nobody", "INGEST-1212-400"),
+        ("mail", "a b@c.d", "INGEST-1212-400"),
+        ("kind", "c", "INGEST-1212-400"), ("_id", "", "INGEST-1212-400"), ("text", None, "INGEST-1212-400"),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_rejects_its_row(field, value, code):
+    fault = mapped(field, value)
+    assert (fault.code, fault.field) == (code, field)
+
+
+def test_static_values_land_in_every_row():
+    mapper = Mapper([{"source": "EU", "destination": "text", "sourceType": "static"}], SCHEMA)
+    assert mapper.apply({}) == {"text": "EU"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["true", "False"], "boolean"), (["1", "-2"], "integer"), (["1", "2.5", "1e3"], "double"),
+        (["2026-01-31"], "date"), (["2026-01-31 10:00:00"], "date-time"), (["2026-01-31T10:00:00+01:00"], "date-time"),
+        (["a", "1"], "string"), (["", ""], "string"), (["1"] * 19 + ["?"], "integer"),
+        (["1"] * 8 + ["?"] * 2, "string"),
+    ],
+)  # fmt: skip
+def test_a_csv_column_has_the_type_of_its_cells(tmp_path, cells, kind):
+    folder = table(tmp_path / "src", [{"c": c, "d": "x"} for c in cells])
+    assert Tables(folder).get("t").columns == {"c": kind, "d": "string"}
+
+
+def test_a_folder_without_tables_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="is not a folder"):
+        Tables(tmp_path / "gone")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(SystemExit, match=r"holds no \.csv or \.parquet file"):
+        Tables(tmp_path)
+
+
+def test_moments_and_days():
+    assert moment("2026-01-31 10:00:00").tzinfo is UTC
+    assert moment("2026-01-31") is None
+    assert moment("soon") is None
+    assert day("20260131") is None
+    assert day("2026-13-01") is None

@@ -1,0 +1,585 @@
+"""Flow Service, Schema Registry, Catalog and Data Prep: shapes, references, rules and their codes."""
+
+import time
+from urllib.parse import quote
+
+import pytest
+from plain_http import AUTH, CATALOG, CONTEXT, CRM, DATA_LAKE, FLOW, FULL, PREP, REGISTRY, SERVICENOW, Onboarding
+
+# -- connections ----------------------------------------------------------------------------------------------------
+
+
+def base(**changes):
+    return {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW, **changes}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (base(name=""), "1304-400"),
+        (base(name=None), "1304-400"),
+        (base(auth=None), "1304-400"),
+        (base(auth={"specName": "OAuth"}), "1415-400"),
+        (base(auth={**AUTH, "params": {"endpoint": "x"}}), "1304-400"),
+        (base(auth={**AUTH, "params": {"endpoint": "x", "username": "u", "password": 5}}), "1304-400"),
+        (base(connectionSpec={"id": "x"}), "1413-400"),
+        (base(connectionSpec=None), "1413-400"),
+        (base(connectionSpec={"id": ["x"]}), "1413-400"),
+    ],
+)
+def test_a_base_connection_is_checked(aep, body, code):
+    message = aep.refused(400, code, "POST", f"{FLOW}/connections", json=body)
+    assert "hidden" not in message
+
+
+def test_a_secret_is_not_kept_and_so_not_shown(aep):
+    id_ = aep.post(f"{FLOW}/connections", base())["id"]
+    [shown] = aep("GET", f"{FLOW}/connections/{id_}").json()["items"]
+    assert shown["auth"]["params"] == {"endpoint": "https://x", "username": "u", "password": "******"}
+    assert b"hidden" not in aep.emulator.state.read_bytes()
+    patch = [{"op": "replace", "path": "/auth/params/password", "value": "hidden too"}]
+    aep("PATCH", f"{FLOW}/connections/{id_}", json=patch, headers={"If-Match": shown["etag"]})
+    assert b"hidden too" not in aep.emulator.state.read_bytes()
+
+
+def test_names_may_be_the_same_at_adobe_and_here(aep):
+    first, second = (aep.post(f"{FLOW}/connections", base()) for _ in range(2))
+    assert first["id"] != second["id"]
+    assert set(first) == {"id", "etag"}
+
+
+def test_a_connection_has_what_adobe_shows(aep):
+    id_ = aep.post(f"{FLOW}/connections", base())["id"]
+    [shown] = aep("GET", f"{FLOW}/connections/{id_}").json()["items"]
+    assert shown["state"] == "enabled"
+    assert shown["etag"] == shown["version"]
+    assert shown["etag"].startswith('"')
+    assert shown["sandboxName"] == "dev"
+    assert shown["createdAt"] > 1_700_000_000_000
+    assert "_emulator" not in shown
+
+
+def test_a_connection_is_tested_and_explored(aep):
+    id_ = aep.post(f"{FLOW}/connections", base())["id"]
+    path = f"{FLOW}/connections/{id_}"
+    assert aep("GET", f"{path}/test").json() == {"result": True}
+    tables = aep("GET", f"{path}/explore", params={"objectType": "ROOT"}).json()
+    assert tables[0] == {
+        "type": "table",
+        "name": "customer_account",
+        "path": "customer_account",
+        "canPreview": True,
+        "canFetchSchema": True,
+    }
+    table = {"objectType": "table", "object": "incident"}
+    columns = {c["name"]: c for c in aep("GET", f"{path}/explore", params=table).json()["schema"]["columns"]}
+    assert columns["priority"] == {"name": "priority", "type": "integer", "xdm": {"type": "integer"}}
+    assert columns["sys_updated_on"]["xdm"] == {"type": "string", "format": "date-time"}
+    rows = aep("GET", f"{path}/explore", params={**table, "preview": "true"}).json()["data"]
+    assert len(rows) == 100
+    assert rows[0]["number"] == "INC0000001"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ({"objectType": "planet"}, 400, "1358-400"),
+        ({}, 400, "1358-400"),
+        ({"objectType": "table"}, 400, "1337-400"),
+        ({"objectType": "table", "object": "gone"}, 404, "1101-404"),
+        ({"objectType": "table", "object": "../../etc/passwd"}, 404, "1101-404"),
+        ({"objectType": "table", "object": "sample/incident"}, 404, "1101-404"),
+    ],
+)
+def test_exploring_what_is_not_there(aep, query, status, code):
+    id_ = aep.post(f"{FLOW}/connections", base())["id"]
+    aep.refused(status, code, "GET", f"{FLOW}/connections/{id_}/explore", params=query)
+
+
+# -- patches --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patch", "code"),
+    [
+        ([], "1405-400"),
+        ({"op": "add"}, "1405-400"),
+        (["x"], "1405-400"),
+        ([{"op": "add"}], "1405-400"),
+        ([{"op": "move", "path": "/name", "from": "/description"}], "1434-400"),
+        ([{"op": "replace", "path": "/connectionSpec/id", "value": "x"}], "1414-400"),
+        ([{"op": "replace", "path": "/state", "value": "disabled"}], "1365-400"),
+        ([{"op": "replace", "path": "/description", "value": "x"}], "1455-400"),
+        ([{"op": "remove", "path": "/description"}], "1455-400"),
+        ([{"op": "add", "path": "/params/x/y", "value": "x"}], "1455-400"),
+        ([{"op": "replace", "path": "/name"}], "1455-400"),
+        ([{"op": "replace", "path": "/name", "value": ""}], "1304-400"),
+    ],
+)
+def test_a_patch_is_checked_and_changes_nothing_if_refused(aep, patch, code):
+    made = aep.post(f"{FLOW}/connections", base())
+    path = f"{FLOW}/connections/{made['id']}"
+    before = aep("GET", path).json()
+    aep.refused(400, code, "PATCH", path, json=patch, headers={"If-Match": made["etag"]})
+    assert aep("GET", path).json() == before
+
+
+@pytest.mark.parametrize("quotes", [True, False])
+@pytest.mark.parametrize("upper", [True, False])
+def test_a_patch_is_applied_with_the_right_etag(aep, quotes, upper):
+    made = aep.post(f"{FLOW}/connections", base())
+    path, etag = f"{FLOW}/connections/{made['id']}", made["etag"] if quotes else made["etag"].strip('"')
+    ops = [{"op": "add", "path": "/description", "value": "d"}, {"op": "replace", "path": "/name", "value": "n"}]
+    ops = [{**o, "op": o["op"].upper()} if upper else o for o in ops]
+    answer = aep("PATCH", path, json=ops, headers={"If-Match": etag}).json()
+    [shown] = aep("GET", path).json()["items"]
+    assert (shown["name"], shown["description"], shown["etag"]) == ("n", "d", answer["etag"])
+    assert answer["etag"] != made["etag"]
+    found = aep("GET", f"{FLOW}/connections", params={"property": "name==n"}).json()["items"]
+    assert [f["id"] for f in found] == [made["id"]]
+    removal = [{"op": "remove", "path": "/description"}]
+    aep("PATCH", path, json=removal, headers={"If-Match": answer["etag"]})
+    assert "description" not in aep("GET", path).json()["items"][0]
+
+
+def test_a_patch_needs_the_current_etag(aep):
+    made = aep.post(f"{FLOW}/connections", base())
+    path, ops = f"{FLOW}/connections/{made['id']}", [{"op": "add", "path": "/description", "value": "d"}]
+    aep.refused(400, "1403-400", "PATCH", path, json=ops)
+    aep.refused(412, "1404-412", "PATCH", path, json=ops, headers={"If-Match": '"stale"'})
+
+
+# -- lists ----------------------------------------------------------------------------------------------------------
+
+
+def names(aep, **query):
+    return [i["name"] for i in aep("GET", f"{FLOW}/connections", params=query).json()["items"]]
+
+
+@pytest.fixture
+def abc(aep):
+    for name in ("a", "b", "c"):
+        aep.post(f"{FLOW}/connections", base(name=name))
+    return aep
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["name==a"], "a"),
+        (['name=="a"'], "a"),
+        (["name==a,c"], "ac"),
+        (['name=="a,c"'], ""),
+        (["name!=a"], "bc"),
+        (["connectionSpec.id==eb13cb25-47ab-407f-ba89-c0125281c563"], "abc"),
+        (["connectionSpec.id==eb13cb25-47ab-407f-ba89-c0125281c563", "name==b"], "b"),
+        (["createdAt>1"], "abc"),
+        (["createdAt<1"], ""),
+        (["createdAt>=1", "createdAt<=1"], ""),
+        (["nothing.at.all==x"], ""),
+        (["state==enabled"], "abc"),
+    ],
+)
+def test_filters(abc, filters, found):
+    assert "".join(names(abc, property=filters, orderby="name")) == found
+
+
+@pytest.mark.parametrize(
+    ("orderby", "found"), [("name", "abc"), ("-name", "cba"), ("+name", "abc"), ("createdAt", "abc")]
+)
+def test_order(abc, orderby, found):
+    assert "".join(names(abc, orderby=orderby)) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({"property": "name~a"}, "1440-400"),
+        ({"property": "name"}, "1450-400"),
+        ({"property": "==a"}, "1450-400"),
+        ({"property": "name=="}, "1453-400"),
+        ({"property": "createdAt>1,2"}, "1443-400"),
+        ({"property": "id>=1"}, "1448-400"),
+        ({"property": "createdAt>now"}, "1454-400"),
+        ({"orderby": "colour"}, "1433-400"),
+        ({"count": "true", "limit": "5"}, "1401-400"),
+        ({"continuationToken": "bogus"}, "1451-400"),
+    ],
+)
+def test_a_list_that_adobe_would_refuse(abc, query, code):
+    abc.refused(400, code, "GET", f"{FLOW}/connections", params=query)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", "1.5", "--1"])
+def test_a_limit_that_is_none_is_refused(abc, limit):
+    assert abc("GET", f"{FLOW}/connections", params={"limit": limit}).status_code == 400
+
+
+def test_pages_are_linked_by_an_opaque_token(abc):
+    found, href = [], "/connections?limit=2&orderby=name&property=state==enabled"
+    while href:
+        page = abc("GET", FLOW + href).json()
+        found += [i["name"] for i in page["items"]]
+        href = page["_links"].get("next", {}).get("href")
+    assert found == ["a", "b", "c"]
+
+
+def test_counting(abc):
+    assert abc("GET", f"{FLOW}/connections?count=true&property=name==a").json() == {"count": 1}
+
+
+# -- specs ----------------------------------------------------------------------------------------------------------
+
+
+def test_specs_are_served(aep):
+    [spec] = aep("GET", f"{FLOW}/flowSpecs", params={"property": 'name=="CRMToAEP"'}).json()["items"]
+    assert spec["id"] == CRM["id"]
+    assert SERVICENOW["id"] in spec["sourceConnectionSpecIds"]
+    assert [t["name"] for t in spec["transformationSpecs"]] == ["Copy", "Mapping"]
+    assert aep("GET", f"{FLOW}/flowSpecs/{CRM['id']}").json()["items"] == [spec]
+    [servicenow] = aep("GET", f"{FLOW}/connectionSpecs/{SERVICENOW['id']}").json()["items"]
+    schema = servicenow["authSpec"][0]["spec"]
+    assert schema["required"] == ["endpoint", "username", "password"]
+    assert schema["properties"]["password"]["format"] == "password"
+    assert len(aep("GET", f"{FLOW}/connectionSpecs?limit=100").json()["items"]) > 60
+    aep.refused(404, "1101-404", "GET", f"{FLOW}/connectionSpecs/x")
+
+
+# -- source and target connections ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"name": ""}, 400, "1304-400"),
+        ({"baseConnectionId": "x"}, 404, "1101-404"),
+        ({"baseConnectionId": None}, 404, "1101-404"),
+        ({"connectionSpec": {"id": "cb66ab34-8619-49cb-96d1-39b37ede86ea"}}, 400, "1413-400"),
+        ({"data": {"format": "parquet_xdm"}}, 400, "1327-400"),
+        ({"data": None}, 400, "1327-400"),
+        ({"params": {}}, 400, "1304-400"),
+        ({"params": {"tableName": 5}}, 400, "1304-400"),
+        ({"params": {"tableName": "gone"}}, 400, "1330-400"),
+    ],
+)
+def test_a_source_connection_is_checked(aep, onboarding, changes, status, code):
+    aep.refused(status, code, "POST", f"{FLOW}/sourceConnections", json=onboarding.source_body(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"connectionSpec": SERVICENOW}, 400, "1307-400"),
+        ({"params": {}}, 400, "1324-400"),
+        ({"params": None}, 400, "1324-400"),
+        ({"params": {"dataSetId": "x"}}, 404, "1101-404"),
+        ({"data": {"schema": {"id": "x"}}}, 400, "1425-400"),
+    ],
+)
+def test_a_target_connection_is_checked(aep, onboarding, changes, status, code):
+    aep.refused(status, code, "POST", f"{FLOW}/targetConnections", json=onboarding.target_body(**changes))
+
+
+def test_a_source_connection_inherits_its_base(aep, onboarding):
+    [shown] = aep("GET", f"{FLOW}/sourceConnections/{onboarding.source}").json()["items"]
+    assert shown["inheritedAttributes"]["baseConnection"]["id"] == onboarding.base
+    filters = [f"baseConnectionId=={onboarding.base}", "params.tableName==customer_contact"]
+    assert len(aep("GET", f"{FLOW}/sourceConnections", params={"property": filters}).json()["items"]) == 1
+    assert (
+        DATA_LAKE["id"]
+        == aep("GET", f"{FLOW}/targetConnections/{onboarding.target}").json()["items"][0]["connectionSpec"]["id"]
+    )
+
+
+# -- flows ----------------------------------------------------------------------------------------------------------
+
+
+def later(**changes):
+    return {"startTime": int(time.time()) + 600, "frequency": "hour", "interval": 1, **changes}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "code"),
+    [
+        ({}, "1317-400"),
+        ("x", "1317-400"),
+        (later(frequency="hourly"), "1397-400"),
+        (later(startTime="soon"), "1340-400"),
+        (later(startTime=True), "1340-400"),
+        (later(startTime=1_567_411_548), "1360-400"),
+        (later(frequency="once"), "1361-400"),
+        ({"startTime": 4_000_000_000, "frequency": "once", "backfill": True}, "1364-400"),
+        (later(interval=0), "1362-400"),
+        (later(interval=None), "1362-400"),
+        (later(frequency="minute", interval=14), "1362-400"),
+    ],
+)
+def test_a_schedule_is_checked(aep, onboarding, schedule, code):
+    body = {**onboarding.flow_body(delta="sys_updated_on"), "scheduleParams": schedule}
+    aep.refused(400, code, "POST", f"{FLOW}/flows", json=body)
+
+
+def mapping_step(id_, version):
+    return {"transformations": [{"name": "Mapping", "params": {"mappingId": id_, "mappingVersion": version}}]}
+
+
+def test_a_flow_is_checked(aep, onboarding):
+    once = onboarding.flow_body()
+    cases = [
+        ({"name": None}, 400, "1304-400"),
+        ({"state": "enabled"}, 400, "1410-400"),
+        ({"flowSpec": {"id": "x"}}, 400, "1413-400"),
+        ({"flowSpec": None}, 400, "1413-400"),
+        ({"flowSpec": {"id": "6499120c-0b15-42dc-936e-847ea3c24d72"}}, 400, "1413-400"),
+        ({"sourceConnectionIds": []}, 400, "1320-400"),
+        ({"sourceConnectionIds": "text"}, 400, "1320-400"),
+        ({"sourceConnectionIds": ["a", "b"]}, 400, "1321-400"),
+        ({"targetConnectionIds": ["x"]}, 404, "1101-404"),
+        ({"targetConnectionIds": [["x"]]}, 404, "1101-404"),
+        ({"transformations": None}, 400, "1370-400"),
+        ({"transformations": []}, 400, "1370-400"),
+        ({"transformations": ["x"]}, 400, "1370-400"),
+        (mapping_step("x", 0), 400, "1419-400"),
+        (mapping_step(onboarding.mapping["id"], 7), 400, "1412-400"),
+        (mapping_step(onboarding.mapping["id"], None), 400, "1412-400"),
+    ]
+    for changes, status, code in cases:
+        aep.refused(status, code, "POST", f"{FLOW}/flows", json={**once, **changes})
+    with_delta = onboarding.flow_body(delta="sys_updated_on")
+    aep.refused(400, "1369-400", "POST", f"{FLOW}/flows", json=with_delta)
+    aep.refused(400, "1367-400", "POST", f"{FLOW}/flows", json={**once, "scheduleParams": later()})
+    wrong = onboarding.flow_body(later(), delta="email")
+    aep.refused(400, "1367-400", "POST", f"{FLOW}/flows", json=wrong)
+    assert aep("GET", f"{FLOW}/flows").json()["items"] == []
+
+
+def test_numbers_may_come_as_strings_as_in_adobes_samples(aep, onboarding):
+    schedule = {"startTime": str(int(time.time()) + 600), "frequency": "minute", "interval": "15"}
+    flow = onboarding.flow(schedule, delta="sys_updated_on")
+    assert aep("GET", f"{FLOW}/flows/{flow}").json()["items"][0]["state"] == "enabled"
+
+
+def test_a_mapping_of_another_schema_is_refused(aep, onboarding):
+    other = {"type": "object", "title": "other", "allOf": [{"$ref": f"{CONTEXT}profile"}]}
+    schema = aep.post(f"{REGISTRY}/tenant/schemas", other)["$id"]
+    body = {"outputSchema": {"schemaRef": {"id": schema}}, "mappings": [{"source": "sys_id", "destination": "_id"}]}
+    mapping = aep.post(f"{PREP}/mappingSets", body, 200)
+    flow = {**onboarding.flow_body(), **mapping_step(mapping["id"], 0)}
+    aep.refused(400, "1425-400", "POST", f"{FLOW}/flows", json=flow)
+
+
+def test_a_flow_shows_whose_it_is(aep, onboarding):
+    flow = onboarding.flow(later(), delta="sys_updated_on")
+    [shown] = aep("GET", f"{FLOW}/flows/{flow}").json()["items"]
+    assert shown["inheritedAttributes"]["sourceConnections"][0]["baseConnection"]["id"] == onboarding.base
+    by_base = f"inheritedAttributes.sourceConnections[].baseConnection.id=={onboarding.base}"
+    assert len(aep("GET", f"{FLOW}/flows", params={"property": by_base}).json()["items"]) == 1
+    by_source = f"sourceConnectionIds[]=={onboarding.source}"
+    assert len(aep("GET", f"{FLOW}/flows", params={"property": by_source}).json()["items"]) == 1
+    assert (
+        len(aep("GET", f"{FLOW}/flows?property=inheritedAttributes.properties.isSourceFlow==true").json()["items"]) == 1
+    )
+    aep.refused(404, "1101-404", "GET", f"{FLOW}/runs/x")
+
+
+# -- schema registry ------------------------------------------------------------------------------------------------
+
+SCHEMA = {"type": "object", "title": "s", "allOf": [{"$ref": f"{CONTEXT}profile"}]}
+IDS = {"Accept": "application/vnd.adobe.xed-id+json"}
+
+
+def test_a_schema_is_made_and_found_by_both_ids(aep):
+    made = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)
+    assert made["$id"].startswith("https://ns.adobe.com/emulator/schemas/")
+    assert made["meta:altId"] == "_emulator.schemas." + made["$id"].rsplit("/", 1)[-1]
+    assert (made["version"], made["meta:class"]) == ("1.0", f"{CONTEXT}profile")
+    for id_ in (quote(made["$id"], safe=""), made["meta:altId"]):
+        assert aep("GET", f"{REGISTRY}/tenant/schemas/{id_}", headers={"Accept": FULL}).json()["$id"] == made["$id"]
+    assert aep("GET", f"{REGISTRY}/stats").json()["tenantId"] == "emulator"
+
+
+@pytest.mark.parametrize("version", ["; version=1", ";version=1", " ;  version=1"])
+def test_a_schema_is_resolved_or_raw_as_accept_says(aep, version):
+    id_ = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)["meta:altId"]
+    path = f"{REGISTRY}/tenant/schemas/{id_}"
+    raw = aep("GET", path, headers={"Accept": f"application/vnd.adobe.xed+json{version}"}).json()
+    full = aep("GET", path, headers={"Accept": f"application/vnd.adobe.xed-full+json{version}"}).json()
+    assert "properties" not in raw
+    assert full["properties"]["_id"] == {"type": "string"}
+
+
+def test_accept_rules(aep):
+    id_ = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)["meta:altId"]
+    one, all_ = f"{REGISTRY}/tenant/schemas/{id_}", f"{REGISTRY}/tenant/schemas"
+    aep.refused(400, "XDM-1007-400", "GET", one, headers={"Accept": "application/vnd.adobe.xed+json"})
+    aep.refused(400, "XDM-1006-400", "GET", all_, headers={"Accept": FULL})
+    aep.refused(400, "XDM-1008-400", "GET", all_, headers={"Accept": "application/json"})
+    answer = aep("GET", one, headers={"Accept": "application/vnd.adobe.xed+json;version=9"})
+    assert answer.status_code == 406
+    aep.refused(404, "XDM-1012-404", "GET", f"{REGISTRY}/tenant/schemas/x", headers={"Accept": FULL})
+
+
+def test_a_title_is_unique_in_its_sandbox(aep):
+    made = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)
+    message = aep.refused(400, "XDM-1521-400", "POST", f"{REGISTRY}/tenant/schemas", json=SCHEMA)
+    assert made["$id"] in message
+    assert aep("POST", f"{REGISTRY}/tenant/schemas", json=SCHEMA, headers={"x-sandbox-name": "prod"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"title": ""}, {"title": None}, {"allOf": []}, {"allOf": None}, {"allOf": [{"$ref": "x"}]},
+     {"allOf": [{"$ref": f"{CONTEXT}profile"}, {"$ref": "x"}]},
+     {"allOf": [{"$ref": f"{CONTEXT}profile"}, {"$ref": f"{CONTEXT}experienceevent"}]}],
+)  # fmt: skip
+def test_a_schema_is_checked(aep, changes):
+    assert aep("POST", f"{REGISTRY}/tenant/schemas", json={**SCHEMA, **changes}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("filter_", "found"),
+    [("title==a", "a"), ("title!=a", "b"), ("title~^b", "b"), ("title", "ab"), ("nothing", "")],
+)
+def test_schemas_are_listed_by_title(aep, filter_, found):
+    for title in ("a", "b"):
+        aep.post(f"{REGISTRY}/tenant/schemas", {**SCHEMA, "title": title})
+    listed = aep("GET", f"{REGISTRY}/tenant/schemas", params={"property": filter_}, headers=IDS).json()
+    assert "".join(s["title"] for s in listed["results"]) == found
+    assert all(set(s) == {"title", "$id", "meta:altId", "version"} for s in listed["results"])
+    full = aep("GET", f"{REGISTRY}/tenant/schemas", headers={"Accept": "application/vnd.adobe.xed+json"}).json()
+    assert full["results"][0]["allOf"] == SCHEMA["allOf"]
+
+
+def test_schemas_are_paged(aep):
+    for title in ("a", "b", "c"):
+        aep.post(f"{REGISTRY}/tenant/schemas", {**SCHEMA, "title": title})
+    page = aep("GET", f"{REGISTRY}/tenant/schemas?limit=2", headers=IDS).json()
+    assert page["_page"]["count"] == 2
+    rest = aep("GET", REGISTRY + page["_links"]["next"]["href"], headers=IDS).json()
+    assert [s["title"] for s in rest["results"]] == ["c"]
+    assert rest["_links"]["next"] is None
+    assert aep("GET", f"{REGISTRY}/tenant/schemas?property=title~[", headers=IDS).status_code == 400
+
+
+def test_a_schema_grows_by_field_groups(aep):
+    id_ = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)["meta:altId"]
+    path, ref = f"{REGISTRY}/tenant/schemas/{id_}", {"$ref": f"{CONTEXT}profile-person-details"}
+    patched = aep("PATCH", path, json=[{"op": "add", "path": "/allOf/-", "value": ref}]).json()
+    assert (patched["version"], patched["allOf"][-1]) == ("1.1", ref)
+    full = aep("GET", path, headers={"Accept": FULL}).json()
+    assert full["properties"]["person"]["properties"]["name"]["properties"]["firstName"] == {"type": "string"}
+    assert aep("PATCH", path, json=[{"op": "add", "path": "/description", "value": "d"}]).json()["description"] == "d"
+    assert aep("PATCH", path, json=[{"op": "remove", "path": "/allOf/0"}]).status_code == 400
+    assert aep("PATCH", path, json=[{"op": "add", "path": "/allOf/-", "value": {"$ref": "x"}}]).status_code == 400
+    assert aep("PATCH", path, json={}).status_code == 400
+    aep.refused(404, "XDM-1012-404", "PATCH", f"{REGISTRY}/tenant/schemas/x", json=[])
+
+
+# -- catalog --------------------------------------------------------------------------------------------------------
+
+
+def test_datasets_are_keyed_by_id(aep, onboarding):
+    made = aep("GET", f"{CATALOG}/dataSets/{onboarding.dataset}").json()
+    assert list(made) == [onboarding.dataset]
+    assert len(onboarding.dataset) == 24
+    assert made[onboarding.dataset]["schemaRef"]["id"] == onboarding.schema
+    assert aep("GET", f"{CATALOG}/dataSets").json() == made
+    assert aep("GET", f"{CATALOG}/dataSets?property=name==dataset&property=name").json() == made
+    assert aep("GET", f"{CATALOG}/dataSets?property=name==other").json() == {}
+    assert aep("GET", f"{CATALOG}/dataSets/x").status_code == 404
+
+
+def test_datasets_are_paged_and_ordered(aep, onboarding):
+    ref = {"id": onboarding.schema}
+    for name in ("a", "b"):
+        aep.post(f"{CATALOG}/dataSets", {"name": name, "schemaRef": ref})
+    listed = aep("GET", f"{CATALOG}/dataSets?orderBy=desc:name&limit=2").json()
+    assert [d["name"] for d in listed.values()] == ["dataset", "b"]
+    rest = aep("GET", f"{CATALOG}/dataSets?orderBy=desc:name&limit=2&start=2").json()
+    assert [d["name"] for d in rest.values()] == ["a"]
+    for wrong in ("limit=0", "limit=101", "start=-1", "orderBy=up:name", "orderBy=asc:colour"):
+        assert aep("GET", f"{CATALOG}/dataSets?{wrong}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": ""}, {"name": 5}, {"schemaRef": None}, {"schemaRef": {}}, {"schemaRef": {"id": "x"}}]
+)
+def test_a_dataset_is_checked(aep, onboarding, changes):
+    body = {"name": "d", "schemaRef": {"id": onboarding.schema}, **changes}
+    assert aep("POST", f"{CATALOG}/dataSets", json=body).status_code == 400
+
+
+def test_a_dataset_is_patched_but_keeps_its_schema(aep, onboarding):
+    path = f"{CATALOG}/dataSets/{onboarding.dataset}"
+    assert aep("PATCH", path, json={"description": "d"}).json() == [f"@/dataSets/{onboarding.dataset}"]
+    assert aep("GET", path).json()[onboarding.dataset]["description"] == "d"
+    assert aep("PATCH", path, json={"schemaRef": {"id": "x"}}).status_code == 400
+
+
+# -- data prep ------------------------------------------------------------------------------------------------------
+
+
+def test_a_mapping_set_has_versions_and_both_forms(aep, onboarding):
+    id_, made = onboarding.mapping["id"], onboarding.mapping
+    assert len(id_) == 32
+    assert made["version"] == 0
+    shown = aep("GET", f"{PREP}/mappingSets/{id_}").json()
+    assert {m["sourceType"] for m in shown["mappings"]} == {"text/x.schema-path"}
+    assert shown["mappings"][0]["source"] == shown["mappings"][0]["sourceAttribute"] == "sys_id"
+    assert shown["mappings"][0]["destination"] == shown["mappings"][0]["destinationXdmPath"] == "_id"
+    old = {
+        "xdmSchema": onboarding.schema,
+        "mappings": [{"sourceAttribute": "number", "destinationXdmPath": "_id", "identity": False}],
+    }
+    put = aep("PUT", f"{PREP}/mappingSets/{id_}", json=old).json()
+    assert (put["version"], put["mappings"][0]["source"]) == (1, "number")
+    first = aep("GET", f"{PREP}/mappingSets/{id_}?version=0").json()
+    assert first["mappings"][0]["source"] == "sys_id"
+    assert aep("GET", f"{PREP}/mappingSets/{id_}?version=2").status_code == 400
+    assert aep("GET", f"{PREP}/mappingSets/x").status_code == 404
+
+
+def test_mapping_sets_are_listed_by_name(aep, onboarding):
+    aep.post(f"{PREP}/mappingSets", {**onboarding.mapping_body, "name": "n"}, 200)
+    assert len(aep("GET", f"{PREP}/mappingSets?limit=10&start=0").json()["data"]) == 2
+    assert [m["name"] for m in aep("GET", f"{PREP}/mappingSets?limit=10&start=0&name=n").json()["data"]] == ["n"]
+    assert aep("GET", f"{PREP}/mappingSets?limit=10").status_code == 400
+    assert aep("GET", f"{PREP}/mappingSets?start=0").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("mapping", "says"),
+    [
+        ({"source": "a", "destination": "person.name"}, "is an object, not a leaf"),
+        ({"source": "a", "destination": "nope"}, "is not a field of the schema"),
+        ({"source": "a"}, "needs a source and a destination"),
+        ({"source": 5, "destination": "_id"}, "needs a source and a destination"),
+        (
+            {"source": "concat(a)", "destination": "_id", "sourceType": "EXPRESSION"},
+            "evaluates no expressions: 'concat",
+        ),
+        ({"source": "concat(a)", "destination": "_id", "sourceType": "text/x.aep-xl"}, "evaluates no expressions"),
+        ({"source": "a", "destination": "_id", "sourceType": "MAGIC"}, "Unknown sourceType"),
+        ({"source": "x", "destination": "person.birthDate", "sourceType": "STATIC"}, "is not a date"),
+    ],
+)
+def test_a_mapping_is_validated_and_refused(aep, onboarding, mapping, says):
+    body = {**onboarding.mapping_body, "mappings": [{"source": "sys_id", "destination": "_id"}, mapping]}
+    good, bad = aep("POST", f"{PREP}/mappingSets/validate", json=body).json()["validationResponse"]
+    assert (good["status"], good["errors"]) == ("SUCCESS", None)
+    assert bad["status"] == "FAILED"
+    assert says in bad["errors"][0]["message"]
+    assert says in aep("POST", f"{PREP}/mappingSets", json=body).json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"outputSchema": None}, {"outputSchema": {"schemaRef": {"id": "x"}}}, {"mappings": []}, {"mappings": ["x"]}],
+)
+def test_a_mapping_set_is_checked(aep, onboarding, changes):
+    assert aep("POST", f"{PREP}/mappingSets", json={**onboarding.mapping_body, **changes}).status_code == 400
+
+
+def test_an_onboarding_can_be_made_twice_but_for_its_title(aep, onboarding):
+    with pytest.raises(AssertionError, match="XDM-1521-400"):
+        Onboarding(aep)
