@@ -34,6 +34,6 @@ def checked_auth(spec: ConnectionSpec, spec_name: str, params: Mapping[str, Any]
     if problems:
         raise AepConfigurationError(
             f"The parameters of {spec_name!r} do not fit: {'; '.join(problems)}",
-            next_step="Complete the Airflow connection of the source (source_conn_id), or pass auth_params.",
+            next_step="Correct the Airflow connection of the source (source_conn_id).",
         )
     return {"specName": spec_name, "params": dict(params)}

@@ -45,7 +45,8 @@ def mapping_set(
         problems += _destination_problems(destination, schema)
         if destination in entries:
             problems.append(f"{destination!r} has two sources")
-        entries[destination] = {"sourceType": "STATIC", "source": str(value), "destination": destination}
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        entries[destination] = {"sourceType": "STATIC", "source": text, "destination": destination}
     if problems:
         raise AepConfigurationError(
             "The mappings do not fit: " + "; ".join(problems),

@@ -18,7 +18,8 @@ def schedule_params(
 
     :param start_in_minutes: from ``now`` to the first run, positive
     :param now: seconds since the epoch
-    :param interval: in units of ``frequency``; forbidden with ``once``, required with ``minute``, else 1 if left out
+    :param interval: in units of ``frequency``; forbidden with ``once``, else at least 15 with ``minute`` and 1 with
+        the others, which is what a flow gets that leaves it out
     :param backfill: whether the first run takes all the data of the source; forbidden with ``once``
     :raises AepConfigurationError: naming the AEP code that the flow would be refused with
     """
@@ -35,8 +36,7 @@ def schedule_params(
             raise _refused("backfill", backfill, "left out when frequency is once", 1364)
         return params
     least = 15 if frequency == "minute" else 1
-    if interval is None and frequency != "minute":
-        interval = 1
+    interval = least if interval is None else interval
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < least:
         raise _refused("interval", interval, f"at least {least} when frequency is {frequency}", 1362)
     return {**params, "interval": interval, "backfill": True if backfill is None else backfill}

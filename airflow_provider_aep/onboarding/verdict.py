@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.models import Run
 
 
@@ -38,6 +39,14 @@ _TABLE = {
 """By status in lower case without separators: AEP's documents spell one status in several ways."""
 
 
+_NEXT_STEP = {
+    Verdict.PARTIAL: "Look at the failed records in AEP, which keeps them for 30 days; or accept them with "
+    "max_failed_ratio or on_partial.",
+    Verdict.FAILED: "Look at the run's errors in AEP, mend what they name, and run the flow again.",
+    Verdict.UNKNOWN: "Look at the run in AEP, and report the status to this provider: it must not guess.",
+}
+
+
 @dataclass(frozen=True)
 class RunResult:
     """What a finished, or still running, flow run came to.
@@ -62,6 +71,11 @@ class RunResult:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def next_step(self) -> str:
+        """What a person should do about a finished run that was not accepted."""
+        return _NEXT_STEP[Verdict(self.verdict)]
 
     @property
     def failed_ratio(self) -> float | None:
@@ -141,6 +155,17 @@ class Tolerance:
 
     on_partial: str = "fail"
     max_failed_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        """:raises AepConfigurationError: a value that means nothing; told before anything is waited for"""
+        if self.on_partial not in {"fail", "warn", "succeed"}:
+            raise AepConfigurationError(
+                f"on_partial is {self.on_partial!r}", next_step="It must be fail, warn or succeed."
+            )
+        if not isinstance(self.max_failed_ratio, int | float) or not 0 <= self.max_failed_ratio <= 1:
+            raise AepConfigurationError(
+                f"max_failed_ratio is {self.max_failed_ratio!r}", next_step="It must be a number from 0 to 1."
+            )
 
     def accepts(self, result: RunResult) -> bool:
         """Whether a finished run is good enough. A failed or unknown one never is."""

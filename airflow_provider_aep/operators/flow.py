@@ -113,8 +113,8 @@ class AepCreateFlowOperator(AepOperator):
     :param mapping_set: ``{"id", "version"}`` (templated)
     :param flow_spec: ``{"id", "version"}`` (templated)
     :param frequency: ``once``, ``minute``, ``hour``, ``day`` or ``week`` (templated)
-    :param interval: in units of frequency (templated); at least 15, and required, with ``minute``, else 1 unless
-        given; left out with ``once``
+    :param interval: in units of frequency (templated); at least 15 with ``minute`` and 1 with the others, which is the
+        default; left out with ``once``
     :param start_in_minutes: from now to the first run (templated)
     :param backfill: whether the first run takes all data of the source (templated); left out with ``once``
     :param delta_column: date-time column that tells changed rows (templated); left out with ``once``

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_aep.onboarding.verdict import RunResult
+    from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance
 
 
 class AepFlowRunSensor(BaseSensorOperator):
@@ -65,10 +65,12 @@ class AepFlowRunSensor(BaseSensorOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
-        interval = self.poke_interval
-        self.poke_interval = self._coerce_poke_interval(
-            float(interval) if isinstance(interval, str) else interval
-        ).total_seconds()
+        from airflow_provider_aep.exceptions import airflow_errors
+
+        # What can never work is told before anything is waited for.
+        with airflow_errors():
+            self._tolerance()
+            self.poke_interval = self._rendered_interval()
         deferrable = self.deferrable
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
@@ -96,17 +98,36 @@ class AepFlowRunSensor(BaseSensorOperator):
             timeout=timedelta(seconds=self.timeout),
         )
 
+    def _tolerance(self) -> Tolerance:
+        from airflow_provider_aep.onboarding.verdict import Tolerance
+
+        return Tolerance(self.on_partial, self.max_failed_ratio)
+
+    def _rendered_interval(self) -> float:
+        from airflow_provider_aep.client.errors import AepConfigurationError
+
+        given = self.poke_interval
+        try:
+            seconds = self._coerce_poke_interval(float(given) if isinstance(given, str) else given).total_seconds()
+        except ValueError:
+            seconds = 0.0
+        if seconds <= 0:
+            raise AepConfigurationError(
+                f"poke_interval is {given!r}", next_step="It must be a number of seconds above 0."
+            )
+        return seconds
+
     def poke(self, context: Context) -> PokeReturnValue:
         from airflow_provider_aep.client.errors import AepError
         from airflow_provider_aep.exceptions import airflow_errors
         from airflow_provider_aep.hooks.aep import AepHook
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
         from airflow_provider_aep.onboarding.verdict import Verdict, judge
         from airflow_provider_aep.onboarding.watch import run_of
 
         with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:
             try:
-                run = client.send(run_of(checked_id(self.flow_id, "flow_id"), self.run_id))
+                run = fresh(client, run_of(checked_id(self.flow_id, "flow_id"), self.run_id))
             except AepError as e:
                 if not e.retryable:
                     raise
@@ -133,10 +154,10 @@ class AepFlowRunSensor(BaseSensorOperator):
 
     def _decided(self, result: RunResult) -> dict[str, Any]:
         from airflow_provider_aep.exceptions import AepPermanentError
-        from airflow_provider_aep.onboarding.verdict import Tolerance, Verdict
+        from airflow_provider_aep.onboarding.verdict import Verdict
 
-        if not Tolerance(self.on_partial, self.max_failed_ratio).accepts(result):
-            raise AepPermanentError(f"Not good: {result.summary()}")
+        if not self._tolerance().accepts(result):
+            raise AepPermanentError(f"Not accepted: {result.summary()}. Next step: {result.next_step}")
         partial = result.verdict == Verdict.PARTIAL and self.on_partial != "succeed"
         (self.log.warning if partial else self.log.info)("Accepted: %s", result.summary())
         return result.as_dict()

@@ -1,0 +1,218 @@
+"""The table that decides whether a run went well."""
+
+import pytest
+
+from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.client.models import Run
+from airflow_provider_aep.onboarding import verdict as module
+from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance, judge
+
+STATUSES = [
+    (None, "waiting"),
+    ("", "waiting"),
+    ("queued", "waiting"),
+    ("QUEUED", "waiting"),
+    ("scheduled", "waiting"),
+    ("pending", "waiting"),
+    ("inProgress", "waiting"),
+    ("IN_PROGRESS", "waiting"),
+    ("in-progress", "waiting"),
+    ("in progress", "waiting"),
+    ("success", "succeeded"),
+    ("SUCCESS", "succeeded"),
+    ("completed", "succeeded"),
+    ("partialSuccess", "partial"),
+    ("PARTIAL_SUCCESS", "partial"),
+    ("partialFailure", "partial"),
+    ("PARTIAL_FAILURE", "partial"),
+    ("failed", "failed"),
+    ("FAILED", "failed"),
+    ("failure", "failed"),
+    ("cancelled", "unknown"),
+    ("successful", "unknown"),
+    ("something new", "unknown"),
+]
+
+
+def run(status="success", records=None, **metrics):
+    return Run.model_validate(
+        {
+            "id": "r",
+            "flowId": "f",
+            "metrics": {
+                "statusSummary": {"status": status, **metrics.pop("summary", {})},
+                "recordSummary": records or {},
+                **metrics,
+            },
+            "activities": metrics.pop("activities", []),
+        }
+    )
+
+
+@pytest.mark.parametrize(("status", "verdict"), STATUSES)
+def test_every_spelling_of_a_status(status, verdict):
+    assert judge(run(status)).verdict == verdict
+
+
+def test_every_row_of_the_table_is_tested():
+    tested = {"".join(c for c in (s or "") if c not in "_- ").lower() for s, _ in STATUSES}
+    assert set(module._TABLE) <= tested
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"records": {"failedRecordCount": 1}},
+        {"fileSummary": {"failedFileCount": 1}},
+        {"summary": {"errors": [{"code": "CONNECTOR-2001-500"}]}},
+        {"activities": [{"id": "copy", "statusSummary": {"errors": [{"code": "X"}]}}]},
+        {"activities": [{"id": "copy", "statusSummary": {"extensions": {"errors": [{"code": "X"}]}}}]},
+    ],
+)
+def test_a_success_with_any_evidence_against_it_is_partial(evidence):
+    body = {**evidence}
+    activities = body.pop("activities", [])
+    made = run(**body)
+    made = Run.model_validate({**made.model_dump(), "activities": activities})
+    assert judge(made).verdict == "partial"
+
+
+def test_evidence_does_not_mend_a_failed_run():
+    assert judge(run("failed", {"failedRecordCount": 1})).verdict == "failed"
+    assert judge(run("inProgress", {"failedRecordCount": 1})).verdict == "waiting"
+
+
+def test_a_count_of_minus_one_is_unknown_and_no_failure():
+    result = judge(run("success", {"inputRecordCount": -1, "outputRecordCount": -1, "failedRecordCount": -1}))
+    assert (result.verdict, result.read, result.written, result.failed) == ("succeeded", None, None, None)
+    assert judge(run(fileSummary={"failedFileCount": -1})).failed_files == 0
+    assert "records read unknown, written unknown, failed unknown" in result.summary()
+
+
+# Adobe's own sample in "Monitor dataflows": one of a hundred records failed, and the status is success.
+SAMPLE = {
+    "id": "65b7cfcc-6b2e-47c8-8194-13005b792752",
+    "flowId": "f00c8762-df2f-432b-a7d7-38999fef5e8e",
+    "metrics": {
+        "durationSummary": {
+            "startedAtUTC": 1607520205922,
+            "completedAtUTC": 1607520262413,
+            "extensions": {"windowStart": 1606654702000, "windowEnd": 1607519902000},
+        },
+        "recordSummary": {"inputRecordCount": 100, "outputRecordCount": 99, "failedRecordCount": 1},
+        "fileSummary": {"inputFileCount": 1, "outputFileCount": 1, "failedFileCount": 0},
+        "statusSummary": {
+            "status": "success",
+            "errors": [{"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}],
+        },
+    },
+    "activities": [
+        {"id": "copyActivity", "name": "Copy Activity", "statusSummary": {"status": "success"}},
+        {
+            "id": "promotionActivity",
+            "name": "Promotion Activity",
+            "statusSummary": {
+                "status": "success",
+                "errors": [{"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}],
+                "extensions": {"errors": [{"code": "MAPPER-3700-400", "recordCount": 1, "message": "a row's text"}]},
+            },
+            "targetInfo": [
+                {"id": "t", "reference": {"type": "Batch", "ids": ["01ES59WPQ9EZ28BQ5W9CNXB9R6"]}},
+                {"id": "u", "reference": None},
+            ],
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"on_partial": "ignore"}, "on_partial is 'ignore'. Next step: It must be fail, warn or succeed."),
+        ({"max_failed_ratio": 1.5}, "max_failed_ratio is 1.5. Next step: It must be a number from 0 to 1."),
+        ({"max_failed_ratio": -0.1}, "max_failed_ratio is -0.1"),
+        ({"max_failed_ratio": "1%"}, "max_failed_ratio is '1%'"),
+    ],
+)
+def test_a_tolerance_that_means_nothing_is_refused(given, says):
+    with pytest.raises(AepConfigurationError, match=says):
+        Tolerance(**given)
+
+
+def test_adobes_sample_is_partial():
+    result = judge(Run.model_validate(SAMPLE))
+    assert result.verdict == "partial"
+    assert (result.read, result.written, result.failed, result.failed_ratio) == (100, 99, 1, 0.01)
+    assert (result.window_start, result.window_end) == (1606654702000, 1607519902000)
+    assert (result.started_at, result.completed_at) == (1607520205922, 1607520262413)
+    assert result.batch_ids == ["01ES59WPQ9EZ28BQ5W9CNXB9R6"]
+    promotion = {"activity": "Promotion Activity", "code": "CONNECTOR-2001-500"}
+    assert result.errors == [
+        {"activity": "run", "code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."},
+        {**promotion, "message": "Error occurred at promotion activity."},
+        {"activity": "Promotion Activity", "code": "MAPPER-3700-400", "records": 1},
+    ]
+    assert result.summary() == (
+        "run 65b7cfcc-6b2e-47c8-8194-13005b792752 of flow f00c8762-df2f-432b-a7d7-38999fef5e8e: partial "
+        "(status 'success'), records read 100, written 99, failed 1; codes CONNECTOR-2001-500, MAPPER-3700-400"
+    )
+    assert "a row's text" not in str(result.as_dict())
+
+
+def test_a_run_without_errors_shows_no_codes():
+    result = judge(run(records={"inputRecordCount": 0, "outputRecordCount": 0, "failedRecordCount": 0}))
+    assert (result.read, result.written, result.failed) == (0, 0, 0)
+    assert result.summary() == "run r of flow f: succeeded (status 'success'), records read 0, written 0, failed 0"
+
+
+def test_an_error_without_a_code_has_a_blank_one():
+    activities = [{"id": "a", "statusSummary": {"extensions": {"errors": [{"recordCount": 3}]}}}]
+    assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == [
+        {"activity": "a", "code": "", "records": 3}
+    ]
+
+
+def test_failed_files_are_counted():
+    assert judge(run(fileSummary={"failedFileCount": 1})).failed_files == 1
+
+
+def test_an_activity_without_a_name_goes_by_its_id():
+    activities = [{"id": "4f008a00", "statusSummary": {"errors": [{"code": "X", "message": "m"}]}}]
+    assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == [
+        {"activity": "4f008a00", "code": "X", "message": "m"}
+    ]
+
+
+def test_a_result_is_plain_and_survives_json():
+    import json
+
+    result = judge(Run.model_validate(SAMPLE))
+    assert RunResult(**json.loads(json.dumps(result.as_dict()))) == result
+
+
+def result(verdict="partial", read=100, failed=1, failed_files=0):
+    return RunResult("r", "f", verdict, "s", read, None, failed, None, None, None, None, failed_files)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "made", "accepted"),
+    [
+        ({}, result("succeeded"), True),
+        ({}, result("partial"), False),
+        ({"max_failed_ratio": 1}, result(failed=100), True),
+        ({"on_partial": "warn"}, result("partial"), True),
+        ({"on_partial": "succeed"}, result("partial"), True),
+        ({"on_partial": "succeed", "max_failed_ratio": 1.0}, result("failed"), False),
+        ({"on_partial": "succeed", "max_failed_ratio": 1.0}, result("unknown"), False),
+        ({"on_partial": "succeed", "max_failed_ratio": 1.0}, result("waiting"), False),
+        ({"max_failed_ratio": 0.01}, result(failed=1), True),
+        ({"max_failed_ratio": 0.01}, result(failed=2), False),
+        ({"max_failed_ratio": 0.5}, result(failed=0), False),
+        ({"max_failed_ratio": 0.5}, result(failed=None), False),
+        ({"max_failed_ratio": 0.5}, result(read=0), False),
+        ({"max_failed_ratio": 0.5}, result(read=None), False),
+        ({"max_failed_ratio": 0.5}, result(failed_files=1), False),
+    ],
+)
+def test_what_an_author_tolerates(tolerance, made, accepted):
+    assert Tolerance(**tolerance).accepts(made) is accepted
