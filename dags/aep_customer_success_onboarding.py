@@ -1,6 +1,6 @@
 """Onboard a ServiceNow table into Adobe Experience Platform, and wait until its first rows have landed."""
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Param, task
 
 from airflow_provider_aep.onboarding.names import Names
 from airflow_provider_aep.operators import flow, source, target
@@ -12,26 +12,28 @@ MAPPINGS = {  # by table: column of the source -> field of the schema
     "customer_account": {"sys_id": "_id", "name": "person.name.fullName", "email": "personalEmail.address"},
     "incident": {"sys_id": "_id", "caller_email": "personalEmail.address"},
 }
-PARAMS = {"name": "Customer success", "table": "customer_contact", "start_in_minutes": 1, "poke_interval": 30}
-NAME, TABLE, START = Names("{{ params.name }}"), "{{ params.table }}", "{{ params.start_in_minutes }}"
+NAME = Param("Customer success", pattern=r"^\w[\w .:()/-]{0,79}$", description="Names everything that a run creates")
+WHAT = {"name": NAME, "table": "customer_contact", "mappings": MAPPINGS}
+FREQUENCY = Param("once", enum=["once", "minute", "hour", "day", "week"])
+WHEN = {"frequency": FREQUENCY, "start_in_minutes": Param(1, type="number", exclusiveMinimum=0), "poke_interval": 30}
+NAMES, TABLE, START = Names("{{ params.name }}"), "{{ params.table }}", "{{ params.start_in_minutes }}"
 DELTA = "{{ none if params.frequency == 'once' else 'sys_updated_on' }}"
-SETTINGS = {"user_defined_macros": {"mappings": MAPPINGS}, "render_template_as_native_obj": True, "max_active_runs": 1}
 
-with DAG("aep_customer_success_onboarding", schedule=None, params=PARAMS | {"frequency": "once"}, **SETTINGS):
-    base = source.AepCreateBaseConnectionOperator(task_id="base_connection", name=NAME.base).output
+with DAG("aep_customer_success_onboarding", schedule=None, max_active_runs=1, params=WHAT | WHEN):
+    base = source.AepCreateBaseConnectionOperator(task_id="base_connection", name=NAMES.base).output
     tested = source.AepTestConnectionOperator(task_id="test_connection", base_connection_id=base).output
     columns = source.AepExploreOperator(task_id="explore", base_connection_id=tested, table=TABLE).output
-    table = {"base_connection_id": base, "table": TABLE, "columns": columns}
-    rows = source.AepCreateSourceConnectionOperator(task_id="source_connection", name=NAME.source, **table).output
-    schema = target.AepCreateSchemaOperator(task_id="schema", title=NAME.schema).output
-    dataset = target.AepCreateDatasetOperator(task_id="dataset", name=NAME.dataset, schema_id=schema).output
-    lake = target.AepCreateTargetConnectionOperator(task_id="target", name=NAME.target, dataset_id=dataset).output
-    pairs = {"mappings": "{{ mappings[params.table] }}", "columns": columns, "schema_id": schema}
-    mapping = flow.AepCreateMappingSetOperator(task_id="mapping_set", name=NAME.mapping, **pairs).output
+    rows = {"base_connection_id": base, "table": TABLE, "columns": columns}
+    origin = source.AepCreateSourceConnectionOperator(task_id="source_connection", name=NAMES.source, **rows).output
+    schema = target.AepCreateSchemaOperator(task_id="schema", title=NAMES.schema).output
+    dataset = target.AepCreateDatasetOperator(task_id="dataset", name=NAMES.dataset, schema_id=schema).output
+    lake = target.AepCreateTargetConnectionOperator(task_id="target", name=NAMES.target, dataset_id=dataset).output
+    pairs = {"schema_id": schema, "columns": columns, "mappings": "{{ params.mappings.get(params.table, {}) }}"}
+    mapping = flow.AepCreateMappingSetOperator(task_id="mapping_set", name=NAMES.mapping, **pairs).output
     spec = flow.AepGetFlowSpecOperator(task_id="flow_spec").output
-    parts = {"source_connection_id": rows, "target_connection_id": lake, "mapping_set": mapping, "flow_spec": spec}
-    when = {"frequency": "{{ params.frequency }}", "start_in_minutes": START, "delta_column": DELTA}
-    flow_id = flow.AepCreateFlowOperator(task_id="flow", name=NAME.flow, columns=columns, **parts, **when).output
-    poke = {"poke_interval": "{{ params.poke_interval }}"}
-    run = AepFlowRunSensor(task_id="first_run", flow_id=flow_id, max_failed_ratio=0.01, **poke).output
+    parts = {"source_connection_id": origin, "target_connection_id": lake, "mapping_set": mapping, "flow_spec": spec}
+    when = {"frequency": "{{ params.frequency }}", "start_in_minutes": START, "delta_column": DELTA, "columns": columns}
+    flow_id = flow.AepCreateFlowOperator(task_id="flow", name=NAMES.flow, **parts, **when).output
+    poke = {"poke_interval": "{{ params.poke_interval }}", "max_failed_ratio": 0.01}  # 1 % of the rows may be broken
+    run = AepFlowRunSensor(task_id="first_run", flow_id=flow_id, **poke).output
     task(task_id="verdict")(lambda run: print("{verdict}: {written} of {read} records landed".format(**run)))(run)

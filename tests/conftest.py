@@ -1,12 +1,21 @@
-"""A real emulator on a real port, for every test that asks for one."""
+"""A real emulator on a real port, for every test that asks for one, and an Airflow that is nobody's."""
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+# Airflow reads its environment when it is imported, so these come first.
+for _name in [n for n in os.environ if n.startswith(("AIRFLOW", "_AIRFLOW"))]:
+    del os.environ[_name]
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"  # lets a test call an operator's execute
 
 import pytest
 
@@ -26,6 +35,7 @@ class Emulator:
     url: str
     world: World
     lake: Path
+    state: Path
 
     def journal(self) -> list[dict[str, Any]]:
         return self.world.store.journal()
@@ -33,6 +43,20 @@ class Emulator:
     def writes(self) -> list[str]:
         """Operations that were not reads, apart from the token."""
         return [e["operation"] for e in self.journal() if e["method"] != "GET" and e["operation"] != "POST token"]
+
+    def connection(self, **changes: Any) -> dict[str, Any]:
+        """An Airflow connection that knows this emulator; ``None`` leaves a field out."""
+        options = self.world.options
+        extra = {"org_id": options.org_id, "sandbox": "dev", "ims_url": self.url, **changes.pop("extra", {})}
+        fields = {
+            "conn_type": "aep",
+            "login": options.client_id,
+            "password": options.client_secret,
+            "host": self.url,
+            "extra": {k: v for k, v in extra.items() if v is not None},
+            **changes,
+        }
+        return {k: v for k, v in fields.items() if v is not None}
 
     def settings(self, **changes: Any) -> AepSettings:
         options = self.world.options
@@ -61,13 +85,13 @@ def make_emulator(tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def make(source_data: Path | None = None, **options: Any) -> Emulator:
-            lake = tmp_path / "lake"
+            lake, state = tmp_path / "lake", tmp_path / "state.db"
             world = World(
-                Store(tmp_path / "state.db"),
+                Store(state),
                 Tables(source_data or sample_data()),
                 replace(Options(run_delay=0.0, lake=lake), **options),
             )
-            return Emulator(stack.enter_context(running(world)), world, lake)
+            return Emulator(stack.enter_context(running(world)), world, lake, state)
 
         yield make
 
@@ -75,3 +99,17 @@ def make_emulator(tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def emulator(make_emulator: Any) -> Emulator:
     return make_emulator()
+
+
+SOURCE = {"conn_type": "http", "host": "https://x.service-now.com", "login": "u", "password": "source-password"}
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``connect(emulator, **changes)`` sets ``aep_default``, and ``aep_source`` to a ServiceNow."""
+
+    def set_connections(emulator: Emulator, source: dict[str, Any] | None = None, **changes: Any) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_AEP_DEFAULT", json.dumps(emulator.connection(**changes)))
+        monkeypatch.setenv("AIRFLOW_CONN_AEP_SOURCE", json.dumps({**SOURCE, **(source or {})}))
+
+    return set_connections

@@ -28,7 +28,7 @@ DAG = "aep_customer_success_onboarding"
 
 # What the operators and the sensor log, one line each.
 _OBJECT = re.compile(r"\] (?P<kind>[A-Z][\w ]+) '(?P<name>.+?)' (?P<action>created|found|updated).*?: (?P<id>\S+) in ")
-_VERDICT = re.compile(r"(?P<verdict>Accepted|Not good): (?P<run>run \S+ of flow \S+: .*?)(?: \[airflow|$)")
+_VERDICT = re.compile(r"(?P<verdict>Accepted|Not accepted): (?P<run>run \S+ of flow \S+: .*?)(?: \[airflow|$)")
 _ENDED = re.compile(r"\[DAG TEST\] end task task_id=(?P<task>\S+)")
 
 
@@ -69,6 +69,8 @@ def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> d
         "AIRFLOW_CONN_AEP_DEFAULT": json.dumps(aep),
         "AIRFLOW_CONN_AEP_SOURCE": json.dumps(source),
         "NO_COLOR": "1",
+        # The lower-case name wins where both are set.
+        "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"])),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -98,7 +100,7 @@ def lake_rows(lake: Path) -> int:
 
 def summary(console: Console, name: str, seen: Seen, lake: Path, writes: int) -> None:
     table = RichTable(title=f"{name} in AEP", title_justify="left")
-    for header in ("object", "", "id"):
+    for header in ("object", "outcome", "id"):
         table.add_column(header, no_wrap=header != "id", overflow="fold")
     for o in seen.objects:
         table.add_row(o["kind"], o["action"], o["id"])
@@ -117,8 +119,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--home", type=Path, default=Path(".demo"), metavar="DIR", help="where state, lake and logs stay")
     p.add_argument("--source-data", type=Path, metavar="DIR", help="your own CSV or Parquet tables")
     p.add_argument("--table", default="customer_contact", help="table to onboard")
+    p.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="COLUMN=FIELD",
+        help="a mapping, such as email=personalEmail.address",
+    )
     p.add_argument("--name", help="names everything in AEP (default: 'Customer success <table>')")
-    return p.parse_args(argv)
+    given = p.parse_args(argv)
+    if wrong := [m for m in given.map if "=" not in m]:
+        p.error(f"--map {wrong[0]!r} is not of the form COLUMN=FIELD")
+    return given
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -132,7 +144,9 @@ def main(argv: list[str] | None = None) -> None:
     world = World(Store(home / "state.db"), Tables(a.source_data or sample_data()), options)
     before = _last(world)
     name = a.name or f"Customer success {a.table}"
-    conf = {"name": name, "table": a.table, "start_in_minutes": 0.05, "poke_interval": 1}
+    conf: dict[str, Any] = {"name": name, "table": a.table, "start_in_minutes": 0.05, "poke_interval": 1}
+    if a.map:
+        conf["mappings"] = {a.table: dict(m.split("=", 1) for m in a.map)}
     airflow = [sys.executable, "-m", "airflow"]
     migrated = home / "airflow" / f"migrated-{version('apache-airflow')}"
     seen, tail, started = Seen(), "", clock()

@@ -1,0 +1,195 @@
+"""A connection of type aep becomes a client; what it may say, and what its test answers."""
+
+import asyncio
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from airflow_provider_aep.client import sandboxes
+from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.hooks.aep import AepHook, platform_url
+from airflow_provider_aep.hooks.source import source_params
+
+SERVICENOW = "eb13cb25-47ab-407f-ba89-c0125281c563"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "schema", "url"),
+    [
+        (None, None, None, None),
+        ("", 0, "", None),
+        ("https://platform.adobe.io", None, None, "https://platform.adobe.io"),
+        ("https://platform.adobe.io", 0, "", "https://platform.adobe.io"),
+        ("http://127.0.0.1:8787", None, None, "http://127.0.0.1:8787"),
+        ("platform.adobe.io", None, None, "https://platform.adobe.io"),
+        ("127.0.0.1", 8787, "http", "http://127.0.0.1:8787"),
+        ("localhost", 0, "https", "https://localhost"),
+    ],
+)
+def test_the_accepted_forms_of_host(host, port, schema, url):
+    assert platform_url(host, port, schema) == url
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "schema", "says"),
+    [
+        (None, 8787, None, "port or schema but no host"),
+        (None, None, "https", "port or schema but no host"),
+        ("https://platform.adobe.io", 443, None, "full URL, and port or schema is set"),
+        ("https://platform.adobe.io", None, "https", "full URL, and port or schema is set"),
+        ("platform.adobe.io", None, "ftp", "schema is 'ftp'"),
+    ],
+)
+def test_other_forms_of_host_are_refused(host, port, schema, says):
+    with pytest.raises(AepConfigurationError, match=f"{says}.*Next step"):
+        platform_url(host, port, schema)
+
+
+def test_the_fields_become_settings(emulator, connect):
+    connect(emulator, extra={"scopes": "a,b"})
+    settings = AepHook().settings
+    assert (settings.client_id, settings.org_id, settings.sandbox) == ("emulator", "EMULATOR@AdobeOrg", "dev")
+    assert (settings.platform_url, settings.ims_url, settings.scopes) == (emulator.url, emulator.url, "a,b")
+
+
+def test_a_uri_does_as_well(emulator, monkeypatch):
+    host = emulator.url.removeprefix("http://")
+    extra = urlencode({"org_id": "EMULATOR@AdobeOrg", "sandbox": "dev", "ims_url": emulator.url})
+    monkeypatch.setenv("AIRFLOW_CONN_AEP_DEFAULT", f"aep://emulator:emulator-secret@{host}/http?{extra}")
+    assert AepHook().test_connection() == (True, "Connected to sandbox dev of EMULATOR@AdobeOrg")
+
+
+def test_the_deployers_list_is_obeyed(monkeypatch):
+    extra = {"org_id": "a@AdobeOrg", "sandbox": "dev", "ims_url": "http://aep-emulator:8787"}
+    connection = {
+        "conn_type": "aep",
+        "login": "i",
+        "password": "secret",
+        "host": "http://aep-emulator:8787",
+        "extra": extra,
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_AEP_DEFAULT", json.dumps(connection))
+    with pytest.raises(AepConfigurationError, match=r"'aep-emulator'.*\[aep\] allowed_hosts"):
+        _ = AepHook().settings
+    monkeypatch.setenv("AIRFLOW__AEP__ALLOWED_HOSTS", "other, http://aep-emulator:8787")
+    assert AepHook().settings.platform_url == "http://aep-emulator:8787"
+
+
+def test_a_connection_cannot_list_hosts_itself(emulator, connect):
+    connect(emulator, host="https://evil.example", extra={"allowed_hosts": "evil.example"})
+    ok, message = AepHook().test_connection()
+    assert not ok
+    assert "evil.example" in message
+    assert emulator.journal() == []
+
+
+def test_the_client_works_on_a_loop(emulator, connect):
+    connect(emulator)
+
+    async def names():
+        async with AepHook().get_async_conn() as aep:
+            return [s.name for s in await aep.send(sandboxes.list_sandboxes())]
+
+    assert asyncio.run(names()) == ["prod", "dev"]
+
+
+def test_secret_and_token_are_masked_in_logs(emulator, connect, capsys):
+    from airflow.sdk.log import redact
+
+    connect(emulator)
+    with AepHook().get_conn() as aep:
+        aep.send(sandboxes.list_sandboxes())
+        token = aep._plan.auth._cache.get(aep.settings.credential_key, aep.clock.now()).value
+    assert redact(f"x {token} y") == "x *** y"
+    assert redact(f"x {emulator.world.options.client_secret} y") == "x *** y"
+
+
+def test_a_token_fetched_on_a_loop_is_masked(emulator, connect):
+    from airflow.sdk.log import redact
+
+    from airflow_provider_aep.client.auth import SHARED_TOKENS
+
+    connect(emulator, extra={"scopes": "openid,on-a-loop"})
+
+    async def fetch():
+        async with AepHook().get_async_conn() as aep:
+            await aep.send(sandboxes.list_sandboxes())
+            return SHARED_TOKENS.get(aep.settings.credential_key, aep.clock.now()).value
+
+    assert redact(asyncio.run(fetch())) == "***"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "Connected to sandbox dev of EMULATOR@AdobeOrg"),
+        ({"login": "stranger"}, "invalid client_id parameter"),
+        ({"password": "wrong-secret"}, "invalid client_secret parameter"),
+        ({"extra": {"org_id": "OTHER@AdobeOrg"}}, "belongs to another organization"),
+        ({"extra": {"sandbox": "gone"}}, "There is no sandbox 'gone'. Next step: Choose one of: dev, prod."),
+        ({"extra": {"sandbox": None}}, "sandbox is None"),
+        ({"host": "https://evil.example"}, "not allowed to receive credentials"),
+    ],
+)
+def test_the_connection_test_says_what_is_wrong(emulator, connect, changes, says):
+    connect(emulator, **changes)
+    ok, message = AepHook().test_connection()
+    assert ok is (not changes)
+    assert says in message
+    assert "secret" not in message.replace("client_secret", "").replace("client secret", "")
+    assert emulator.writes() == []
+
+
+def test_an_unreachable_platform_is_said_soon(emulator, connect, monkeypatch):
+    from airflow_provider_aep.hooks import aep
+
+    monkeypatch.setattr(aep, "_TEST_DEADLINE", 0.0)
+    connect(emulator, host="http://127.0.0.1:9")
+    ok, message = AepHook().test_connection()
+    assert not ok
+    assert "No answer from 127.0.0.1" in message
+
+
+def test_a_sandbox_that_is_not_active_is_said(emulator, connect, monkeypatch):
+    listed = sandboxes.list_sandboxes()
+    creating = listed.then(lambda found: [s.model_copy(update={"state": "creating"}) for s in found])
+    monkeypatch.setattr(sandboxes, "list_sandboxes", lambda: creating)
+    connect(emulator)
+    assert AepHook().test_connection() == (False, "The sandbox 'dev' is creating. Next step: Wait until it is active.")
+
+
+def test_a_hook_shows_no_secret(emulator, connect):
+    connect(emulator)
+    hook = AepHook()
+    assert "emulator-secret" not in repr(hook) + repr(hook.settings) + str(vars(hook))
+
+
+# -- sources --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "endpoint"),
+    [
+        ({"host": "https://x.service-now.com"}, "https://x.service-now.com"),
+        ({"host": "x.service-now.com"}, "https://x.service-now.com"),
+        ({"host": "x.service-now.com", "schema": "https"}, "https://x.service-now.com"),
+    ],
+)
+def test_a_servicenow_connection_becomes_parameters(emulator, connect, fields, endpoint):
+    connect(emulator, source=fields)
+    assert source_params("aep_source", SERVICENOW) == {
+        "endpoint": endpoint,
+        "username": "u",
+        "password": "source-password",
+    }
+
+
+def test_what_the_source_connection_leaves_blank_is_left_out(emulator, connect):
+    connect(emulator, source={"password": None, "host": ""})
+    assert source_params("aep_source", SERVICENOW) == {"username": "u"}
+
+
+def test_a_source_without_a_map_names_those_with_one():
+    with pytest.raises(AepConfigurationError, match=f"connection spec nope.*Choose one of: {SERVICENOW}"):
+        source_params("aep_source", "nope")

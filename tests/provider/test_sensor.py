@@ -1,0 +1,265 @@
+"""The flow run sensor: poking, rescheduling and deferring end alike, for every outcome."""
+
+import asyncio
+import json
+
+import pytest
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+
+from airflow_provider_aep.client.clock import SystemClock
+from airflow_provider_aep.client.errors import AepUnavailableError
+from airflow_provider_aep.emulator.store import Scope
+from airflow_provider_aep.exceptions import AepPermanentError
+from airflow_provider_aep.onboarding import ensure as engine
+from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
+
+MODES = ["poke", "reschedule", "deferrable"]
+
+
+class Instance:
+    """What a sensor asks of its task instance."""
+
+    def get_first_reschedule_date(self, context):
+        return None
+
+
+@pytest.fixture
+def aep(emulator, connect, monkeypatch):
+    connect(emulator)
+    monkeypatch.setattr(engine, "FRESH_WAITS", ())
+    return emulator
+
+
+def put_run(emulator, id_="r1", flow="f", created=1, status="success", failed=0, **metrics):
+    records = {"inputRecordCount": 100, "outputRecordCount": 100 - failed, "failedRecordCount": failed}
+    body = {
+        "id": id_,
+        "flowId": flow,
+        "createdAt": created,
+        "metrics": {"statusSummary": {"status": status}, "recordSummary": records, **metrics},
+    }
+    store, scope = emulator.world.store, Scope(emulator.world.options.org_id, "dev")
+    if store.get("runs", scope, id_):
+        store.put("runs", scope, id_, body)
+    else:
+        store.add("runs", scope, id_, body, parent=flow)
+
+
+def sensor(mode="poke", **arguments):
+    given = {"task_id": "t", "flow_id": "f", "poke_interval": 0.05, "timeout": 5, **arguments}
+    if mode == "deferrable":
+        return AepFlowRunSensor(deferrable=True, **given)
+    return AepFlowRunSensor(mode=mode, deferrable=False, **given)
+
+
+def wait(mode="poke", meanwhile=None, **arguments):
+    """Run a sensor to its end as Airflow does, through its trigger and through JSON if it defers."""
+    task = sensor(mode, **arguments)
+    context = {"ti": Instance()}
+    try:
+        return task.execute(context)
+    except TaskDeferred as deferred:
+        if meanwhile:
+            meanwhile()
+        path, kwargs = deferred.trigger.serialize()
+        assert path == f"{AepFlowRunTrigger.__module__}.{AepFlowRunTrigger.__qualname__}"
+        trigger = AepFlowRunTrigger(**json.loads(json.dumps(kwargs)))
+        event = asyncio.run(asyncio.wait_for(anext(trigger.run()), deferred.timeout.total_seconds()))
+        resumed = sensor(mode, **arguments)
+        return resumed.resume_execution(deferred.method_name, {"event": json.loads(json.dumps(event.payload))}, context)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_good_run_is_returned(aep, mode):
+    put_run(aep)
+    result = wait(mode)
+    assert (result["run_id"], result["verdict"], result["read"], result["written"]) == ("r1", "succeeded", 100, 100)
+
+
+REFUSED = [
+    ({"status": "failed"}, {}, r"Not accepted: run r1 of flow f: failed \(status 'failed'\).*Look at the run's errors"),
+    (
+        {"failed": 1},
+        {},
+        r"Not accepted: .*partial \(status 'success'\), records read 100, written 99, failed 1.*30 day",
+    ),
+    ({"failed": 2}, {"max_failed_ratio": 0.01}, "partial"),
+    ({"status": "partialSuccess"}, {}, "partial"),
+    ({"status": "cancelled"}, {"on_partial": "succeed"}, r"unknown \(status 'cancelled'\).*must not guess"),
+]
+
+
+@pytest.mark.parametrize(("made", "arguments", "says"), REFUSED)
+def test_a_bad_run_fails_with_the_same_words_in_every_mode(aep, made, arguments, says):
+    put_run(aep, **made)
+    said = set()
+    for mode in MODES:
+        with pytest.raises(AepPermanentError, match=says) as caught:
+            wait(mode, **arguments)
+        said.add(str(caught.value))
+    put_run(aep, status="inProgress")
+    with pytest.raises(AepPermanentError) as caught:
+        wait("deferrable", meanwhile=lambda: put_run(aep, **made), **arguments)
+    said.add(str(caught.value))
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("arguments", "level"),
+    [({"on_partial": "warn"}, "warning"), ({"max_failed_ratio": 0.05}, "warning"), ({"on_partial": "succeed"}, "info")],
+)
+def test_a_partial_run_that_the_author_allows_passes_and_is_told(aep, capsys, mode, arguments, level):
+    put_run(aep, failed=5)
+    assert wait(mode, **arguments)["failed"] == 5
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "Accepted: run r1 of flow f: partial" in line]
+    assert f"[{level} " in line
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("softly", ["soft_fail", "never_fail"])
+def test_a_bad_run_is_skipped_if_the_author_says_so(aep, mode, softly):
+    put_run(aep, status="failed")
+    with pytest.raises(AirflowSkipException):
+        wait(mode, **{softly: True})
+
+
+def test_a_bad_run_that_ends_while_deferred_is_skipped_too(aep):
+    put_run(aep, status="inProgress")
+    with pytest.raises(AirflowSkipException):
+        wait("deferrable", meanwhile=lambda: put_run(aep, status="failed"), soft_fail=True)
+
+
+def test_the_first_run_of_the_flow_is_awaited_and_no_other(aep):
+    put_run(aep, "later", created=9, status="failed")
+    put_run(aep, "first", created=5)
+    put_run(aep, "alien", flow="other", created=1, status="failed")
+    assert {wait(mode)["run_id"] for mode in MODES} == {"first"}
+
+
+def test_a_run_can_be_named(aep):
+    put_run(aep, "r1", status="failed")
+    put_run(aep, "r2", created=2)
+    assert {wait(mode, run_id="r2")["run_id"] for mode in MODES} == {"r2"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_named_run_that_does_not_exist_is_permanent(aep, mode):
+    with pytest.raises(AepPermanentError, match="There is no runs with id nope.*1101-404"):
+        wait(mode, run_id="nope")
+
+
+def test_a_named_run_that_vanishes_while_deferred_is_permanent(aep):
+    put_run(aep, status="inProgress")
+    scope = Scope(aep.world.options.org_id, "dev")
+    with pytest.raises(AepPermanentError, match="1101-404"):
+        wait("deferrable", meanwhile=lambda: aep.world.store.delete("runs", scope, "r1"), run_id="r1")
+
+
+def test_a_run_that_is_not_there_yet_is_waited_for(aep, monkeypatch):
+    calls = []
+    monkeypatch.setattr("time.sleep", lambda s: (calls.append(s), put_run(aep)))
+    assert wait("poke")["run_id"] == "r1"
+    assert calls == [0.05]
+    put_run(aep, status="inProgress")
+    monkeypatch.setattr(SystemClock, "asleep", asleep_then(lambda: put_run(aep)))
+    assert wait("deferrable")["run_id"] == "r1"
+
+
+def asleep_then(action):
+    async def asleep(self, seconds):
+        assert seconds == 0.05
+        action()
+
+    return asleep
+
+
+def test_waiting_has_an_end(aep):
+    with pytest.raises(AirflowSensorTimeout):
+        wait("poke", timeout=0.01)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor("deferrable", timeout=0.01).execute({})
+    assert deferred.value.timeout.total_seconds() == 0.01
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
+    from airflow_provider_aep.client.client import AepClient, AsyncAepClient
+
+    put_run(aep, status="inProgress")
+    blips = {"sync": 1, "async": 2}
+    send, asend = AepClient.send, AsyncAepClient.send
+
+    def blip(kind):
+        if blips[kind]:
+            blips[kind] -= 1
+            raise AepUnavailableError("blip")
+
+    def sync(self, call):
+        blip("sync")
+        return send(self, call)
+
+    async def asynchronous(self, call):
+        blip("async")
+        return await asend(self, call)
+
+    monkeypatch.setattr(AepClient, "send", sync)
+    monkeypatch.setattr(AsyncAepClient, "send", asynchronous)
+    monkeypatch.setattr("time.sleep", lambda s: put_run(aep))
+    if mode == "reschedule":
+        from airflow.sdk.exceptions import AirflowRescheduleException
+
+        with pytest.raises(AirflowRescheduleException):
+            wait(mode)
+        put_run(aep)
+    assert wait(mode, meanwhile=lambda: put_run(aep))["verdict"] == "succeeded"
+    assert "Still waiting: blip" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"on_partial": "ignore"}, "on_partial is 'ignore'"),
+        ({"max_failed_ratio": 2}, "max_failed_ratio is 2"),
+        ({"poke_interval": "often"}, "poke_interval is 'often'.*above 0"),
+        ({"poke_interval": "0"}, "poke_interval is '0'"),
+        ({"poke_interval": 0}, "poke_interval is 0"),
+        ({"poke_interval": "-1"}, "poke_interval is '-1'"),
+        ({"flow_id": None}, "flow_id is None, not an id"),
+    ],
+)
+def test_what_can_never_work_is_told_before_the_wait(aep, mode, arguments, says):
+    with pytest.raises(AepPermanentError, match=says):
+        wait(mode, **arguments)
+    assert aep.journal() == []
+
+
+def test_deferring_is_airflows_default_if_the_deployer_says_so(aep, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    task = AepFlowRunSensor(task_id="t", flow_id="f", poke_interval="7")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute({})
+    assert deferred.value.trigger.poke_interval == 7.0
+
+
+@pytest.mark.parametrize("event", [None, {}, {"status": "success"}])
+def test_an_event_that_nobody_knows_is_an_error(aep, event):
+    with pytest.raises(AepPermanentError, match="Unknown event"):
+        sensor().execute_complete({}, event)
+
+
+def test_a_connection_that_is_wrong_while_deferred_is_an_error_event(aep, connect):
+    put_run(aep, status="inProgress")
+    with pytest.raises(AepPermanentError, match="sandbox is None"):
+        wait("deferrable", meanwhile=lambda: connect(aep, extra={"sandbox": None}))
+
+
+def test_a_trigger_carries_nothing_secret(aep):
+    put_run(aep, status="inProgress")
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor("deferrable").execute({})
+    shown = repr(deferred.value.trigger) + json.dumps(deferred.value.trigger.serialize())
+    assert "secret" not in shown
+    assert set(deferred.value.trigger.serialize()[1]) == {"flow_id", "run_id", "aep_conn_id", "poke_interval"}
