@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test lint check clean
+.PHONY: install demo test lint check bench mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -28,5 +29,20 @@ lint: install ## style, types and the import contract
 
 check: lint test ## everything that CI checks
 
+bench: $(VENV)-bench/installed ## what importing the operators costs, beside other providers
+	@$(VENV)-bench/bin/python benchmarks/import_cost.py $(ARGS)
+
+$(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
+	@$(PYTHON) -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c benchmarks/constraints.txt -e '.[bench]'
+	@touch $@
+
+mutants: install ## break the error handling and the run table in every way; lists what no test noticed
+	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results
+
+constraints: ## pin anew what is installed; needs uv
+	uv pip compile $(PIN) --extra emulator --extra dev pyproject.toml -o constraints.txt
+	uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
+
 clean:
-	rm -rf $(VENV) .demo
+	rm -rf $(VENV) $(VENV)-bench .demo
