@@ -139,7 +139,7 @@ class ImsAuth(Auth):
         except ValueError:
             body = None
         if response.status_code != 200:
-            raise ims_error(response.status_code, body, where, retry_after(response, self._clock))
+            raise ims_error(body, where, retry_after(response, self._clock))
         try:
             value, lifetime = str(body["access_token"]), float(body["expires_in"])
         except (KeyError, TypeError, ValueError):

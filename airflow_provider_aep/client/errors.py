@@ -203,9 +203,12 @@ _IMS_STEPS: Mapping[str, str] = {
 }
 
 
-def ims_error(status: int, body: object, where: Where, retry_after: float | None = None) -> AepError:
-    """The error for an answer of IMS that is not a token (4xx: configuration, permanent; 429 and 5xx: retryable)."""
-    where = replace(where, status=status)
+def ims_error(body: object, where: Where, retry_after: float | None = None) -> AepError:
+    """The error for an answer of IMS that is not a token (4xx: configuration, permanent; 429 and 5xx: retryable).
+
+    :param where: with the answer's status
+    """
+    status = where.status or 0
     if status < 400:
         return AepAnswerError("Adobe IMS answered without a token", where=where, next_step=_REDIRECT)
     if status == 429:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -108,10 +109,10 @@ class AepFlowRunSensor(BaseSensorOperator):
 
         given = self.poke_interval
         try:
-            seconds = self._coerce_poke_interval(float(given) if isinstance(given, str) else given).total_seconds()
-        except ValueError:
+            seconds = given.total_seconds() if isinstance(given, timedelta) else float(given)
+        except (TypeError, ValueError):
             seconds = 0.0
-        if seconds <= 0:
+        if not 0 < seconds < math.inf:
             raise AepConfigurationError(
                 f"poke_interval is {given!r}", next_step="It must be a number of seconds above 0."
             )

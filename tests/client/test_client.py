@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 
 import httpx
 import pytest
@@ -424,7 +425,9 @@ def test_a_retry_is_told(client_of, caplog):
     with caplog.at_level(logging.WARNING):
         client_of(Script(GONE, (200, FLOW))).send(READ)
     assert "Service Unavailable [GET flows, sandbox dev, HTTP 503, AEP code 1103-503" in caplog.text
-    assert "trying again in" in caplog.text
+    [record] = caplog.records
+    assert record.getMessage().startswith("Service Unavailable [")
+    assert re.search(r"; trying again in \d+ s$", record.getMessage())
 
 
 def test_an_unreachable_host_is_named(client_of):
@@ -480,6 +483,8 @@ def test_the_whole_message(client_of, call, answer, says):
     [
         ((429, {}), f"Adobe IMS refused a token for now: too many requests [POST token, HTTP 429]. {POOL}"),
         ((503, {}), f"Adobe IMS is not available [POST token, HTTP 503]. {LATER}"),
+        (httpx.ConnectError("x"), f"No answer from ims-na1.adobelogin.com (ConnectError) [{PLACE}]. {NETWORK}"),
+        (httpx.ReadTimeout("x"), f"No answer from ims-na1.adobelogin.com (ReadTimeout) [{PLACE}]. {NETWORK}"),
         ((200, {}), "Adobe IMS answered without a token [POST token, HTTP 200]. Next step: Check the IMS URL of the "
          "connection."),
         ((302, b""), "Adobe IMS answered without a token [POST token, HTTP 302]. Next step: Check host and ims_url of "

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_aep.client.clock import SystemClock
 from airflow_provider_aep.client.errors import AepUnavailableError
@@ -208,7 +208,7 @@ def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
     monkeypatch.setattr(AsyncAepClient, "send", asynchronous)
     monkeypatch.setattr("time.sleep", lambda s: put_run(aep))
     if mode == "reschedule":
-        from airflow.sdk.exceptions import AirflowRescheduleException
+        from airflow.exceptions import AirflowRescheduleException
 
         with pytest.raises(AirflowRescheduleException):
             wait(mode)
@@ -227,6 +227,8 @@ def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
         ({"poke_interval": "0"}, "poke_interval is '0'"),
         ({"poke_interval": 0}, "poke_interval is 0"),
         ({"poke_interval": "-1"}, "poke_interval is '-1'"),
+        ({"poke_interval": "inf"}, "poke_interval is 'inf'"),
+        ({"poke_interval": "None"}, "poke_interval is 'None'"),
         ({"flow_id": None}, "flow_id is None, not an id"),
     ],
 )
