@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_provider_aep.onboarding.names import Names
+from airflow_provider_aep.onboarding.names import ONBOARDING_PATTERN, Names
 from airflow_provider_aep.operators import flow, source, target
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
@@ -12,11 +12,12 @@ MAPPINGS = {  # by table: column of the source -> field of the schema
     "customer_account": {"sys_id": "_id", "name": "person.name.fullName", "email": "personalEmail.address"},
     "incident": {"sys_id": "_id", "caller_email": "personalEmail.address"},
 }
-NAME = Param("Customer success", pattern=r"^\w[\w .:()/-]{0,79}$", description="Names everything that a run creates")
+NAME = Param("Customer success", pattern=ONBOARDING_PATTERN, description="Names everything that a run creates")
 WHAT = {"name": NAME, "table": "customer_contact", "mappings": MAPPINGS}
 FREQUENCY = Param("once", enum=["once", "minute", "hour", "day", "week"])
 WHEN = {"frequency": FREQUENCY, "start_in_minutes": Param(1, type="number", exclusiveMinimum=0), "poke_interval": 30}
-NAMES, TABLE, START = Names("{{ params.name }}"), "{{ params.table }}", "{{ params.start_in_minutes }}"
+NAMES, TABLE = Names("{{ params.name }}"), "{{ params.table }}"
+START, POKE = "{{ params.start_in_minutes }}", "{{ params.poke_interval }}"
 DELTA = "{{ none if params.frequency == 'once' else 'sys_updated_on' }}"
 
 with DAG("aep_customer_success_onboarding", schedule=None, max_active_runs=1, params=WHAT | WHEN):
@@ -25,7 +26,7 @@ with DAG("aep_customer_success_onboarding", schedule=None, max_active_runs=1, pa
     columns = source.AepExploreOperator(task_id="explore", base_connection_id=tested, table=TABLE).output
     rows = {"base_connection_id": base, "table": TABLE, "columns": columns}
     origin = source.AepCreateSourceConnectionOperator(task_id="source_connection", name=NAMES.source, **rows).output
-    schema = target.AepCreateSchemaOperator(task_id="schema", title=NAMES.schema).output
+    schema = (columns >> target.AepCreateSchemaOperator(task_id="schema", title=NAMES.schema)).output
     dataset = target.AepCreateDatasetOperator(task_id="dataset", name=NAMES.dataset, schema_id=schema).output
     lake = target.AepCreateTargetConnectionOperator(task_id="target", name=NAMES.target, dataset_id=dataset).output
     pairs = {"schema_id": schema, "columns": columns, "mappings": "{{ params.mappings.get(params.table, {}) }}"}
@@ -34,6 +35,5 @@ with DAG("aep_customer_success_onboarding", schedule=None, max_active_runs=1, pa
     parts = {"source_connection_id": origin, "target_connection_id": lake, "mapping_set": mapping, "flow_spec": spec}
     when = {"frequency": "{{ params.frequency }}", "start_in_minutes": START, "delta_column": DELTA, "columns": columns}
     flow_id = flow.AepCreateFlowOperator(task_id="flow", name=NAMES.flow, **parts, **when).output
-    poke = {"poke_interval": "{{ params.poke_interval }}", "max_failed_ratio": 0.01}  # 1 % of the rows may be broken
-    run = AepFlowRunSensor(task_id="first_run", flow_id=flow_id, **poke).output
+    run = AepFlowRunSensor(task_id="first_run", flow_id=flow_id, max_failed_ratio=0.01, poke_interval=POKE).output
     task(task_id="verdict")(lambda run: print("{verdict}: {written} of {read} records landed".format(**run)))(run)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from airflow_provider_aep.client._http import Auth, Request, Response
 from airflow_provider_aep.client.clock import Clock
@@ -33,11 +35,23 @@ class Token:
 
 
 class TokenCache:
-    """Tokens by credential, for one process. Pure: it fetches nothing."""
+    """Tokens by credential, for one process, and the locks under which one is fetched. It fetches nothing itself."""
 
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, ...], Token] = {}
-        self.lock = threading.Lock()
+        self._locks: defaultdict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
+        self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[tuple[str, ...], asyncio.Lock]] = (
+            WeakKeyDictionary()
+        )
+
+    def lock(self, key: tuple[str, ...]) -> threading.Lock:
+        """Held by the thread that fetches a token for ``key``."""
+        return self._locks[key]
+
+    def loop_lock(self, key: tuple[str, ...]) -> asyncio.Lock:
+        """Held by the coroutine that fetches a token for ``key``; each loop has locks of its own."""
+        locks = self._loop_locks.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
+        return locks[key]
 
     def get(self, key: tuple[str, ...], now: float) -> Token | None:
         token = self._tokens.get(key)
@@ -54,7 +68,7 @@ class TokenCache:
 
 
 SHARED_TOKENS = TokenCache()
-"""Every client of this process shares it: concurrent tasks and waits cost one token."""
+"""Every client of this process shares it: all threads, and all waits on one loop, cost one token a credential."""
 
 
 class ImsAuth(Auth):
@@ -67,8 +81,6 @@ class ImsAuth(Auth):
     :raises AepUnreachableError: IMS gave no token for the moment
     """
 
-    requires_response_body = True
-
     def __init__(
         self, settings: AepSettings, clock: Clock, cache: TokenCache, on_token: Callable[[str], Any] = lambda _: None
     ) -> None:
@@ -77,12 +89,11 @@ class ImsAuth(Auth):
         self._clock = clock
         self._cache = cache
         self._on_token = on_token
-        self._async_lock = asyncio.Lock()
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         for _ in range(_ATTEMPTS):
             # The lock spans a yield, in which httpx sends the token request: a thread waits for another's token.
-            with self._cache.lock:
+            with self._cache.lock(self._key):
                 token = self._cache.get(self._key, self._clock.now())
                 if token is None:
                     response = yield self._token_request()
@@ -100,7 +111,7 @@ class ImsAuth(Auth):
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         for _ in range(_ATTEMPTS):
-            async with self._async_lock:
+            async with self._cache.loop_lock(self._key):
                 token = self._cache.get(self._key, self._clock.now())
                 if token is None:
                     # httpx closes this generator whatever happens, and so the lock.
@@ -172,7 +183,7 @@ def retry_after(response: Response, clock: Clock) -> float | None:
     from email.utils import parsedate_to_datetime
 
     value = response.headers.get("retry-after", "")
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - clock.now())

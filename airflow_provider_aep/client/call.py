@@ -13,7 +13,7 @@ U = TypeVar("U")
 
 
 class Safety(Enum):
-    """Whether a call may be sent again when its answer was lost."""
+    """Whether a call may be sent again when its answer was lost; a ``CREATE`` adds something each time."""
 
     READ = "read"
     IDEMPOTENT = "idempotent"

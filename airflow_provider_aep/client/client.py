@@ -36,7 +36,6 @@ DEADLINE = 120.0
 """Seconds after which a call is no longer retried."""
 
 MAX_PAGES = 1000
-_TIMEOUT = _http.Timeout(connect=10.0, read=60.0, write=30.0, pool=60.0)
 _BACKOFF = wait_exponential_jitter(initial=1, max=30)
 
 
@@ -55,7 +54,9 @@ class _Plan:
         return {
             "base_url": self.settings.platform_url,
             "auth": self.auth,
-            "timeout": _TIMEOUT,
+            "timeout": _http.Timeout(
+                connect=min(10.0, self.deadline), read=min(60.0, self.deadline), write=30.0, pool=60.0
+            ),
             "follow_redirects": False,
             "headers": {"User-Agent": f"airflow-provider-aep/{__version__}"},
         }
@@ -82,9 +83,7 @@ class _Plan:
             body = None
         if not response.is_success:
             error = service_error(response.status_code, body, where, retry_after(response, self.clock))
-            if call.safety is Safety.CREATE and response.status_code >= 500:
-                raise self.lost(error)
-            raise error
+            raise self.lost(call, error) if isinstance(error, AepUnavailableError) else error
         try:
             return call.read(Answer(response.status_code, body))
         except AepError:
@@ -96,7 +95,7 @@ class _Plan:
                 where=replace(where, status=response.status_code),
                 next_step="Report it with the request id.",
             )
-            raise (self.lost(answer_error) if call.safety is Safety.CREATE else answer_error) from None
+            raise self.lost(call, answer_error) from None
 
     def transport_error(self, call: Call[Any], error: _http.RequestError) -> AepError:
         """The typed error for an answer that did not arrive, by whether the call was sent."""
@@ -108,13 +107,16 @@ class _Plan:
             step = "Check network, proxy and the URL in the connection."
             return AepUnreachableError(f"No answer from {reason}", where=where, next_step=step)
         broken = AepUnavailableError(f"The connection broke to {reason}", where=where, next_step="Try again later.")
-        return self.lost(broken) if call.safety is Safety.CREATE else broken
+        return self.lost(call, broken)
 
-    def lost(self, cause: AepError) -> AepAnswerLostError:
+    def lost(self, call: Call[Any], cause: AepError) -> AepError:
+        """``cause``, unless it leaves open whether a create was carried out."""
+        if call.safety is not Safety.CREATE:
+            return cause
         return AepAnswerLostError(
-            f"The answer to a create was lost, so the object may exist: {cause.message}",
+            f"{call.operation} may have been carried out, its answer was lost: {cause.message}",
             where=cause.where,
-            next_step="Retry the task: it looks for the object before it creates another.",
+            next_step="Retry the task: it looks for what exists before it writes again.",
             retry_after=cause.retry_after,
         )
 
@@ -133,7 +135,7 @@ class _Plan:
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, AepError) else None
-            return asked if asked is not None else _BACKOFF(state)
+            return max(asked or 0.0, _BACKOFF(state))
 
         def stop(state: RetryCallState) -> bool:
             return self.clock.now() - started + state.upcoming_sleep > self.deadline

@@ -117,6 +117,12 @@ class AepUnreachableError(AepError):
     retryable = True
 
 
+class AepTooLateError(AepError):
+    """The start time of a flow passed before AEP had the request; another try computes another."""
+
+    retryable = True
+
+
 class AepAnswerLostError(AepError):
     """A create was sent and its answer was lost: the object may or may not exist."""
 
@@ -170,7 +176,7 @@ _SERVICE: Mapping[tuple[str, int], _Verdict] = {
         AepInvalidRequestError, "Use one schema, id and version, for dataset, target connection and mapping set."
     ),
     ("1447-400", 400): _Verdict(AepInvalidRequestError, "Delete the flows that use this connection first."),
-    ("1360-400", 400): _Verdict(AepInvalidRequestError, "Choose a start time in the future."),
+    ("1360-400", 400): _Verdict(AepTooLateError, "Run the task again: it computes another start time."),
     ("1362-400", 400): _Verdict(AepInvalidRequestError, "With frequency minute the interval is at least 15."),
     ("2000-401", 401): _Verdict(AepCredentialsError, "Check the organization id of the connection."),
     ("2100-404", 404): _Verdict(AepConfigurationError, "Check the sandbox of the connection."),

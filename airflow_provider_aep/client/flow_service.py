@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -101,6 +99,14 @@ def get_connection_spec(id_: str) -> Call[ConnectionSpec]:
     return _get("connectionSpecs", id_, ConnectionSpec)
 
 
+def list_connection_specs(where: Mapping[str, str]) -> Call[Page[ConnectionSpec]]:
+    return _list("connectionSpecs", ConnectionSpec, where)
+
+
+def get_flow_spec(id_: str) -> Call[FlowSpec]:
+    return _get("flowSpecs", id_, FlowSpec)
+
+
 def list_flow_specs(name: str) -> Call[Page[FlowSpec]]:
     return _list("flowSpecs", FlowSpec, {"name": f'"{name}"'})
 
@@ -155,18 +161,6 @@ def explore_table(id_: str, table: str) -> Call[list[Column]]:
         return [Column.model_validate(c) for c in answer.body["schema"]["columns"]]
 
     return _explore(id_, read, (("objectType", "table"), ("object", table)))
-
-
-def explore_rest(id_: str, source_params: Mapping[str, Any] | None = None) -> Call[dict[str, Any]]:
-    """The JSON Schema that AEP inferred for a REST source."""
-
-    def read(answer: Answer) -> dict[str, Any]:
-        schema: dict[str, Any] = answer.body["schema"]
-        return schema
-
-    encoded = base64.b64encode(json.dumps(source_params or {}).encode()).decode()
-    query = (("objectType", "rest"), ("object", "json"), ("fileType", "json"), ("preview", "true"))
-    return _explore(id_, read, (*query, ("sourceParams", encoded)))
 
 
 def _explore(id_: str, read: Callable[[Answer], Any], query: tuple[tuple[str, str], ...]) -> Call[Any]:

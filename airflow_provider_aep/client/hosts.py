@@ -77,8 +77,13 @@ def _entry(raw: str) -> tuple[str, str, int | None] | None:
     text = raw.strip()
     if not text:
         return None
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    return parts.scheme, (parts.hostname or "").lower(), parts.port
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        return parts.scheme, (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        raise AepConfigurationError(
+            f"[aep] allowed_hosts has the entry {text!r}, which is no host", next_step="Write host or host:port."
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 
 class AepModel(BaseModel):
     model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: object) -> object:
+        return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
 
 
 class Ref(AepModel):
@@ -53,11 +58,6 @@ class FlowObject(AepModel):
     etag: str = Field("", validation_alias=AliasChoices("etag", "eTag"))
     createdAt: int = 0
     connectionSpec: SpecRef | None = None
-
-    @field_validator("name", "description", "state", mode="before")
-    @classmethod
-    def _null_is_blank(cls, value: object) -> object:
-        return "" if value is None else value
 
 
 class Connection(FlowObject):
@@ -126,11 +126,6 @@ class StatusSummary(AepModel):
     errors: list[RunError] = Field(default_factory=list)
     extensions: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("errors", mode="before")
-    @classmethod
-    def _null_is_none(cls, value: object) -> object:
-        return value or []
-
 
 class RecordSummary(AepModel):
     """Counts of records; -1 means that AEP does not know."""
@@ -171,11 +166,6 @@ class Run(AepModel):
     metrics: RunMetrics = Field(default_factory=RunMetrics)
     activities: list[Activity] = Field(default_factory=list, validation_alias=AliasChoices("activities", "activites"))
 
-    @field_validator("activities", mode="before")
-    @classmethod
-    def _null_is_none(cls, value: object) -> object:
-        return value or []
-
 
 class XdmSchema(AepModel):
     """A schema, or the short form of a list (``title``, ``$id``, ``meta:altId``, ``version``)."""
@@ -185,13 +175,9 @@ class XdmSchema(AepModel):
     description: str = ""
     version: str = "1.0"
     type: str = ""
+    class_id: str = Field("", validation_alias="meta:class")
     allOf: list[dict[str, Any]] = Field(default_factory=list)
     properties: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("title", "description", mode="before")
-    @classmethod
-    def _null_is_blank(cls, value: object) -> object:
-        return "" if value is None else value
 
 
 class Stats(AepModel):
@@ -211,11 +197,6 @@ class DataSet(AepModel):
     schemaRef: SchemaRef | None = None
     tags: dict[str, list[str]] = Field(default_factory=dict)
     state: str | None = None
-
-    @field_validator("name", "description", mode="before")
-    @classmethod
-    def _null_is_blank(cls, value: object) -> object:
-        return "" if value is None else value
 
 
 class Batch(AepModel):

@@ -48,7 +48,8 @@ def create_schema(body: Mapping[str, Any]) -> Call[XdmSchema]:
 
 
 def patch_schema(id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
-    return Call("PATCH schemas", "PATCH", _path("schemas", id_), _schema, Safety.IDEMPOTENT, body=list(ops))
+    """:param ops: JSON patch; one that adds to a list adds again each time it is sent"""
+    return Call("PATCH schemas", "PATCH", _path("schemas", id_), _schema, Safety.CREATE, body=list(ops))
 
 
 def _schema(answer: Answer) -> XdmSchema:

@@ -52,16 +52,19 @@ class AepSettings(BaseModel):
         :raises AepConfigurationError: a field is missing or malformed; it names the field and the remedy
         """
         hosts = allowed_hosts or AllowedHosts()
+        for field, text in (("scopes", scopes), ("host", platform_url), ("ims_url", ims_url)):
+            if text is not None and not isinstance(text, str):
+                raise AepConfigurationError(f"{field} is {text!r}, not text", next_step=f"Set {field} as text.")
         for field, value in (("client id (login)", client_id), ("client secret (password)", client_secret)):
             if not value:
                 raise AepConfigurationError(
                     f"The connection has no {field}", next_step="Set it from the Adobe Developer Console."
                 )
-        if not org_id or not _ORG.fullmatch(org_id):
+        if not isinstance(org_id, str) or not _ORG.fullmatch(org_id):
             raise AepConfigurationError(
                 f"org_id is {org_id!r}, not of the form XXXXXXXX@AdobeOrg", next_step="Set org_id in the connection."
             )
-        if not sandbox or not _SANDBOX.fullmatch(sandbox):
+        if not isinstance(sandbox, str) or not _SANDBOX.fullmatch(sandbox):
             raise AepConfigurationError(
                 f"sandbox is {sandbox!r}, not a lower-case sandbox name",
                 next_step="Set sandbox in the connection; there is no default, not even prod.",

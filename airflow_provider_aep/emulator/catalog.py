@@ -46,7 +46,7 @@ def get_dataset(world: World, request: Request, id_: str) -> Reply:
 
 
 def create_dataset(world: World, request: Request) -> Reply:
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "dataSets")
     name, ref = body.get("name"), body.get("schemaRef")
     if not isinstance(name, str) or not name.strip():
         raise problem(400, "BadRequestError", "name is missing")
@@ -73,9 +73,11 @@ def create_dataset(world: World, request: Request) -> Reply:
 
 def patch_dataset(world: World, request: Request, id_: str) -> Reply:
     found = _get(world, request, "dataSets", id_)
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "dataSets")
     if "schemaRef" in body and body["schemaRef"] != found["schemaRef"]:
         raise problem(400, "BadRequestError", "The schema of a dataset cannot change")
+    if "name" in body and not (body["name"] or "").strip():
+        raise problem(400, "BadRequestError", "name is missing")
     found.update({k: v for k, v in body.items() if k in {"name", "description", "tags", "schemaRef"}})
     found["updated"] = world.now_ms()
     world.store.put("dataSets", request.scope, id_, found, name=found["name"])

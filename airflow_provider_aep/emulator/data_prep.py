@@ -16,7 +16,7 @@ _EMPTY = problem(400, "Bad Request", "The request body is empty")
 
 def _checked(world: World, request: Request) -> tuple[dict[str, Any], str, list[list[dict[str, str]]]]:
     """The body, its schema's id, and the faults of each mapping."""
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "mappingSets")
     output = body.get("outputSchema")
     ref = output.get("schemaRef") if isinstance(output, dict) else None
     schema_id = ref.get("id") if isinstance(ref, dict) else body.get("xdmSchema")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import operator
 import re
 from typing import Any
 from urllib.parse import urlencode
@@ -53,7 +54,7 @@ def _offset(token: str) -> int:
     if not token:
         return 0
     try:
-        return int(json.loads(base64.urlsafe_b64decode(token))["offset"])
+        return operator.index(json.loads(base64.urlsafe_b64decode(token))["offset"])
     except (ValueError, KeyError, TypeError, binascii.Error):
         raise flow("1451-400", "Invalid request", "The continuation token is not one of ours") from None
 

@@ -6,6 +6,7 @@ Codes and titles: Adobe's "Flow Service API error messages" and "Sources error m
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from functools import cache
 from importlib.resources import files
@@ -16,8 +17,9 @@ import jsonschema
 from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.filters import equal_to, listing
 from airflow_provider_aep.emulator.ingest import SECONDS
-from airflow_provider_aep.emulator.refusals import Refusal, flow, source
+from airflow_provider_aep.emulator.refusals import Refusal, flow, problem, source
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.shapes import misfit
 from airflow_provider_aep.emulator.tables import XDM
 
 BASE = "/data/foundation/flowservice"
@@ -218,6 +220,10 @@ def _patched(world: World, request: Request, resource: str, id_: str) -> Reply:
         raise flow("1405-400", "Invalid request", "The body must be a JSON patch array")
     for op in ops:
         _apply(body, op)
+    if wrong := misfit("flowservice", body):
+        raise problem(400, "Bad Request", wrong)
+    if resource == "flows":
+        _check_schedule(body.get("scheduleParams"))
     body["updatedAt"], body["etag"] = world.now_ms(), world.new_etag()
     body["version"] = body["etag"]
     world.store.put(resource, request.scope, id_, _without_secrets(body), name=_named(body))
@@ -254,7 +260,7 @@ def _apply(body: dict[str, Any], op: Any) -> None:
 
 
 def create_connection(world: World, request: Request) -> Reply:
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "flowservice")
     _named(body)
     spec = _known_spec(body)
     auth = body.get("auth")
@@ -264,11 +270,10 @@ def create_connection(world: World, request: Request) -> Reply:
         known = {a["name"]: a["spec"] for a in spec["authSpec"]}
         if auth.get("specName") not in known:
             raise flow("1415-400", "Invalid request", f"The auth spec {auth.get('specName')!r} is not known")
-        problems = jsonschema.Draft7Validator(known[auth["specName"]]).iter_errors(auth.get("params"))
-        for problem in problems:
+        for error in jsonschema.Draft7Validator(known[auth["specName"]]).iter_errors(auth.get("params")):
             # The message of a type error quotes the value, which may be a secret.
-            what = problem.message if problem.validator == "required" else "has a wrong type"
-            raise source(1304, f"auth.params {'.'.join(map(str, problem.path))} {what}")
+            what = error.message if error.validator == "required" else "has a wrong type"
+            raise source(1304, f"auth.params {'.'.join(map(str, error.path))} {what}")
     return _add(world, request, "connections", body)
 
 
@@ -296,7 +301,8 @@ def explore(world: World, request: Request, id_: str) -> Reply:
     columns = [{"name": c, "type": k, "xdm": XDM[k]} for c, k in table.columns.items()]
     answer: dict[str, Any] = {"format": "flat", "schema": {"columns": columns}}
     if request.first("preview").lower() == "true":
-        answer["data"] = json.loads(json.dumps(next(table.rows(), [])[:100], default=str))
+        rows, _ = next(table.rows(), ([], 0))
+        answer["data"] = json.loads(json.dumps(rows[:100], default=str))
     return Reply(answer)
 
 
@@ -304,7 +310,7 @@ def explore(world: World, request: Request, id_: str) -> Reply:
 
 
 def create_source_connection(world: World, request: Request) -> Reply:
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "flowservice")
     _named(body)
     spec = _known_spec(body)
     base = _found(world, request, "connections", body.get("baseConnectionId"))
@@ -323,7 +329,7 @@ def create_source_connection(world: World, request: Request) -> Reply:
 
 
 def create_target_connection(world: World, request: Request) -> Reply:
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "flowservice")
     _named(body)
     spec = _known_spec(body)
     if spec["id"] != DATA_LAKE:
@@ -366,7 +372,7 @@ def _crud(resource: str, parent_field: str) -> list[Route]:
 
 
 def create_flow(world: World, request: Request) -> Reply:
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "flowservice")
     _named(body)
     if "state" in body:
         raise flow("1410-400", "Invalid request", "state is not allowed in the body")
@@ -378,7 +384,9 @@ def create_flow(world: World, request: Request) -> Reply:
     target = _only(world, request, "targetConnections", body.get("targetConnectionIds"))
     if origin["connectionSpec"]["id"] not in spec["sourceConnectionSpecIds"]:
         raise flow("1413-400", "Invalid request", f"The flow spec {spec['name']} does not take this source")
-    once = _check_schedule(world, body.get("scheduleParams"))
+    once = _check_schedule(body.get("scheduleParams"))
+    if int(body["scheduleParams"]["startTime"]) * 1000 < world.now_ms():
+        raise source(1360, "The start time cannot be in the past")
     _check_transformations(world, request, body.get("transformations"), spec, origin, target, once)
     body["_emulator"] = {"nextRunAt": int(body["scheduleParams"]["startTime"])}
     body["inheritedAttributes"] = {
@@ -402,9 +410,9 @@ def _only(world: World, request: Request, resource: str, ids: Any) -> dict[str, 
     return _found(world, request, resource, ids[0])
 
 
-def _check_schedule(world: World, schedule: Any) -> bool:
-    """Adobe's schedule rules; returns whether the flow runs once."""
-    if not isinstance(schedule, dict) or not schedule:
+def _check_schedule(schedule: Any) -> bool:
+    """Adobe's schedule rules for what is written at any time; returns whether the flow runs once."""
+    if not schedule:
         raise source(1317, "The schedule params are empty")
     frequency = schedule.get("frequency")
     if frequency not in {"once", *SECONDS}:
@@ -412,8 +420,6 @@ def _check_schedule(world: World, schedule: Any) -> bool:
     start = _integer(schedule.get("startTime"))
     if start is None:
         raise source(1340, "startTime could not be parsed")
-    if start * 1000 < world.now_ms():
-        raise source(1360, "The start time cannot be in the past")
     if frequency == "once":
         if "interval" in schedule:
             raise source(1361, "interval is not allowed with one-time ingestion")
@@ -427,11 +433,9 @@ def _check_schedule(world: World, schedule: Any) -> bool:
 
 
 def _integer(value: Any) -> int | None:
-    """Numbers may come as strings: Adobe's own samples do so."""
-    try:
-        return None if isinstance(value, bool) else int(value)
-    except (TypeError, ValueError):
-        return None
+    """A whole number of at most 15 digits; it may come as a string: Adobe's own samples do so."""
+    text = "" if isinstance(value, bool) else str(value)
+    return int(text) if re.fullmatch(r"-?[0-9]{1,15}", text) else None
 
 
 def _check_transformations(
@@ -453,7 +457,7 @@ def _check_transformations(
     if takes_delta and not once:
         if not isinstance(delta, dict) or not delta.get("name"):
             raise source(1367, "A delta column is required in the Copy transformation")
-        table = world.tables.get(origin["params"].get("tableName", ""))
+        table = world.tables.get((origin.get("params") or {}).get("tableName", ""))
         if table is not None and table.columns.get(delta["name"]) != "date-time":
             raise source(1367, f"The delta column {delta['name']!r} is not a date-time column of the table")
     if "Mapping" not in steps:
@@ -465,7 +469,7 @@ def _check_transformations(
     versions = mapping["_emulator"]["versions"]
     if version is None or not 0 <= version < len(versions):
         raise flow("1412-400", "Invalid request", "The mapping version is invalid")
-    dataset = world.store.get("dataSets", request.scope, target["params"]["dataSetId"])
+    dataset = world.store.get("dataSets", request.scope, str((target.get("params") or {}).get("dataSetId")))
     if dataset is None or versions[version]["schema"] != dataset["schemaRef"]["id"]:
         raise flow("1425-400", "Invalid request", "Schema of mapping and of target dataset must be the same")
     if xdm.stored(world.store, request.scope, dataset["schemaRef"]["id"]) is None:

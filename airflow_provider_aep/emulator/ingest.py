@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from airflow_provider_aep.emulator import xdm
-from airflow_provider_aep.emulator.mapping import Fault, Mapper
+from airflow_provider_aep.emulator.mapping import ROW_REJECTED, Fault, Mapper
 from airflow_provider_aep.emulator.service import World
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.emulator.tables import Table, moment
@@ -57,12 +57,19 @@ class Runner(threading.Thread):
     def step(self) -> None:
         """Open every run that is due, then process every open run."""
         for scope, flow in self._world.store.everywhere("flows"):
-            if flow["state"] == "enabled":
-                self._open_due(scope, flow)
+            if flow["state"] == "enabled" and flow["_emulator"]["nextRunAt"] is not None:
+                self._open_due(scope, flow["id"])
         for scope, run in self._world.store.everywhere("openRuns"):
             self._process(scope, run["id"])
 
-    def _open_due(self, scope: Scope, flow: dict[str, Any]) -> None:
+    def _open_due(self, scope: Scope, flow_id: str) -> None:
+        # Read again within the transaction: a request may have changed the flow meanwhile.
+        with self._world.store.transaction():
+            flow = self._world.store.get("flows", scope, flow_id)
+            if flow and flow["state"] == "enabled":
+                self._open(scope, flow)
+
+    def _open(self, scope: Scope, flow: dict[str, Any]) -> None:
         world = self._world
         due = flow["_emulator"]["nextRunAt"]
         if due is None or world.now_ms() < (due + world.options.run_delay) * 1000:
@@ -73,10 +80,9 @@ class Runner(threading.Thread):
         first = due == start
         backfill = schedule["frequency"] == "once" or str(schedule.get("backfill", True)).lower() == "true"
         window = (0 if backfill else start) if first else due - step, due
-        with world.store.transaction():
-            flow["_emulator"]["nextRunAt"] = due + step if step else None
-            world.store.put("flows", scope, flow["id"], flow)
-            self._add_run(scope, flow, window)
+        flow["_emulator"]["nextRunAt"] = due + step if step else None
+        world.store.put("flows", scope, flow["id"], flow)
+        self._add_run(scope, flow, window)
 
     def _add_run(self, scope: Scope, flow: dict[str, Any], window: tuple[int, int]) -> None:
         world, now = self._world, self._world.now_ms()
@@ -111,9 +117,12 @@ class Runner(threading.Thread):
         flow = store.get("flows", scope, run["flowId"])
         try:
             result = Ingestion(self._world, scope, flow or {}, open_run).execute()
-        except Exception as e:
-            log.warning("Run %s failed: %s", id_, e)
+        except Gone as e:
             result = failed(str(e))
+        except Exception as e:
+            # Its text may quote a row.
+            log.warning("Run %s failed: %s", id_, type(e).__name__)
+            result = failed("The source could not be read")
         now = self._world.now_ms()
         run["metrics"] = {
             "durationSummary": {**run["metrics"]["durationSummary"], "completedAtUTC": now},
@@ -125,7 +134,7 @@ class Runner(threading.Thread):
             if result["batch"]:
                 store.add("batches", scope, open_run["batch"], result["batch"], parent=result["batch"]["dataSet"])
             store.put("runs", scope, id_, run)
-            if flow:
+            if flow := store.get("flows", scope, run["flowId"]):  # as it is now, not as it was before the run
                 flow["lastRunDetails"] = {
                     "id": id_,
                     "state": run["metrics"]["statusSummary"]["status"],
@@ -153,6 +162,10 @@ def failed(message: str) -> dict[str, Any]:
     }
 
 
+class Gone(Exception):
+    """Something that a flow refers to is not there any more."""
+
+
 class Ingestion:
     """One run's way from source rows to the lake."""
 
@@ -170,7 +183,7 @@ class Ingestion:
         schema = xdm.stored(self._world.store, self._scope, dataset["schemaRef"]["id"])
         table = self._world.tables.get(source["params"]["tableName"])
         if schema is None or table is None:
-            raise ValueError("the target schema or the source table is gone")
+            raise Gone("the target schema or the source table is gone")
         steps = {t["name"]: t["params"] for t in self._flow["transformations"]}
         wanted = steps["Mapping"]
         versions = self._object("mappingSets", wanted["mappingId"])["_emulator"]["versions"]
@@ -182,7 +195,7 @@ class Ingestion:
     def _object(self, kind: str, id_: str) -> dict[str, Any]:
         found = self._world.store.get(kind, self._scope, id_)
         if found is None:
-            raise ValueError(f"{kind} {id_} is gone")
+            raise Gone(f"{kind} {id_} is gone")
         return found
 
     def _copy(
@@ -193,8 +206,11 @@ class Ingestion:
         samples: list[dict[str, Any]] = []
         writer = _Lake(self._world.options.lake, self._scope, dataset_id, self._batch, _arrow(mapper.fields))
         with writer:
-            for rows in table.rows():
+            for rows, unreadable in table.rows():
                 kept = []
+                if unreadable:
+                    read += unreadable
+                    faults[ROW_REJECTED] = faults.get(ROW_REJECTED, 0) + unreadable
                 for row in rows:
                     if delta and not self._in_window(row.get(delta)):
                         continue

@@ -113,9 +113,10 @@ def _number(value: Any, kind: str) -> Any:
         raise ValueError(f"is not a number: {value!r}") from None
     if kind == "number":
         return number
-    if number != int(number):
+    # XDM's long is safe to 2^53; that infinity and nan are no integers falls out of the comparison.
+    if not abs(number) <= 2**53 or number != int(number):
         raise ValueError(f"is not an integer: {value!r}")
-    return int(value) if isinstance(value, int) else int(number)
+    return int(number)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import hashlib
 import re
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.refusals import problem
@@ -14,6 +15,9 @@ from airflow_provider_aep.emulator.service import Reply, Request, Route, World
 
 BASE = "/data/foundation/schemaregistry"
 _MEDIA = re.compile(r"application/vnd\.adobe\.(xed[a-z-]*)\+json(?:\s*;\s*version=(\d+))?")
+_PROPERTY = re.compile(r"(?P<field>[\w:$.-]+)(?:(?P<op>==|!=|~)(?P<value>.*))?", re.DOTALL)
+# No more, because a hostile expression could search for ever.
+_PATTERN = re.compile(r"\^?[\w :/-]*(?:\.\*[\w :/-]*){0,2}\$?")
 _EMPTY = problem(400, "BadRequestError", "The request body is empty")
 
 
@@ -38,15 +42,26 @@ def list_schemas(world: World, request: Request) -> Reply:
     form, version = _media(request)
     if version is not None:
         raise refusal("XDM-1006-400", "Accept header invalid", "A list must not name a version in Accept")
-    limit, start = request.integer("limit", 100, 0, 500), request.integer("start", 0, 0, 10**9)
+    limit, start = request.integer("limit", 100, 1, 500), request.integer("start", 0, 0, 10**9)
     items = world.store.find("schemas", request.scope)
     for text in request.query.get("property", []):
-        field, op, value = re.fullmatch(r"([\w:$.-]+?)(==|!=|~|$)(.*)", text, re.DOTALL).groups() or ("", "", "")  # type: ignore[union-attr]
-        items = [i for i in items if _passes(i, field, op, value)]
+        found = _PROPERTY.fullmatch(text)
+        if found is None:
+            raise problem(400, "BadRequestError", f"The property filter {text!r} is none")
+        items = [i for i in items if _passes(i, found["field"], found["op"] or "", found["value"] or "")]
+    for part in reversed([p for p in request.first("orderby").split(",") if p]):
+        field = part.lstrip("+- ")
+        if field not in {"title", "version", "$id"}:
+            raise problem(400, "BadRequestError", f"Schemas cannot be ordered by {field!r}")
+        items = sorted(items, key=lambda i: str(i[field]), reverse=part.startswith("-"))
     page = items[start : start + limit]
     short = ("title", "$id", "meta:altId", "version")
     results = [{k: i[k] for k in short} for i in page] if form == "xed-id" else [_shown(i) for i in page]
-    more = {"href": f"/tenant/schemas?start={start + limit}&limit={limit}"} if start + limit < len(items) else None
+    more = None
+    if start + limit < len(items):
+        kept = [(k, v) for k, values in request.query.items() for v in values if k not in {"start", "limit"}]
+        query = urlencode([*kept, ("start", start + limit), ("limit", limit)])
+        more = {"href": f"/tenant/schemas?{query}"}
     return Reply({"results": results, "_page": {"count": len(page), "next": None}, "_links": {"next": more}})
 
 
@@ -57,10 +72,9 @@ def _passes(item: dict[str, Any], field: str, op: str, value: str) -> bool:
     if op == "!=":
         return str(found) != value
     if op == "~":
-        try:
-            return bool(re.search(value, str(found)))
-        except re.error:
-            raise problem(400, "BadRequestError", f"{value!r} is not a regular expression") from None
+        if not _PATTERN.fullmatch(value):
+            raise problem(400, "BadRequestError", f"Of regular expressions the emulator knows ^, $ and .*: {value!r}")
+        return bool(re.search(value, str(found)))
     return found is not None
 
 
@@ -78,7 +92,7 @@ def get_schema(world: World, request: Request, id_: str) -> Reply:
 
 
 def create_schema(world: World, request: Request) -> Reply:
-    body = request.object(_EMPTY)
+    body = request.object(_EMPTY, "schemas")
     title = body.get("title")
     if not isinstance(title, str) or not title.strip():
         raise problem(400, "BadRequestError", "title is missing")
@@ -133,7 +147,7 @@ def patch_schema(world: World, request: Request, id_: str) -> Reply:
         raise problem(400, "BadRequestError", "The body must be a JSON patch array")
     for op in ops:
         match op:
-            case {"op": "add", "path": "/allOf/-", "value": {"$ref": str(ref)}} if ref in xdm.library():
+            case {"op": "add", "path": "/allOf/-", "value": {"$ref": str(ref)}} if xdm.is_field_group(ref):
                 found["allOf"].append({"$ref": ref})
             case {"op": "add" | "replace", "path": "/description", "value": str(text)}:
                 found["description"] = text

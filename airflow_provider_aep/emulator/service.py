@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aep.emulator.refusals import Refusal, problem
+from airflow_provider_aep.emulator.shapes import misfit, parsed
 from airflow_provider_aep.emulator.store import Scope, Store
 
 if TYPE_CHECKING:
@@ -42,18 +42,23 @@ class Request:
             raise problem(400, "Bad Request", f"{name} must be an integer from {low} to {high}, not {text!r}")
         return int(text)
 
-    def object(self, empty: Refusal) -> dict[str, Any]:
-        """The body as a JSON object; :param empty: what this service answers when there is none"""
+    def object(self, empty: Refusal, resource: str) -> dict[str, Any]:
+        """The body as a JSON object with the types of ``resource``.
+
+        :param empty: what this service answers when there is no body
+        """
         body = self.json(empty)
         if not isinstance(body, dict):
             raise problem(400, "Bad Request", "The body must be a JSON object")
+        if wrong := misfit(resource, body):
+            raise problem(400, "Bad Request", wrong)
         return body
 
     def json(self, empty: Refusal) -> Any:
         if not self.content.strip():
             raise empty
         try:
-            return json.loads(self.content)
+            return parsed(self.content)
         except (ValueError, RecursionError):
             raise problem(400, "Bad Request", "The body is not JSON") from None
 

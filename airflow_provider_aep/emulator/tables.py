@@ -89,29 +89,42 @@ class Table:
             return {f.name: _arrow_kind(f.type) for f in pyarrow.parquet.read_schema(self.file)}
         names = self._header()
         head: list[dict[str, Any]] = []
-        for batch in self._batches():
+        for batch in self._batches([]):
             head += batch.to_pylist()
             if len(head) >= SAMPLED_ROWS:
                 break
         return {name: _kind_of([r[name] for r in head[:SAMPLED_ROWS]]) for name in names}
 
-    def rows(self) -> Iterator[list[dict[str, Any]]]:
-        """The rows, as the file has them, in batches of bounded size."""
-        for batch in self._batches():
-            yield batch.to_pylist()
+    def rows(self) -> Iterator[tuple[list[dict[str, Any]], int]]:
+        """The rows, as the file has them, in batches of bounded size; with each, how many lines could not be read."""
+        unreadable: list[int] = []
+        told = 0
+        for batch in self._batches(unreadable):
+            yield batch.to_pylist(), len(unreadable) - told
+            told = len(unreadable)
+        if len(unreadable) > told:
+            yield [], len(unreadable) - told
 
     def _header(self) -> list[str]:
-        with pyarrow.csv.open_csv(self.file) as reader:
+        parse = pyarrow.csv.ParseOptions(invalid_row_handler=lambda _: "skip")
+        with pyarrow.csv.open_csv(self.file, parse_options=parse) as reader:
             return list(reader.schema.names)
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self, unreadable: list[int]) -> Iterator[pa.RecordBatch]:
+        """:param unreadable: gets an entry for each line with too many or too few cells"""
         if self.file.suffix == ".parquet":
             yield from pyarrow.parquet.ParquetFile(self.file).iter_batches(batch_size=10_000)
             return
         options = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(self._header(), pa.string()), strings_can_be_null=True, null_values=[""]
         )
-        with pyarrow.csv.open_csv(self.file, convert_options=options) as reader:
+
+        def skip(row: Any) -> str:
+            unreadable.append(row.number or 0)
+            return "skip"
+
+        parse = pyarrow.csv.ParseOptions(invalid_row_handler=skip)
+        with pyarrow.csv.open_csv(self.file, convert_options=options, parse_options=parse) as reader:
             yield from reader
 
 

@@ -30,8 +30,12 @@ def class_of(schema: dict[str, Any]) -> str | None:
     return classes[0] if len(classes) == 1 else None
 
 
+def is_field_group(id_: str) -> bool:
+    return library().get(id_, {}).get("resource") == "fieldgroups"
+
+
 def references(schema: dict[str, Any]) -> list[str]:
-    return [part["$ref"] for part in schema.get("allOf", []) if isinstance(part, dict) and "$ref" in part]
+    return [part["$ref"] for part in schema.get("allOf", []) if part and part.get("$ref")]
 
 
 def resolve(schema: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def resolve(schema: dict[str, Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required: set[str] = set()
     for part in [library().get(ref, {}) for ref in references(schema)] + [
-        p for p in schema.get("allOf", []) if isinstance(p, dict) and "properties" in p
+        p for p in schema.get("allOf", []) if p and "properties" in p
     ]:
         _merge(properties, part.get("properties", {}))
         required.update(part.get("required", []))

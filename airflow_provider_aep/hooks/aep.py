@@ -6,7 +6,7 @@ import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, conf, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf, mask_secret
 
 from airflow_provider_aep.client import sandboxes
 from airflow_provider_aep.client.client import AepClient, AsyncAepClient
@@ -17,8 +17,8 @@ from airflow_provider_aep.client.settings import AepSettings
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-_TEST_DEADLINE = 15.0
-"""Seconds for the connection test; Airflow gives it 60."""
+_TEST_DEADLINE = 10.0
+"""Seconds for each of the connection test's two requests, and for their retries; Airflow gives the whole 60."""
 
 
 class AepHook(BaseHook):
@@ -41,9 +41,10 @@ class AepHook(BaseHook):
     def settings(self) -> AepSettings:
         """The connection's fields, checked before anything is sent.
 
-        :raises AepConfigurationError: a field is missing, malformed, or names a host that is not allowed
+        :raises AepConfigurationError: there is no such connection, or a field is missing, malformed, or names a host
+            that is not allowed
         """
-        return settings_of(self.get_connection(self.aep_conn_id))
+        return settings_of(connection_of(self.aep_conn_id))
 
     def get_conn(self) -> AepClient:
         """A client; the caller closes it."""
@@ -71,6 +72,19 @@ class AepHook(BaseHook):
         except AepError as e:
             return False, str(e)
         return True, f"Connected to sandbox {sandbox.name} of {self.settings.org_id}"
+
+
+def connection_of(conn_id: str) -> Connection:
+    """An Airflow connection.
+
+    :raises AepConfigurationError: there is none
+    """
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise AepConfigurationError(
+            f"There is no Airflow connection {conn_id!r}", next_step="Add it in Airflow, under Admin, Connections."
+        ) from None
 
 
 def settings_of(connection: Connection) -> AepSettings:

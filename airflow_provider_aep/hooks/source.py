@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import BaseHook
-
 from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.hooks.aep import connection_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -29,7 +28,7 @@ def source_params(source_conn_id: str, connection_spec_id: str) -> dict[str, str
             f"It is not declared how an Airflow connection becomes parameters of connection spec {connection_spec_id}",
             next_step=f"Choose one of: {', '.join(_FIELDS)}.",
         )
-    connection = BaseHook.get_connection(source_conn_id)
+    connection = connection_of(source_conn_id)
     params = {param: _field(connection, field) for param, field in fields.items()}
     return {param: value for param, value in params.items() if value}
 
@@ -37,5 +36,5 @@ def source_params(source_conn_id: str, connection_spec_id: str) -> dict[str, str
 def _field(connection: Connection, field: str) -> str:
     value = str(getattr(connection, field) or "")
     if field == "host" and value and "://" not in value:
-        return f"{connection.schema or 'https'}://{value}"
+        return f"{connection.schema or 'https'}://{value}" + (f":{connection.port}" if connection.port else "")
     return value

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from airflow_provider_aep.client.call import Call, Page
-from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.client import AepClient, AsyncAepClient
 from airflow_provider_aep.client.errors import (
     AepConfigurationError,
     AepConflictError,
@@ -127,6 +127,8 @@ def _mended(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:
     """Write what differs, with the etag of a read just before it: AEP moves etags on its own, too."""
     found = kind.found(client.send(kind.get(id_)))
     drifted = _drift(kind, found, wanted)
+    if not drifted:  # the answer to an earlier try was lost, or somebody else was faster
+        return Outcome(id_, found.result, "found")
     answer = client.send(kind.mend(found, wanted, drifted))
     return Outcome(id_, kind.mended(found, answer), "updated", tuple(drifted))
 
@@ -170,6 +172,16 @@ def fresh(client: AepClient, call: Call[T]) -> T:
     return client.send(call)
 
 
+async def afresh(client: AsyncAepClient, call: Call[T]) -> T:
+    """:func:`fresh` on an event loop."""
+    for wait in FRESH_WAITS:
+        try:
+            return await client.send(call)
+        except AepNotFoundError:
+            await client.clock.asleep(wait)
+    return await client.send(call)
+
+
 def _settled(client: AepClient, kind: Kind, found: Found) -> Found:
     """Wait until a found object is in a state that can be used."""
     started = client.clock.now()
@@ -207,6 +219,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value or ""
     return str(value)
+
+
+def checked_reference(value: object, field: str) -> dict[str, Any]:
+    """An ``{"id", "version"}`` that an upstream task should have delivered.
+
+    :raises AepConfigurationError: it is something else
+    """
+    if not isinstance(value, Mapping) or not {"id", "version"} <= set(value):
+        raise AepConfigurationError(
+            f'{field} is {value!r}, not {{"id", "version"}}', next_step="Pass the output of the task that returns it."
+        )
+    return {"id": value["id"], "version": value["version"]}
 
 
 def checked_id(value: object, field: str) -> str:

@@ -78,12 +78,15 @@ TARGET_CONNECTION = Kind(
 
 def _schema(schema: XdmSchema) -> Found:
     refs = [part["$ref"] for part in schema.allOf if "$ref" in part]
-    return Found(schema.id, schema.title, {"title": schema.title, "refs": refs}, schema.id)
+    class_id = schema.class_id or next(iter(refs), "")
+    fields = {"title": schema.title, "class": class_id, "refs": [r for r in refs if r != class_id]}
+    return Found(schema.id, schema.title, fields, schema.id)
 
 
 def _create_schema(wanted: Body) -> Call[XdmSchema]:
-    body = {k: v for k, v in wanted.items() if k != "refs"}
-    return schema_registry.create_schema({**body, "type": "object", "allOf": [{"$ref": r} for r in wanted["refs"]]})
+    body = {k: v for k, v in wanted.items() if k not in {"class", "refs"}}
+    parts = [{"$ref": ref} for ref in (wanted["class"], *wanted["refs"])]
+    return schema_registry.create_schema({**body, "type": "object", "allOf": parts})
 
 
 def _add_references(found: Found, wanted: Body, paths: Sequence[str]) -> Call[XdmSchema]:
@@ -101,6 +104,7 @@ SCHEMA = Kind(
     found=_schema,
     create=_create_schema,
     created=lambda schema: (schema.id, schema.id),
+    fixed=("class",),
     includes=("refs",),
     short=True,
     mend=_add_references,
@@ -181,8 +185,17 @@ MAPPING_SET = Kind(
 
 def _flow(flow: Flow) -> Found:
     found = _flow_object(flow)
-    steps = {t.name: t.params for t in flow.transformations}
-    return Found(found.id, found.name, {**found.fields, "steps": steps}, found.result, found.state)
+    fields = {
+        **found.fields,
+        "steps": {t.name: t.params for t in flow.transformations},
+        "runs": runs(flow.scheduleParams.get("frequency")),
+    }
+    return Found(found.id, found.name, fields, found.result, found.state)
+
+
+def runs(frequency: object) -> str:
+    """How a flow runs. AEP forbids interval, backfill and delta column with ``once``, so neither becomes the other."""
+    return "once" if frequency == "once" else "repeatedly"
 
 
 def _mend_flow(found: Found, wanted: Body, paths: Sequence[str]) -> Call[Ref]:
@@ -200,7 +213,7 @@ def _mend_flow(found: Found, wanted: Body, paths: Sequence[str]) -> Call[Ref]:
 
 def _create_flow(wanted: Body) -> Call[Ref]:
     steps = [{"name": name, "params": params} for name, params in wanted["steps"].items()]
-    body = {k: v for k, v in wanted.items() if k != "steps"}
+    body = {k: v for k, v in wanted.items() if k not in {"steps", "runs"}}
     return flow_service.create_flow({**body, "transformations": steps})
 
 
@@ -211,7 +224,7 @@ FLOW = Kind(
     found=_flow,
     create=_create_flow,
     created=_ref,
-    fixed=("flowSpec.id", "sourceConnectionIds", "targetConnectionIds", "steps.Copy.deltaColumn.name"),
+    fixed=("flowSpec.id", "sourceConnectionIds", "targetConnectionIds", "runs", "steps.Copy.deltaColumn.name"),
     # Start time and backfill are used at birth only: a re-run must not move the start.
     owned=("steps.Mapping", "scheduleParams.frequency", "scheduleParams.interval", "description"),
     mend=_mend_flow,

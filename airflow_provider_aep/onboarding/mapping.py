@@ -31,6 +31,9 @@ def mapping_set(
     :param schema: resolved properties of the target schema
     :raises AepConfigurationError: naming every mapping that does not fit, and why
     """
+    for field, given in (("mappings", mappings), ("static", static)):
+        if not isinstance(given, Mapping):
+            raise AepConfigurationError(f"{field} is {given!r}, not a dict", next_step=f"Give {field} as a dict.")
     problems: list[str] = []
     entries: dict[str, dict[str, Any]] = {}
     if not mappings:

@@ -39,6 +39,8 @@ def schedule_params(
     interval = least if interval is None else interval
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < least:
         raise _refused("interval", interval, f"at least {least} when frequency is {frequency}", 1362)
+    if backfill is not None and not isinstance(backfill, bool):
+        raise AepConfigurationError(f"backfill is {backfill!r}", next_step="It must be true or false.")
     return {**params, "interval": interval, "backfill": True if backfill is None else backfill}
 
 

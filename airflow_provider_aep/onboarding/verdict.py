@@ -124,7 +124,7 @@ def judge(run: Run) -> RunResult:
             str(id_)
             for activity in run.activities
             for target in activity.targetInfo
-            for id_ in (target.get("reference") or {}).get("ids", [])
+            for id_ in (target.get("reference") or {}).get("ids") or []
         ],
         errors=errors,
     )
@@ -135,11 +135,11 @@ def _count(value: int | None) -> int | None:
 
 
 def _errors(run: Run) -> list[dict[str, Any]]:
-    """Codes by activity, with the number of records where AEP counts them; messages of rows are left out."""
-    found = [{"activity": "run", "code": e.code, "message": e.message} for e in run.metrics.statusSummary.errors]
+    """Codes by activity, with the number of records where AEP counts them; messages may quote rows and are left out."""
+    found: list[dict[str, Any]] = [{"activity": "run", "code": e.code} for e in run.metrics.statusSummary.errors]
     for activity in run.activities:
         name = activity.name or activity.id
-        found += [{"activity": name, "code": e.code, "message": e.message} for e in activity.statusSummary.errors]
+        found += [{"activity": name, "code": e.code} for e in activity.statusSummary.errors]
         for e in activity.statusSummary.extensions.get("errors") or []:
             found.append({"activity": name, "code": str(e.get("code", "")), "records": e.get("recordCount")})
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.call import Call, Page
-from airflow_provider_aep.client.models import Run
+from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.client.models import Flow, Run
 
 
 def run_of(flow_id: str, run_id: str | None) -> Call[Run | None]:
@@ -19,3 +20,15 @@ def run_of(flow_id: str, run_id: str | None) -> Call[Run | None]:
         return min((r for r in page.items if r.flowId == flow_id), key=lambda r: r.createdAt, default=None)
 
     return flow_service.list_runs(flow_id, orderby="createdAt").then(eldest)
+
+
+def check_that_it_will_run(flow: Flow) -> None:
+    """For a flow without a run yet.
+
+    :raises AepConfigurationError: it is disabled or a draft, so waiting is in vain
+    """
+    if flow.state in {"disabled", "draft"}:
+        raise AepConfigurationError(
+            f"The flow {flow.name!r} ({flow.id}) has no run and will have none: it is {flow.state}",
+            next_step="Enable the flow in AEP." if flow.state == "disabled" else "Publish the flow in AEP.",
+        )

@@ -39,9 +39,13 @@ class AepOperator(BaseOperator):
             yield client
 
     def ensure(self, client: AepClient, kind: Kind, wanted: Body) -> Any:
-        """Make sure the object exists, and say so in one line; returns the task's result."""
+        """Make sure the object exists, and say so in one line; returns the task's result.
+
+        :param wanted: the body of a create; what is ``None`` is not sent and not compared
+        """
         from airflow_provider_aep.onboarding.ensure import ensure
 
+        wanted = {field: value for field, value in wanted.items() if value is not None}
         outcome = ensure(client, kind, wanted)
         changed = f" ({', '.join(outcome.changed)})" if outcome.changed else ""
         self.log.info(

@@ -119,7 +119,7 @@ class AepCreateFlowOperator(AepOperator):
     :param backfill: whether the first run takes all data of the source (templated); left out with ``once``
     :param delta_column: date-time column that tells changed rows (templated); left out with ``once``
     :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated)
-    :param description: (templated)
+    :param description: left as it is unless given (templated)
     :return: the id
     """
 
@@ -154,7 +154,7 @@ class AepCreateFlowOperator(AepOperator):
         backfill: bool | None = None,
         delta_column: str | None = None,
         columns: list[dict[str, Any]] | None = None,
-        description: str = "",
+        description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -172,8 +172,8 @@ class AepCreateFlowOperator(AepOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.ensure import checked_id
-        from airflow_provider_aep.onboarding.kinds import FLOW
+        from airflow_provider_aep.onboarding.ensure import checked_id, checked_reference
+        from airflow_provider_aep.onboarding.kinds import FLOW, runs
         from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
 
         with self.aep() as client:
@@ -186,15 +186,16 @@ class AepCreateFlowOperator(AepOperator):
             )
             copy = delta_transformation(self.frequency, native(self.delta_column), native(self.columns))
             steps = {"Copy": copy["params"]} if copy else {}
-            mapping = native(self.mapping_set)
+            mapping = checked_reference(native(self.mapping_set), "mapping_set")
             steps["Mapping"] = {"mappingId": mapping["id"], "mappingVersion": mapping["version"]}
             wanted = {
                 "name": self.name,
                 "description": self.description,
-                "flowSpec": dict(native(self.flow_spec)),
+                "flowSpec": checked_reference(native(self.flow_spec), "flow_spec"),
                 "sourceConnectionIds": [checked_id(self.source_connection_id, "source_connection_id")],
                 "targetConnectionIds": [checked_id(self.target_connection_id, "target_connection_id")],
                 "steps": steps,
+                "runs": runs(self.frequency),
                 "scheduleParams": schedule,
             }
             return self.ensure(client, FLOW, wanted)

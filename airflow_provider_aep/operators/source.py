@@ -25,7 +25,7 @@ class AepCreateBaseConnectionOperator(AepOperator):
         URL, login and password are the user's
     :param connection_spec_id: of the source connector (templated)
     :param auth_spec: one of the connection spec's auth specs (templated)
-    :param description: (templated)
+    :param description: left as it is unless given (templated)
     :return: the id
     """
 
@@ -45,7 +45,7 @@ class AepCreateBaseConnectionOperator(AepOperator):
         source_conn_id: str = "aep_source",
         connection_spec_id: str = SERVICENOW,
         auth_spec: str = "Basic Authentication",
-        description: str = "",
+        description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -145,7 +145,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
     :param table: (templated)
     :param columns: as :class:`AepExploreOperator` returns them (templated)
     :param connection_spec_id: of the base connection (templated)
-    :param description: (templated)
+    :param description: left as it is unless given (templated)
     :return: the id
     """
 
@@ -168,7 +168,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
         table: str,
         columns: list[dict[str, Any]],
         connection_spec_id: str = SERVICENOW,
-        description: str = "",
+        description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

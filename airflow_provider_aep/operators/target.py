@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aep.operators.base import AepOperator
+from airflow_provider_aep.operators.base import AepOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,7 +22,7 @@ class AepCreateSchemaOperator(AepOperator):
     :param class_id: ``$id`` of the class it extends (templated); XDM Individual Profile unless said otherwise
     :param field_groups: ``$id`` of field groups (templated); by default Demographic Details and Personal Contact
         Details
-    :param description: (templated)
+    :param description: left as it is unless given (templated)
     :return: the schema's ``$id``
     """
 
@@ -40,7 +40,7 @@ class AepCreateSchemaOperator(AepOperator):
         title: str,
         class_id: str = PROFILE_CLASS,
         field_groups: Sequence[str] = (PERSON_DETAILS, PERSONAL_DETAILS),
-        description: str = "",
+        description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,7 +56,8 @@ class AepCreateSchemaOperator(AepOperator):
             wanted = {
                 "title": self.title,
                 "description": self.description,
-                "refs": [self.class_id, *self.field_groups],
+                "class": self.class_id,
+                "refs": list(native(self.field_groups)),
             }
             return self.ensure(client, SCHEMA, wanted)
 
@@ -66,13 +67,13 @@ class AepCreateDatasetOperator(AepOperator):
 
     :param name: (templated)
     :param schema_id: ``$id`` of the schema (templated)
-    :param description: (templated)
+    :param description: left as it is unless given (templated)
     :return: the id
     """
 
     template_fields: Sequence[str] = (*AepOperator.template_fields, "name", "schema_id", "description")
 
-    def __init__(self, *, name: str, schema_id: str, description: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, name: str, schema_id: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.name = name
         self.schema_id = schema_id
@@ -98,7 +99,7 @@ class AepCreateTargetConnectionOperator(AepOperator):
     :param name: (templated)
     :param dataset_id: (templated)
     :param schema_id: ``$id`` of the schema that the dataset must have (templated); without it, any
-    :param description: (templated)
+    :param description: left as it is unless given (templated)
     :return: the id
     """
 
@@ -111,7 +112,7 @@ class AepCreateTargetConnectionOperator(AepOperator):
     )
 
     def __init__(
-        self, *, name: str, dataset_id: str, schema_id: str | None = None, description: str = "", **kwargs: Any
+        self, *, name: str, dataset_id: str, schema_id: str | None = None, description: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.name = name

@@ -32,7 +32,8 @@ class AepFlowRunSensor(BaseSensorOperator):
     :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
     :param on_partial: ``fail``, ``warn`` or ``succeed`` for a run in which records failed
     :param max_failed_ratio: share of failed records (0 to 1) up to which a partial run passes with a warning
-    :param deferrable: wait in the triggerer; default is ``[operators] default_deferrable``
+    :param deferrable: wait in the triggerer; default is ``[operators] default_deferrable``. Airflow's
+        ``exponential_backoff`` and ``max_wait`` count where the sensor pokes.
     :param poke_interval: seconds between two looks (templated)
     :return: the run as a dict: ids, ``verdict``, ``status``, counts ``read``, ``written`` and ``failed``, times in
         milliseconds since the epoch, batch ids, error codes by activity
@@ -119,16 +120,20 @@ class AepFlowRunSensor(BaseSensorOperator):
         return seconds
 
     def poke(self, context: Context) -> PokeReturnValue:
+        from airflow_provider_aep.client import flow_service
         from airflow_provider_aep.client.errors import AepError
         from airflow_provider_aep.exceptions import airflow_errors
         from airflow_provider_aep.hooks.aep import AepHook
         from airflow_provider_aep.onboarding.ensure import checked_id, fresh
         from airflow_provider_aep.onboarding.verdict import Verdict, judge
-        from airflow_provider_aep.onboarding.watch import run_of
+        from airflow_provider_aep.onboarding.watch import check_that_it_will_run, run_of
 
         with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:
+            flow_id = checked_id(self.flow_id, "flow_id")
             try:
-                run = fresh(client, run_of(checked_id(self.flow_id, "flow_id"), self.run_id))
+                run = fresh(client, run_of(flow_id, self.run_id))
+                if run is None:
+                    check_that_it_will_run(fresh(client, flow_service.get_flow(flow_id)))
             except AepError as e:
                 if not e.retryable:
                     raise

@@ -8,10 +8,12 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.errors import AepError
 from airflow_provider_aep.hooks.aep import AepHook
+from airflow_provider_aep.onboarding.ensure import afresh
 from airflow_provider_aep.onboarding.verdict import RunResult, Verdict, judge
-from airflow_provider_aep.onboarding.watch import run_of
+from airflow_provider_aep.onboarding.watch import check_that_it_will_run, run_of
 
 
 class AepFlowRunTrigger(BaseTrigger):
@@ -59,7 +61,9 @@ class AepFlowRunTrigger(BaseTrigger):
         async with hook.get_async_conn() as client:
             while True:
                 try:
-                    run = await client.send(run_of(self.flow_id, self.run_id))
+                    run = await afresh(client, run_of(self.flow_id, self.run_id))
+                    if run is None:
+                        check_that_it_will_run(await afresh(client, flow_service.get_flow(self.flow_id)))
                 except AepError as e:
                     if not e.retryable:
                         raise

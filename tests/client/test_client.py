@@ -20,12 +20,15 @@ from airflow_provider_aep.client.errors import (
     AepInvalidRequestError,
     AepNotFoundError,
     AepThrottledError,
+    AepTooLateError,
     AepUnavailableError,
     AepUnreachableError,
 )
 from airflow_provider_aep.client.settings import AepSettings
+from airflow_provider_aep.onboarding.verdict import judge
 
-SETTINGS = AepSettings.checked(client_id="id", client_secret="canary-secret", org_id="ORG@AdobeOrg", sandbox="dev")
+GOOD = {"client_id": "id", "client_secret": "canary-secret", "org_id": "ORG@AdobeOrg", "sandbox": "dev"}
+SETTINGS = AepSettings.checked(**GOOD)
 TOKEN = "/ims/token/v3"
 IMS_TOKEN = (200, {"access_token": "t1", "expires_in": 86399})
 READ = flow_service.get_flow("f")
@@ -276,6 +279,45 @@ def test_coroutines_wait_for_one_token():
     assert (len(script.token_requests), len(script.requests)) == (1, 10)
 
 
+def test_clients_on_one_loop_share_a_token():
+    script = Script((200, FLOW))
+
+    async def slowly(request):
+        await asyncio.sleep(0.001)
+        return script(request)
+
+    async def send(tokens):
+        async with AsyncAepClient(SETTINGS, tokens=tokens, transport=httpx.MockTransport(slowly)) as c:
+            await c.send(READ)
+
+    async def run():
+        tokens = TokenCache()
+        await asyncio.gather(*(send(tokens) for _ in range(50)))
+
+    asyncio.run(run())
+    assert (len(script.token_requests), len(script.requests)) == (1, 50)
+
+
+def test_a_credential_does_not_wait_for_anothers_token():
+    import threading
+
+    slow, other = threading.Event(), AepSettings.checked(**{**GOOD, "client_id": "other"})
+
+    def handler(request):
+        if request.url.path == TOKEN:
+            if b"client_id=id" in request.content:
+                assert slow.wait(5)
+            return httpx.Response(200, json={"access_token": "t", "expires_in": 86399})
+        return httpx.Response(200, json=FLOW)
+
+    cache, transport = TokenCache(), httpx.MockTransport(handler)
+    waiting = threading.Thread(target=AepClient(SETTINGS, tokens=cache, transport=transport).send, args=(READ,))
+    waiting.start()
+    assert AepClient(other, tokens=cache, transport=transport).send(READ).id == "f"
+    slow.set()
+    waiting.join(5)
+
+
 def test_masking_on_a_loop_is_awaited():
     masked = []
 
@@ -364,11 +406,32 @@ def test_a_create_is_sent_again_if_it_surely_made_nothing(client_of, trouble):
 def test_a_create_whose_answer_is_lost_is_never_sent_again(client_of, trouble):
     script = Script(trouble)
     client = client_of(script)
-    with pytest.raises(AepAnswerLostError, match="the object may exist.*looks for the object") as caught:
+    with pytest.raises(
+        AepAnswerLostError, match="POST flows may have been carried out, its answer was lost:"
+    ) as caught:
         client.send(CREATE)
     assert caught.value.retryable
     assert len(script.requests) == 1
     assert client.clock.slept == []
+
+
+def test_a_create_that_aep_does_not_have_is_not_lost(client_of):
+    with pytest.raises(AepInvalidRequestError, match="no such operation"):
+        client_of(Script((501, {}))).send(CREATE)
+
+
+def test_adding_to_a_schema_is_never_sent_again(client_of):
+    call = schema_registry.patch_schema("s", [{"op": "add", "path": "/allOf/-", "value": {"$ref": "g"}}])
+    script = Script(GONE)
+    with pytest.raises(AepAnswerLostError, match="PATCH schemas may have been carried out"):
+        client_of(script).send(call)
+    assert len(script.requests) == 1
+
+
+def test_a_start_time_that_passed_on_the_way_is_worth_another_try(client_of):
+    with pytest.raises(AepTooLateError, match="computes another start time") as caught:
+        client_of(Script((400, {"errorCode": "1360-400", "message": "past"}))).send(CREATE)
+    assert caught.value.retryable
 
 
 def test_what_was_lost_keeps_status_and_wait(client_of):
@@ -398,8 +461,9 @@ def test_retry_after_as_a_date_is_obeyed(client_of):
     assert client.clock.slept == [42.0]
 
 
-def test_a_retry_after_that_means_nothing_is_ignored(client_of):
-    client = client_of(Script((*THROTTLED, {"retry-after": "soon"}), (200, FLOW)))
+@pytest.mark.parametrize("value", ["soon", "0", "-5", "\u00b2"])
+def test_a_retry_after_that_means_nothing_is_ignored(client_of, value):
+    client = client_of(Script((*THROTTLED, {"retry-after": value.encode("latin-1")}), (200, FLOW)))
     client.send(READ)
     assert 1 <= client.clock.slept[0] <= 3
 
@@ -435,6 +499,12 @@ def test_an_unreachable_host_is_named(client_of):
         client_of(Script(httpx.ConnectError("x")), deadline=0).send(READ)
 
 
+def test_a_deadline_bounds_each_attempt_too(client_of):
+    script = Script((200, FLOW))
+    client_of(script, deadline=5.0).send(READ)
+    assert script.requests[0].extensions["timeout"] == {"connect": 5.0, "read": 5.0, "write": 30.0, "pool": 60.0}
+
+
 def test_a_broken_connection_is_named(client_of):
     with pytest.raises(AepUnavailableError, match=r"broke to platform\.adobe\.io \(ReadTimeout\)"):
         client_of(Script(httpx.ReadTimeout("x")), deadline=0).send(READ)
@@ -446,7 +516,7 @@ LATER = "Next step: Try again later."
 POOL = "Next step: Lower the concurrency of AEP tasks, for instance with an Airflow pool."
 REDIRECT = "redirects are not followed, they could take the token elsewhere."
 NETWORK = "Next step: Check network, proxy and the URL in the connection."
-LOST = "Next step: Retry the task: it looks for the object before it creates another."
+LOST = "Next step: Retry the task: it looks for what exists before it writes again."
 PLACE = "GET flows, sandbox dev"
 
 
@@ -465,9 +535,9 @@ PLACE = "GET flows, sandbox dev"
          f"{NETWORK}"),
         (READ, httpx.ReadTimeout("x"), f"The connection broke to platform.adobe.io (ReadTimeout) [{PLACE}, "
          f"request id ID]. {LATER}"),
-        (CREATE, httpx.ReadTimeout("x"), "The answer to a create was lost, so the object may exist: The connection "
+        (CREATE, httpx.ReadTimeout("x"), "POST flows may have been carried out, its answer was lost: The connection "
          f"broke to platform.adobe.io (ReadTimeout) [POST flows, sandbox dev, request id ID]. {LOST}"),
-        (CREATE, GONE, "The answer to a create was lost, so the object may exist: Service Unavailable [POST "
+        (CREATE, GONE, "POST flows may have been carried out, its answer was lost: Service Unavailable [POST "
          f"flows, sandbox dev, HTTP 503, AEP code 1103-503, request id ID]. {LOST}"),
     ],
 )  # fmt: skip
@@ -510,7 +580,7 @@ def test_ims_may_say_how_long_to_wait(client_of, status):
 def test_a_moment_that_has_passed_is_no_wait(client_of):
     client = client_of(Script((*THROTTLED, {"retry-after": "Thu, 01 Jan 2025 00:00:00 GMT"}), (200, FLOW)))
     client.send(READ)
-    assert client.clock.slept == [0.0]
+    assert 1 <= client.clock.slept[0] <= 3
 
 
 # -- answers --------------------------------------------------------------------------------------------------------
@@ -547,6 +617,13 @@ def test_the_server_names_the_request_if_it_can(client_of):
     assert caught.value.where.request_id == script.requests[0].headers["x-request-id"]
 
 
+def test_specs_are_read(client_of):
+    spec = {"id": "s", "name": "n", "authSpec": [{"name": "a"}]}
+    for call in (flow_service.list_connection_specs({"name": "n"}), flow_service.list_flow_specs("n")):
+        assert client_of(Script((200, {"items": [spec]}))).items(call)[0].name == "n"
+    assert client_of(Script((200, {"items": [spec]}))).send(flow_service.get_flow_spec("s")).id == "s"
+
+
 def test_both_shapes_that_adobe_documents_are_read(client_of):
     run = flow_service.list_runs("f")
     assert client_of(Script((200, {"items": [{"id": "r", "activites": [{"id": "a"}]}]}))).items(run)[0].activities
@@ -575,20 +652,20 @@ def test_nulls_are_blanks(client_of):
     assert client_of(Script((200, {"$id": "s", "title": None}))).send(call).title == ""
     dataset = client_of(Script((200, {"d": {"name": None}}))).send(catalog.get_dataset("d"))
     assert (dataset.id, dataset.name) == ("d", "")
-    run = {"id": "r", "activities": None, "metrics": {"statusSummary": {"errors": None}}}
-    assert client_of(Script((200, {"items": [run]}))).send(flow_service.get_run("r")).activities == []
+    activity = {"id": None, "statusSummary": {"extensions": None, "status": None}, "targetInfo": None}
+    for run in (
+        {"id": "r", "activities": None, "metrics": None},
+        {"id": "r", "metrics": {"statusSummary": {"errors": None}, "recordSummary": None, "durationSummary": None}},
+        {"id": "r", "createdAt": None, "activities": [activity, {"targetInfo": [{"reference": {"ids": None}}]}]},
+    ):
+        read = client_of(Script((200, {"items": [run]}))).send(flow_service.get_run("r"))
+        assert judge(read).verdict == "waiting"
 
 
 def test_a_dataset_reference_is_an_id(client_of):
     for prefix in ("@/dataSets/", "@/datasets/"):
         script = Script((201, [f"{prefix}5e54"]))
         assert client_of(script).send(catalog.create_dataset({"name": "d"})) == "5e54"
-
-
-def test_a_rest_source_is_explored(client_of):
-    script = Script((200, {"format": "hierarchical", "schema": {"type": "object"}}))
-    assert client_of(script).send(flow_service.explore_rest("b")) == {"type": "object"}
-    assert dict(script.requests[0].url.params)["sourceParams"] == "e30="
 
 
 # -- pages ----------------------------------------------------------------------------------------------------------

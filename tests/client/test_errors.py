@@ -14,6 +14,7 @@ from airflow_provider_aep.client.errors import (
     AepNotFoundError,
     AepPermissionError,
     AepThrottledError,
+    AepTooLateError,
     AepUnavailableError,
     Where,
     service_error,
@@ -37,7 +38,7 @@ SERVICE = [
     ("1101-404", 404, AepNotFoundError, "Check the id and the sandbox"),
     ("1304-400", 400, AepInvalidRequestError, "Add the field"),
     ("1307-400", 400, AepInvalidRequestError, "data lake's spec c604ff05"),
-    ("1360-400", 400, AepInvalidRequestError, "start time in the future"),
+    ("1360-400", 400, AepTooLateError, "computes another start time"),
     ("1362-400", 400, AepInvalidRequestError, "at least 15"),
     ("1404-412", 412, AepConflictError, "Read the object again"),
     ("1412-400", 400, AepInvalidRequestError, "id and version that the mapping set task returned"),
@@ -79,7 +80,13 @@ BY_STATUS = [
     (302, AepAnswerError, "redirects are not followed"),
 ]
 
-RETRYABLE = {AepThrottledError, AepUnavailableError, errors.AepUnreachableError, errors.AepAnswerLostError}
+RETRYABLE = {
+    AepThrottledError,
+    AepTooLateError,
+    AepUnavailableError,
+    errors.AepUnreachableError,
+    errors.AepAnswerLostError,
+}
 
 
 def checked(error, kind, says, status, code):

@@ -32,6 +32,11 @@ def test_blank_means_adobes():
         ("sandbox", "", "sandbox is ''"),
         ("sandbox", "Dev", "sandbox is 'Dev', not a lower-case sandbox name"),
         ("sandbox", "*", "sandbox is"),
+        ("sandbox", 5, "sandbox is 5"),
+        ("org_id", 5, "org_id is 5"),
+        ("scopes", ["a"], r"scopes is \['a'\], not text"),
+        ("ims_url", 5, "ims_url is 5, not text"),
+        ("platform_url", {}, "host is {}, not text"),
     ],
 )
 def test_what_is_missing_or_malformed_is_named(field, value, says):
@@ -129,6 +134,12 @@ def test_the_deployer_may_list_more(listed, url, checked):
 def test_a_listed_host_is_taken_as_it_is_listed(listed, url):
     with pytest.raises(AepHostNotAllowedError):
         platform(url, listed)
+
+
+@pytest.mark.parametrize("listed", ["host:abc", "[::1"])
+def test_an_entry_that_is_no_host_is_said(listed):
+    with pytest.raises(AepConfigurationError, match="allowed_hosts has the entry .* which is no host"):
+        platform("https://evil.example", listed)
 
 
 def test_ims_has_its_own_domain():

@@ -89,7 +89,7 @@ class Onboarding:
         steps.append({"name": "Mapping", "params": params})
         body = {"name": "flow", "flowSpec": CRM, "sourceConnectionIds": [self.source],
                 "targetConnectionIds": [self.target], "transformations": steps,
-                "scheduleParams": schedule or {"startTime": int(time.time()) + 1, "frequency": "once"}}  # fmt: skip
+                "scheduleParams": schedule or {"startTime": int(time.time()) + 2, "frequency": "once"}}  # fmt: skip
         return {**body, **changes}
 
     def flow(self, *args, **kwargs):

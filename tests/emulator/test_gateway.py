@@ -63,6 +63,11 @@ def test_a_token_ends(make_emulator):
     aep.refused(401, "401013", "GET", f"{FLOW}/connections")
 
 
+def test_a_token_is_posted_to_a_known_path(aep):
+    assert aep.http.get("/ims/token/v3", params=FORM).status_code == 501
+    assert aep.http.post("/ims/token/zzz", data=FORM).status_code == 501
+
+
 def test_sandboxes_are_listed(make_emulator):
     aep = Plain(make_emulator(sandboxes=("prod", "dev", "stage")))
     for path in ("/data/foundation/sandbox-management/", "/data/foundation/sandbox-management/sandboxes"):

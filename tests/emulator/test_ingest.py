@@ -1,6 +1,7 @@
 """Flow runs: real rows, read, mapped, checked and written; a second reader says what the lake must hold."""
 
 import csv
+import json
 import time
 from datetime import UTC, datetime
 
@@ -139,18 +140,18 @@ def test_a_scheduled_flow_takes_the_rows_of_its_window(make_emulator, tmp_path, 
     old = rows_of(3, start=datetime(2020, 1, 1, tzinfo=UTC))
     aep = Plain(make_emulator(table(tmp_path / "src", [*old, {**old[0], "id": "late", "at": "9999-01-01 00:00:00"}])))
     made = Onboarding(aep, "t", {"id": "_id", "mail": "personalEmail.address"})
-    schedule = {"startTime": now + 1, "frequency": "hour", "interval": 1, "backfill": backfill}
+    schedule = {"startTime": now + 2, "frequency": "hour", "interval": 1, "backfill": backfill}
     run = made.run(made.flow(schedule, delta="at"))
     assert run["metrics"]["recordSummary"]["inputRecordCount"] == (3 if backfill else 0)
     window = run["metrics"]["durationSummary"]["extensions"]
-    assert window == {"windowStart": 0 if backfill else (now + 1) * 1000, "windowEnd": (now + 1) * 1000}
+    assert window == {"windowStart": 0 if backfill else (now + 2) * 1000, "windowEnd": (now + 2) * 1000}
 
 
 def test_a_run_is_due_after_its_delay(make_emulator):
     aep = Plain(make_emulator(run_delay=60.0))
     made = Onboarding(aep)
     flow = made.flow()
-    time.sleep(1.5)
+    time.sleep(2.5)
     assert aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"] == []
 
 
@@ -164,6 +165,48 @@ def test_a_source_that_is_gone_fails_the_run_and_says_so(make_emulator, tmp_path
     assert run["metrics"]["statusSummary"]["status"] == "failed"
     assert run["metrics"]["recordSummary"]["inputRecordCount"] == -1
     assert run["activities"][0]["statusSummary"]["errors"][0]["code"] == "CONNECTOR-1001-500"
+
+
+def test_a_line_that_cannot_be_read_is_one_failed_row_and_nobody_quotes_it(make_emulator, tmp_path, caplog):
+    folder = table(tmp_path / "src", rows_of(30))
+    with (folder / "t.csv").open("a") as f:
+        f.write("31,Canaryperson,secret-note,too,many,cells\n")
+    aep = Plain(make_emulator(folder))
+    made = Onboarding(aep, "t", {"id": "_id"})
+    run = made.run(made.flow())
+    assert run["metrics"]["recordSummary"] == {"inputRecordCount": 31, "outputRecordCount": 30, "failedRecordCount": 1}
+    assert run["activities"][-1]["statusSummary"]["extensions"]["errors"][0]["recordCount"] == 1
+    assert "Canaryperson" not in caplog.text + json.dumps(run)
+    batch = aep("GET", f"{CATALOG}/batches?dataSet={made.dataset}").text
+    assert "Canaryperson" not in batch
+
+
+def test_a_source_that_breaks_quotes_nothing(make_emulator, tmp_path, caplog):
+    folder = table(tmp_path / "src", rows_of(3))
+    aep = Plain(make_emulator(folder))
+    made = Onboarding(aep, "t", {"id": "_id"})
+    flow = made.flow()
+    (folder / "t.csv").write_bytes(b"id,mail,at\n1,Canary\xff\xfeperson,x\n")
+    run = made.run(flow)
+    assert run["metrics"]["statusSummary"]["status"] == "failed"
+    assert "Canary" not in caplog.text + json.dumps(run)
+
+
+def test_what_is_changed_during_a_run_stays_changed(aep, onboarding, monkeypatch):
+    from airflow_provider_aep.emulator import ingest
+
+    execute = ingest.Ingestion.execute
+
+    def meanwhile(self):
+        [shown] = aep("GET", f"{FLOW}/flows/{self._flow['id']}").json()["items"]
+        ops, headers = [{"op": "add", "path": "/description", "value": "new"}], {"If-Match": shown["etag"]}
+        assert aep("PATCH", f"{FLOW}/flows/{shown['id']}", json=ops, headers=headers).status_code == 200
+        return execute(self)
+
+    monkeypatch.setattr(ingest.Ingestion, "execute", meanwhile)
+    run = onboarding.run(onboarding.flow())
+    [flow] = aep("GET", f"{FLOW}/flows/{run['flowId']}").json()["items"]
+    assert (flow["description"], flow["lastRunDetails"]["id"]) == ("new", run["id"])
 
 
 def test_without_a_lake_rows_are_counted_only(make_emulator):
@@ -190,7 +233,7 @@ def test_parquet_is_a_source_too(make_emulator, tmp_path):
     shown = aep("GET", f"{FLOW}/connections/{made.base}/explore", params={"objectType": "table", "object": "t"}).json()
     kinds = {c["name"]: c["type"] for c in shown["schema"]["columns"]}
     assert kinds == {"id": "string", "born": "date", "at": "date-time", "ok": "boolean", "n": "integer", "x": "double"}
-    run = made.run(made.flow({"startTime": int(time.time()) + 1, "frequency": "day", "interval": 1}, delta="at"))
+    run = made.run(made.flow({"startTime": int(time.time()) + 2, "frequency": "day", "interval": 1}, delta="at"))
     assert run["metrics"]["recordSummary"]["outputRecordCount"] == 2
     [file] = aep.emulator.lake.rglob("*.parquet")
     landed = pq.read_table(file).to_pylist()
@@ -224,7 +267,7 @@ def mapped(field, value):
 @pytest.mark.parametrize(
     ("field", "value", "landed"),
     [
-        ("n", "7", 7), ("n", "7.0", 7), ("n", 2**60, 2**60), ("x", "1.5", 1.5), ("ok", "TRUE", True),
+        ("n", "7", 7), ("n", "7.0", 7), ("n", 2**53, 2**53), ("x", "1.5", 1.5), ("ok", "TRUE", True),
         ("ok", False, False),
         ("text", True, "true"), ("text", 5, "5"), ("kind", "b", "b"), ("mail", "a@b.example", "a@b.example"),
         ("on", "2026-01-31", day("2026-01-31")), ("on", "2026-01-31T10:00:00Z", day("2026-01-31")),
@@ -238,7 +281,8 @@ def test_a_value_that_fits(field, value, landed):
 @pytest.mark.parametrize(
     ("field", "value", "code"),
     [
-        ("n", "seven", "MAPPER-3700-400"), ("n", "7.5", "MAPPER-3700-400"), ("x", "x", "MAPPER-3700-400"),
+        ("n", "seven", "MAPPER-3700-400"), ("n", "1e400", "MAPPER-3700-400"), ("n", "nan", "MAPPER-3700-400"),
+        ("n", 2**60, "MAPPER-3700-400"), ("n", "7.5", "MAPPER-3700-400"), ("x", "x", "MAPPER-3700-400"),
         ("n", True, "MAPPER-3700-400"), ("ok", "yes", "INGEST-1212-400"), ("on", "31.01.2026", "INGEST-1212-400"),
         ("at", "2026-01-31", "INGEST-1212-400"), ("mail", "nobody", "INGEST-1212-400"),
         ("mail", "a b@c.d", "INGEST-1212-400"),

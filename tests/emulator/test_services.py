@@ -1,5 +1,7 @@
 """Flow Service, Schema Registry, Catalog and Data Prep: shapes, references, rules and their codes."""
 
+import base64
+import json
 import time
 from urllib.parse import quote
 
@@ -24,7 +26,7 @@ def base(**changes):
         (base(auth={**AUTH, "params": {"endpoint": "x", "username": "u", "password": 5}}), "1304-400"),
         (base(connectionSpec={"id": "x"}), "1413-400"),
         (base(connectionSpec=None), "1413-400"),
-        (base(connectionSpec={"id": ["x"]}), "1413-400"),
+        (base(connectionSpec={"id": ["x"]}), "problem"),
     ],
 )
 def test_a_base_connection_is_checked(aep, body, code):
@@ -204,6 +206,8 @@ def test_order(abc, orderby, found):
         ({"orderby": "colour"}, "1433-400"),
         ({"count": "true", "limit": "5"}, "1401-400"),
         ({"continuationToken": "bogus"}, "1451-400"),
+        ({"continuationToken": base64.urlsafe_b64encode(b'{"offset": Infinity}').decode()}, "1451-400"),
+        ({"continuationToken": base64.urlsafe_b64encode(b'{"offset": "1"}').decode()}, "1451-400"),
     ],
 )
 def test_a_list_that_adobe_would_refuse(abc, query, code):
@@ -302,7 +306,7 @@ def later(**changes):
     ("schedule", "code"),
     [
         ({}, "1317-400"),
-        ("x", "1317-400"),
+        ("x", "problem"),
         (later(frequency="hourly"), "1397-400"),
         (later(startTime="soon"), "1340-400"),
         (later(startTime=True), "1340-400"),
@@ -338,7 +342,7 @@ def test_a_flow_is_checked(aep, onboarding):
         ({"targetConnectionIds": [["x"]]}, 404, "1101-404"),
         ({"transformations": None}, 400, "1370-400"),
         ({"transformations": []}, 400, "1370-400"),
-        ({"transformations": ["x"]}, 400, "1370-400"),
+        ({"transformations": ["x"]}, 400, "problem"),
         (mapping_step("x", 0), 400, "1419-400"),
         (mapping_step(onboarding.mapping["id"], 7), 400, "1412-400"),
         (mapping_step(onboarding.mapping["id"], None), 400, "1412-400"),
@@ -351,6 +355,110 @@ def test_a_flow_is_checked(aep, onboarding):
     wrong = onboarding.flow_body(later(), delta="email")
     aep.refused(400, "1367-400", "POST", f"{FLOW}/flows", json=wrong)
     assert aep("GET", f"{FLOW}/flows").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "code"),
+    [
+        ("/scheduleParams/frequency", "bogus", "1397-400"),
+        ("/scheduleParams/frequency", "once", "1361-400"),
+        ("/scheduleParams/interval", 0, "1362-400"),
+        ("/scheduleParams", {}, "1317-400"),
+        ("/scheduleParams/startTime", 10**17, "1340-400"),
+        ("/transformations", 5, "problem"),
+        ("/name", ["x"], "problem"),
+    ],
+)
+def test_a_patch_must_leave_a_flow_that_could_be_made(aep, onboarding, path, value, code):
+    made = aep.post(f"{FLOW}/flows", onboarding.flow_body(later(), delta="sys_updated_on"))
+    ops, headers = [{"op": "replace", "path": path, "value": value}], {"If-Match": made["etag"]}
+    aep.refused(400, code, "PATCH", f"{FLOW}/flows/{made['id']}", json=ops, headers=headers)
+
+
+# -- hostile requests -----------------------------------------------------------------------------------------------
+
+JUNK = [
+    None,
+    True,
+    -1,
+    10**17,
+    0.5,
+    "",
+    "x",
+    "\\ud800",
+    [],
+    ["x"],
+    [["x"]],
+    {},
+    {"id": ["x"]},
+    {"$ref": 5},
+    [{"name": {}}],
+]
+
+
+def broken(body):
+    """The body with each of its values, at every depth, replaced by junk."""
+    places = body.items() if isinstance(body, dict) else enumerate(body)
+    for key, value in list(places):
+        for junk in JUNK:
+            copy = dict(body) if isinstance(body, dict) else list(body)
+            copy[key] = junk
+            yield copy
+        if isinstance(value, dict | list):
+            for inner in broken(value):
+                copy = dict(body) if isinstance(body, dict) else list(body)
+                copy[key] = inner
+                yield copy
+
+
+def test_no_body_makes_the_emulator_fail(aep, onboarding):
+    good = {
+        f"{FLOW}/connections": base(),
+        f"{FLOW}/sourceConnections": onboarding.source_body(),
+        f"{FLOW}/targetConnections": onboarding.target_body(),
+        f"{FLOW}/flows": onboarding.flow_body(later(), delta="sys_updated_on"),
+        f"{REGISTRY}/tenant/schemas": {
+            **SCHEMA,
+            "allOf": [*SCHEMA["allOf"], {"properties": {"_x": {"properties": {"y": {}}}}}],
+        },
+        f"{CATALOG}/dataSets": {"name": "d", "schemaRef": {"id": onboarding.schema}, "tags": {"a": ["b"]}},
+        f"{PREP}/mappingSets": onboarding.mapping_body,
+        f"{PREP}/mappingSets/validate": onboarding.mapping_body,
+    }
+    sent = 0
+    for path, body in good.items():
+        for junk in broken(body):
+            content = json.dumps(junk).replace("\\\\ud800", "\\ud800")
+            answer = aep("POST", path, content=content)
+            assert answer.status_code < 500, (path, content, answer.text)
+            sent += 1
+    assert sent > 1000
+    made = aep.post(f"{FLOW}/flows", onboarding.flow_body(later(), delta="sys_updated_on"))
+    for key in ("name", "params", "data", "auth", "scheduleParams", "transformations", "transformations/0", "a/b"):
+        for junk in JUNK:
+            [shown] = aep("GET", f"{FLOW}/flows/{made['id']}").json()["items"]
+            ops = [{"op": "add", "path": f"/{key}", "value": junk}]
+            content = json.dumps(ops).replace("\\\\ud800", "\\ud800")
+            answer = aep("PATCH", f"{FLOW}/flows/{made['id']}", content=content, headers={"If-Match": shown["etag"]})
+            assert answer.status_code < 500, content
+    for path in (
+        f"{FLOW}/connections",
+        f"{FLOW}/flows",
+        f"{CATALOG}/dataSets?orderBy=asc:name",
+        f"{PREP}/mappingSets?limit=9&start=0",
+    ):
+        assert aep("GET", path).status_code == 200
+    assert (
+        aep("GET", f"{REGISTRY}/tenant/schemas", headers={"Accept": "application/vnd.adobe.xed+json"}).status_code
+        == 200
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"name": NaN}', b'{"name": Infinity}', b'{"n": 1e400}', b'{"n": 1' + b"0" * 400 + b"}"]
+)
+def test_numbers_that_json_does_not_have_are_refused(aep, content):
+    assert aep("POST", f"{FLOW}/connections", content=content).status_code == 400
 
 
 def test_numbers_may_come_as_strings_as_in_adobes_samples(aep, onboarding):
@@ -458,7 +566,25 @@ def test_schemas_are_paged(aep):
     rest = aep("GET", REGISTRY + page["_links"]["next"]["href"], headers=IDS).json()
     assert [s["title"] for s in rest["results"]] == ["c"]
     assert rest["_links"]["next"] is None
-    assert aep("GET", f"{REGISTRY}/tenant/schemas?property=title~[", headers=IDS).status_code == 400
+
+
+def test_the_next_page_has_the_filter_and_order_of_the_first(aep):
+    for title in ("a", "b", "c", "d"):
+        aep.post(f"{REGISTRY}/tenant/schemas", {**SCHEMA, "title": title})
+    found, href = [], "/tenant/schemas?limit=1&orderby=-title&property=title!=c"
+    while href:
+        page = aep("GET", REGISTRY + href, headers=IDS).json()
+        found += [s["title"] for s in page["results"]]
+        href = (page["_links"]["next"] or {}).get("href")
+    assert found == ["d", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "query", ["property=title~[", "property=title~(a%2B)%2B$b", "property=title=x", "limit=0", "orderby=colour"]
+)
+def test_a_schema_list_that_is_refused(aep, query):
+    aep.post(f"{REGISTRY}/tenant/schemas", {**SCHEMA, "title": "a" * 40})
+    assert aep("GET", f"{REGISTRY}/tenant/schemas?{query}", headers=IDS).status_code == 400
 
 
 def test_a_schema_grows_by_field_groups(aep):
@@ -470,7 +596,9 @@ def test_a_schema_grows_by_field_groups(aep):
     assert full["properties"]["person"]["properties"]["name"]["properties"]["firstName"] == {"type": "string"}
     assert aep("PATCH", path, json=[{"op": "add", "path": "/description", "value": "d"}]).json()["description"] == "d"
     assert aep("PATCH", path, json=[{"op": "remove", "path": "/allOf/0"}]).status_code == 400
-    assert aep("PATCH", path, json=[{"op": "add", "path": "/allOf/-", "value": {"$ref": "x"}}]).status_code == 400
+    for ref in ("x", f"{CONTEXT}experienceevent"):
+        patch = [{"op": "add", "path": "/allOf/-", "value": {"$ref": ref}}]
+        assert aep("PATCH", path, json=patch).status_code == 400
     assert aep("PATCH", path, json={}).status_code == 400
     aep.refused(404, "XDM-1012-404", "PATCH", f"{REGISTRY}/tenant/schemas/x", json=[])
 
@@ -514,6 +642,9 @@ def test_a_dataset_is_patched_but_keeps_its_schema(aep, onboarding):
     assert aep("PATCH", path, json={"description": "d"}).json() == [f"@/dataSets/{onboarding.dataset}"]
     assert aep("GET", path).json()[onboarding.dataset]["description"] == "d"
     assert aep("PATCH", path, json={"schemaRef": {"id": "x"}}).status_code == 400
+    for name in (None, "", 5):
+        assert aep("PATCH", path, json={"name": name}).status_code == 400
+    assert aep("GET", f"{CATALOG}/dataSets?orderBy=asc:name").status_code == 200
 
 
 # -- data prep ------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ SERVICENOW = {"id": "eb13cb25-47ab-407f-ba89-c0125281c563", "version": "1.0"}
 DATA_LAKE = {"id": "c604ff05-7f1a-43c0-8e18-33bf874cb11c", "version": "1.0"}
 CRM = {"id": "14518937-270c-4525-bdec-c2ba7cce3860", "version": "1.0"}
 CONTEXT = "https://ns.adobe.com/xdm/context/"
-REFS = [f"{CONTEXT}profile", f"{CONTEXT}profile-person-details"]
+REFS = [f"{CONTEXT}profile-person-details"]
 START = 4_000_000_000  # seconds, far in the future: no run begins
 
 
@@ -58,7 +58,9 @@ def wanted(aep):
     source = {"name": "X source", "description": "", "baseConnectionId": base_id, "data": {"format": "tabular"},
               "params": params, "connectionSpec": SERVICENOW}  # fmt: skip
     bodies["source"], source_id = made(kinds.SOURCE_CONNECTION, source)
-    bodies["schema"], schema_id = made(kinds.SCHEMA, {"title": "X schema", "description": "", "refs": REFS})
+    bodies["schema"], schema_id = made(
+        kinds.SCHEMA, {"title": "X schema", "description": "", "class": f"{CONTEXT}profile", "refs": REFS}
+    )
     ref = {"id": schema_id, "contentType": schema_registry.FULL}
     bodies["dataset"], dataset_id = made(kinds.DATASET, {"name": "X dataset", "description": "", "schemaRef": ref})
     target = {"name": "X target", "description": "", "data": {"schema": {"id": schema_id, "version": "v"}},
@@ -73,7 +75,8 @@ def wanted(aep):
     }
     schedule = {"startTime": START, "frequency": "hour", "interval": 1, "backfill": True}
     flow = {"name": "X flow", "description": "", "flowSpec": CRM, "sourceConnectionIds": [source_id],
-            "targetConnectionIds": [target_id], "steps": steps, "scheduleParams": schedule}  # fmt: skip
+            "targetConnectionIds": [target_id], "steps": steps, "runs": "repeatedly",
+            "scheduleParams": schedule}  # fmt: skip
     bodies["flow"], _ = made(kinds.FLOW, flow)
     return bodies
 
@@ -117,7 +120,8 @@ NOT_A_CHANGE = [
     ("source", "params.columns", [{"name": "email", "type": "string"}, {"name": "added", "type": "string"}]),
     ("flow", "scheduleParams.startTime", START + 3600),
     ("flow", "scheduleParams.backfill", False),
-    ("schema", "refs", REFS[:1]),
+    ("schema", "refs", []),
+    ("flow", "scheduleParams.frequency", None),
     ("dataset", "description", ""),
 ]
 
@@ -178,6 +182,8 @@ FIXED = [
     ("flow", "sourceConnectionIds", ["other"]),
     ("flow", "targetConnectionIds", ["other"]),
     ("flow", "flowSpec.id", "other"),
+    ("flow", "runs", "once"),
+    ("schema", "class", f"{CONTEXT}experienceevent"),
     ("flow", "steps.Copy.deltaColumn.name", "sys_created_on"),
 ]
 
@@ -270,6 +276,30 @@ def test_an_etag_that_keeps_moving_is_an_error(emulator, aep, wanted, monkeypatc
     with pytest.raises(AepConflictError, match="1404-412.*Read the object again"):
         ensure(aep, kinds.FLOW, changed(wanted["flow"], "description", "new"))
     assert len(patches) == 2
+
+
+def test_a_patch_whose_answer_was_lost_is_not_repeated(emulator, aep, wanted, monkeypatch):
+    """AEP carried it out and answered 503; sent again it is refused for its etag, and then there is nothing to do."""
+    send, patches = aep._plan.read, []
+
+    def lossy(call, response):
+        if call.method == "PATCH":
+            patches.append(response.status_code)
+            if len(patches) == 1:
+                raise AepUnavailableError("lost")
+        return send(call, response)
+
+    monkeypatch.setattr(aep._plan, "read", lossy)
+    assert ensure(aep, kinds.FLOW, changed(wanted["flow"], "description", "new")).action == "found"
+    assert patches == [200, 412]
+    assert ensure(aep, kinds.FLOW, changed(wanted["flow"], "description", "new")).action == "found"
+
+
+def test_what_is_none_is_neither_sent_nor_compared(emulator, aep, wanted):
+    ensure(aep, kinds.DATASET, changed(wanted["dataset"], "description", "by Bob"))
+    body = {k: v for k, v in wanted["dataset"].items() if k != "description"}
+    assert ensure(aep, kinds.DATASET, body).action == "found"
+    assert emulator.world.store.everywhere("dataSets")[0][1]["description"] == "by Bob"
 
 
 def test_a_404_on_something_just_made_is_looked_at_again(aep, wanted):

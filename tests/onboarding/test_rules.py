@@ -1,12 +1,14 @@
 """The rules that are checked before anything is written: names, schedules, mappings, auth parameters."""
 
+import re
+
 import pytest
 
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.models import ConnectionSpec
 from airflow_provider_aep.onboarding.connection_spec import checked_auth
 from airflow_provider_aep.onboarding.mapping import mapping_set
-from airflow_provider_aep.onboarding.names import Names, checked_name
+from airflow_provider_aep.onboarding.names import ONBOARDING_PATTERN, Names, checked_name
 from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
 
 # -- names ----------------------------------------------------------------------------------------------------------
@@ -22,6 +24,17 @@ def test_a_name_that_a_filter_could_not_find_is_refused(name):
     with pytest.raises(AepConfigurationError, match=r"dataset name is .*1 to 100 letters") as caught:
         checked_name(name, "dataset name")
     assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a", "Customer success (EU)", "x" * 80, "2026", "a."])
+def test_an_onboarding_of_a_good_name_makes_good_names(name):
+    assert re.fullmatch(ONBOARDING_PATTERN, name)
+    assert all(checked_name(n) for n in vars(Names(name)).values())
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "É", "a,b", "x" * 81, "-a"])
+def test_the_pattern_refuses_what_would_make_a_bad_name(name):
+    assert not re.fullmatch(ONBOARDING_PATTERN, name)
 
 
 def test_everything_of_an_onboarding_has_a_name_of_its_own():
@@ -71,6 +84,7 @@ def test_backfill_can_be_declined():
         ({"frequency": "hour", "interval": "1"}, "interval is '1'"),
         ({"frequency": "hour", "interval": True}, "interval is True"),
         ({"frequency": "hour", "interval": 1.5}, "interval is 1.5"),
+        ({"frequency": "hour", "backfill": "yes"}, "backfill is 'yes'.*true or false"),
     ],
 )
 def test_a_schedule_that_aep_would_refuse_is_refused(given, says):
@@ -206,6 +220,14 @@ def test_one_field_has_one_source():
 def test_nothing_mapped_is_refused():
     with pytest.raises(AepConfigurationError, match="there are no mappings"):
         entries({}, {"_id": "x"})
+
+
+@pytest.mark.parametrize(
+    ("mappings", "static", "says"), [("x", {}, "mappings is 'x'"), ({}, ["x"], r"static is \['x'\]")]
+)
+def test_what_is_no_dict_is_said(mappings, static, says):
+    with pytest.raises(AepConfigurationError, match=f"{says}, not a dict"):
+        mapping_set(mappings, static, columns=COLUMNS, schema=SCHEMA)
 
 
 def test_columns_that_are_not_known_are_not_checked():

@@ -148,15 +148,16 @@ def test_adobes_sample_is_partial():
     assert result.batch_ids == ["01ES59WPQ9EZ28BQ5W9CNXB9R6"]
     promotion = {"activity": "Promotion Activity", "code": "CONNECTOR-2001-500"}
     assert result.errors == [
-        {"activity": "run", "code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."},
-        {**promotion, "message": "Error occurred at promotion activity."},
+        {"activity": "run", "code": "CONNECTOR-2001-500"},
+        promotion,
         {"activity": "Promotion Activity", "code": "MAPPER-3700-400", "records": 1},
     ]
     assert result.summary() == (
         "run 65b7cfcc-6b2e-47c8-8194-13005b792752 of flow f00c8762-df2f-432b-a7d7-38999fef5e8e: partial "
         "(status 'success'), records read 100, written 99, failed 1; codes CONNECTOR-2001-500, MAPPER-3700-400"
     )
-    assert "a row's text" not in str(result.as_dict())
+    assert "a row's text" not in str(result.as_dict())  # messages may quote rows
+    assert "Error occurred" not in str(result.as_dict())
 
 
 def test_a_run_without_errors_shows_no_codes():
@@ -179,7 +180,7 @@ def test_failed_files_are_counted():
 def test_an_activity_without_a_name_goes_by_its_id():
     activities = [{"id": "4f008a00", "statusSummary": {"errors": [{"code": "X", "message": "m"}]}}]
     assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == [
-        {"activity": "4f008a00", "code": "X", "message": "m"}
+        {"activity": "4f008a00", "code": "X"}
     ]
 
 

@@ -174,6 +174,7 @@ def test_a_hook_shows_no_secret(emulator, connect):
         ({"host": "https://x.service-now.com"}, "https://x.service-now.com"),
         ({"host": "x.service-now.com"}, "https://x.service-now.com"),
         ({"host": "x.service-now.com", "schema": "https"}, "https://x.service-now.com"),
+        ({"host": "x.example", "schema": "http", "port": 8080}, "http://x.example:8080"),
     ],
 )
 def test_a_servicenow_connection_becomes_parameters(emulator, connect, fields, endpoint):

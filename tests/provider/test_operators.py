@@ -241,6 +241,8 @@ def test_a_mapping_that_does_not_fit(aep, parts, mappings, says):
         ({"frequency": "day", "delta_column": "gone"}, "delta_column is 'gone'.*sys_created_on, sys_updated_on"),
         ({"name": "a,b"}, "flow name is 'a,b'"),
         ({"source_connection_id": None}, "source_connection_id is None, not an id"),
+        ({"mapping_set": None}, "mapping_set is None, not .*output of the task"),
+        ({"flow_spec": "CRMToAEP"}, "flow_spec is 'CRMToAEP', not"),
     ],
 )
 def test_a_flow_that_aep_would_refuse(aep, parts, changes, says):
@@ -248,6 +250,32 @@ def test_a_flow_that_aep_would_refuse(aep, parts, changes, says):
     with pytest.raises(AepPermanentError, match=says):
         flow(parts, **changes)
     assert aep.writes() == before
+
+
+def test_a_description_is_left_as_it_is_unless_given(aep, parts):
+    run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"], description="by Bob")
+    run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"])
+    assert aep.world.store.everywhere("dataSets")[0][1]["description"] == "by Bob"
+    run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"], description="")
+    assert aep.world.store.everywhere("dataSets")[0][1]["description"] == ""
+
+
+def test_a_flow_that_runs_once_does_not_become_another(aep, parts):
+    flow(parts)
+    before = aep.writes()
+    with pytest.raises(AepPermanentError, match="runs is 'once', wanted 'repeatedly'"):
+        flow(parts, frequency="hour", delta_column="sys_updated_on")
+    assert aep.writes() == before
+
+
+def test_a_schema_of_another_class_is_a_conflict(aep, parts):
+    event = "https://ns.adobe.com/xdm/context/experienceevent"
+    refused(aep, "class is .*profile', wanted", AepCreateSchemaOperator, title=NAMES.schema, class_id=event)
+
+
+def test_a_source_connection_that_does_not_exist_in_airflow(aep):
+    says = "no Airflow connection 'gone'"
+    refused(aep, says, AepCreateBaseConnectionOperator, name="X base", source_conn_id="gone")
 
 
 def test_a_flow_spec_that_does_not_exist(aep):

@@ -28,6 +28,7 @@ class Instance:
 def aep(emulator, connect, monkeypatch):
     connect(emulator)
     monkeypatch.setattr(engine, "FRESH_WAITS", ())
+    put_flow(emulator)
     return emulator
 
 
@@ -44,6 +45,15 @@ def put_run(emulator, id_="r1", flow="f", created=1, status="success", failed=0,
         store.put("runs", scope, id_, body)
     else:
         store.add("runs", scope, id_, body, parent=flow)
+
+
+def put_flow(emulator, state="enabled"):
+    store, scope = emulator.world.store, Scope(emulator.world.options.org_id, "dev")
+    body = {"id": "f", "name": "X flow", "state": state, "_emulator": {"nextRunAt": None}}
+    if store.get("flows", scope, "f"):
+        store.put("flows", scope, "f", body)
+    else:
+        store.add("flows", scope, "f", body, name="X flow")
 
 
 def sensor(mode="poke", **arguments):
@@ -129,6 +139,40 @@ def test_a_bad_run_that_ends_while_deferred_is_skipped_too(aep):
     put_run(aep, status="inProgress")
     with pytest.raises(AirflowSkipException):
         wait("deferrable", meanwhile=lambda: put_run(aep, status="failed"), soft_fail=True)
+
+
+FLOW_STATES = [("disabled", "has no run and will have none: it is disabled.*Enable"), ("draft", "it is draft.*Publish")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("state", "says"), FLOW_STATES)
+def test_a_flow_that_will_not_run_is_not_waited_for(aep, mode, state, says):
+    put_flow(aep, state=state)
+    with pytest.raises(AepPermanentError, match=says):
+        wait(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_flow_that_does_not_exist_is_not_waited_for(aep, mode):
+    with pytest.raises(AepPermanentError, match="There is no flows with id gone.*1101-404"):
+        wait(mode, flow_id="gone")
+
+
+def test_a_flow_that_is_disabled_while_deferred_is_not_waited_for(aep):
+    with pytest.raises(AepPermanentError, match="it is disabled"):
+        wait("deferrable", meanwhile=lambda: put_flow(aep, state="disabled"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_connection_that_does_not_exist_is_permanent(aep, mode, monkeypatch):
+    with pytest.raises(AepPermanentError, match="no Airflow connection 'gone'.*Admin, Connections"):
+        wait(mode, aep_conn_id="gone")
+
+
+def test_a_connection_that_vanishes_while_deferred_is_permanent(aep, monkeypatch):
+    put_run(aep, status="inProgress")
+    with pytest.raises(AepPermanentError, match="no Airflow connection 'aep_default'"):
+        wait("deferrable", meanwhile=lambda: monkeypatch.delenv("AIRFLOW_CONN_AEP_DEFAULT"))
 
 
 def test_the_first_run_of_the_flow_is_awaited_and_no_other(aep):

@@ -1,0 +1,81 @@
+"""What a request body may look like, by resource: types only, of the fields that handlers read.
+
+Whether a field must be there, and what it may say, is the handlers' to decide, in Adobe's codes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import jsonschema
+
+_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": ["object", "null"], "properties": properties}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": ["array", "null"], "items": items}
+
+
+_FLOW_OBJECT = {
+    "name": _TEXT,
+    "description": _TEXT,
+    "connectionSpec": _object(id=_TEXT),
+    "auth": _object(specName=_TEXT, params=_object()),
+    "baseConnectionId": _TEXT,
+    "data": _object(format=_TEXT, schema=_object(id=_TEXT)),
+    "params": _object(),
+    "flowSpec": _object(id=_TEXT),
+    "transformations": _list(_object(name=_TEXT, params=_object(deltaColumn=_object(name=_TEXT)))),
+    "scheduleParams": _object(frequency=_TEXT),
+}
+_FIELD: dict[str, Any] = {"type": "object", "properties": {"properties": {"additionalProperties": {"type": "object"}}}}
+_PART = _object(**{"$ref": _TEXT, "properties": {"type": "object", "additionalProperties": _FIELD}})
+_SCHEMA_REF = _object(id=_TEXT)
+_SHAPES = {
+    "flowservice": _object(**_FLOW_OBJECT),
+    "schemas": _object(title=_TEXT, description=_TEXT, allOf=_list(_PART)),
+    "dataSets": _object(
+        name=_TEXT,
+        description=_TEXT,
+        schemaRef=_SCHEMA_REF,
+        tags={**_object(), "additionalProperties": _list({"type": "string"})},
+    ),
+    "mappingSets": _object(
+        name=_TEXT, outputSchema=_object(schemaRef=_SCHEMA_REF), xdmSchema=_TEXT, mappings=_list({"type": "object"})
+    ),
+}
+
+
+def misfit(resource: str, body: Any) -> str | None:
+    """Where a body has another type than the resource takes; ``None`` if it fits."""
+    for error in jsonschema.Draft7Validator(_SHAPES[resource]).iter_errors(body):
+        return f"{'.'.join(map(str, error.path)) or 'the body'} has a wrong type"
+    return None
+
+
+def parsed(content: bytes) -> Any:
+    """JSON as every service takes it: numbers are finite and fit 64 bits, text is Unicode.
+
+    :raises ValueError: it is none
+    """
+    body = json.loads(content, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded)
+    json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate is no text
+    return body
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _finite(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _refuse(text)
+
+
+def _bounded(text: str) -> int:
+    return int(text) if len(text) < 19 else _refuse(text)
