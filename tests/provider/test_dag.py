@@ -57,9 +57,15 @@ def readme_dag():
 
 
 def test_the_readmes_dag_is_green(emulator, dags_test, tmp_path):
-    (tmp_path / "contacts_to_aep.py").write_text(
-        readme_dag().replace("NAMES.flow, ", "NAMES.flow, start_in_minutes=0.02, ")
-    )
+    soon = {
+        "NAMES.flow, ": "NAMES.flow, start_in_minutes=0.02, ",
+        "deferrable=True": "deferrable=True, poke_interval=0.2",
+    }
+    dag = readme_dag()
+    for slow, quick in soon.items():
+        assert slow in dag
+        dag = dag.replace(slow, quick)
+    (tmp_path / "contacts_to_aep.py").write_text(dag)
     code, said = dags_test({}, dags=tmp_path, dag="contacts_to_aep")
     assert code == 0, said
     assert "Accepted: run" in said
