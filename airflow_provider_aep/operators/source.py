@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aep.operators.base import AepOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-SERVICENOW = "eb13cb25-47ab-407f-ba89-c0125281c563"
-"""Connection spec id of ServiceNow."""
 
 
 class AepCreateBaseConnectionOperator(AepOperator):
@@ -21,10 +18,13 @@ class AepCreateBaseConnectionOperator(AepOperator):
     connection of the source when the task runs, are never compared, and never leave the request.
 
     :param name: name of the base connection (templated)
-    :param source_conn_id: Airflow connection of the source system (templated); for ServiceNow host is the instance's
-        URL, login and password are the user's
-    :param connection_spec_id: of the source connector (templated)
-    :param auth_spec: one of the connection spec's auth specs (templated)
+    :param source_conn_id: Airflow connection of the source system (templated); its host is the instance's URL, login
+        and password are those of a user, or id and secret of a client
+    :param system: one of :data:`~airflow_provider_aep.onboarding.systems.SYSTEMS` (templated)
+    :param connection_spec_id: of another connector (templated); then the next two are needed
+    :param auth_spec: one of the connection spec's auth specs (templated); the system's usual one unless given
+    :param auth_params: parameter of the auth spec to field of the Airflow connection, such as ``{"server": "host"}``;
+        fields are ``url``, ``host``, ``login``, ``password``, ``schema``, or ``extra.`` and a name
     :param description: left as it is unless given (templated)
     :return: the id
     """
@@ -33,6 +33,7 @@ class AepCreateBaseConnectionOperator(AepOperator):
         *AepOperator.template_fields,
         "name",
         "source_conn_id",
+        "system",
         "connection_spec_id",
         "auth_spec",
         "description",
@@ -43,16 +44,20 @@ class AepCreateBaseConnectionOperator(AepOperator):
         *,
         name: str,
         source_conn_id: str = "aep_source",
-        connection_spec_id: str = SERVICENOW,
-        auth_spec: str = "Basic Authentication",
+        system: str = "servicenow",
+        connection_spec_id: str | None = None,
+        auth_spec: str | None = None,
+        auth_params: Mapping[str, str] | None = None,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
         self.source_conn_id = source_conn_id
+        self.system = system
         self.connection_spec_id = connection_spec_id
         self.auth_spec = auth_spec
+        self.auth_params = auth_params
         self.description = description
 
     def execute(self, context: Context) -> str:
@@ -60,13 +65,16 @@ class AepCreateBaseConnectionOperator(AepOperator):
         from airflow_provider_aep.hooks.source import source_params
         from airflow_provider_aep.onboarding.connection_spec import checked_auth
         from airflow_provider_aep.onboarding.kinds import BASE_CONNECTION
+        from airflow_provider_aep.onboarding.systems import connector
 
         with self.aep() as client:
-            spec = client.send(flow_service.get_connection_spec(self.connection_spec_id))
+            source = connector(self.system, self.connection_spec_id, self.auth_spec, self.auth_params)
+            spec = client.send(flow_service.get_connection_spec(source.connection_spec_id))
+            params = source_params(self.source_conn_id, source.auth_params)
             wanted = {
                 "name": self.name,
                 "description": self.description,
-                "auth": checked_auth(spec, self.auth_spec, source_params(self.source_conn_id, spec.id)),
+                "auth": checked_auth(spec, source.auth_spec, params),
                 "connectionSpec": {"id": spec.id, "version": spec.version},
             }
             return self.ensure(client, BASE_CONNECTION, wanted)
@@ -144,7 +152,8 @@ class AepCreateSourceConnectionOperator(AepOperator):
     :param base_connection_id: (templated)
     :param table: (templated)
     :param columns: as :class:`AepExploreOperator` returns them (templated)
-    :param connection_spec_id: of the base connection (templated)
+    :param system: that of the base connection (templated)
+    :param connection_spec_id: that of the base connection, where it is of another connector (templated)
     :param description: left as it is unless given (templated)
     :return: the id
     """
@@ -155,6 +164,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
         "base_connection_id",
         "table",
         "columns",
+        "system",
         "connection_spec_id",
         "description",
     )
@@ -167,7 +177,8 @@ class AepCreateSourceConnectionOperator(AepOperator):
         base_connection_id: str,
         table: str,
         columns: list[dict[str, Any]],
-        connection_spec_id: str = SERVICENOW,
+        system: str = "servicenow",
+        connection_spec_id: str | None = None,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -176,20 +187,23 @@ class AepCreateSourceConnectionOperator(AepOperator):
         self.base_connection_id = base_connection_id
         self.table = table
         self.columns = columns
+        self.system = system
         self.connection_spec_id = connection_spec_id
         self.description = description
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.onboarding.ensure import checked_id
         from airflow_provider_aep.onboarding.kinds import SOURCE_CONNECTION
+        from airflow_provider_aep.onboarding.systems import system_of
 
         with self.aep() as client:
+            spec_id = self.connection_spec_id or system_of(self.system).connection_spec_id
             wanted = {
                 "name": self.name,
                 "description": self.description,
                 "baseConnectionId": checked_id(self.base_connection_id, "base_connection_id"),
                 "data": {"format": "tabular"},
                 "params": {"tableName": self.table, "columns": native(self.columns)},
-                "connectionSpec": {"id": self.connection_spec_id, "version": "1.0"},
+                "connectionSpec": {"id": spec_id, "version": "1.0"},
             }
             return self.ensure(client, SOURCE_CONNECTION, wanted)

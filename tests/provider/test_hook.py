@@ -10,8 +10,7 @@ from airflow_provider_aep.client import sandboxes
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.hooks.aep import AepHook, platform_url
 from airflow_provider_aep.hooks.source import source_params
-
-SERVICENOW = "eb13cb25-47ab-407f-ba89-c0125281c563"
+from airflow_provider_aep.onboarding.systems import SYSTEMS
 
 
 @pytest.mark.parametrize(
@@ -179,18 +178,32 @@ def test_a_hook_shows_no_secret(emulator, connect):
 )
 def test_a_servicenow_connection_becomes_parameters(emulator, connect, fields, endpoint):
     connect(emulator, source=fields)
-    assert source_params("aep_source", SERVICENOW) == {
-        "endpoint": endpoint,
-        "username": "u",
-        "password": "source-password",
-    }
+    params = source_params("aep_source", SYSTEMS["servicenow"].auth_params)
+    assert params == {"endpoint": endpoint, "username": "u", "password": "source-password"}
 
 
 def test_what_the_source_connection_leaves_blank_is_left_out(emulator, connect):
     connect(emulator, source={"password": None, "host": ""})
-    assert source_params("aep_source", SERVICENOW) == {"username": "u"}
+    assert source_params("aep_source", SYSTEMS["servicenow"].auth_params) == {"username": "u"}
 
 
-def test_a_source_without_a_map_names_those_with_one():
-    with pytest.raises(AepConfigurationError, match=f"connection spec nope.*Choose one of: {SERVICENOW}"):
-        source_params("aep_source", "nope")
+def test_a_salesforce_connection_has_a_version_in_its_extra(emulator, connect):
+    connect(emulator, source={"host": "x.my.salesforce.com", "extra": {"apiVersion": "60.0"}})
+    assert source_params("aep_source", SYSTEMS["salesforce-service-cloud"].auth_params) == {
+        "environmentUrl": "https://x.my.salesforce.com",
+        "clientId": "u",
+        "clientSecret": "source-password",
+        "apiVersion": "60.0",
+    }
+
+
+def test_an_oracle_connection_has_a_host_as_it_is(emulator, connect):
+    connect(emulator, source={"host": "x.custhelp.com"})
+    assert source_params("aep_source", SYSTEMS["oracle-service-cloud"].auth_params)["host"] == "x.custhelp.com"
+
+
+def test_a_field_that_no_connection_has_is_said(emulator, connect):
+    connect(emulator)
+    with pytest.raises(AepConfigurationError, match="no field .* for 'accessToken'.*Name url, host") as caught:
+        source_params("aep_source", {"accessToken": "a-secret-by-mistake"})
+    assert "by-mistake" not in str(caught.value)

@@ -5,6 +5,7 @@ import pytest
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
 from airflow_provider_aep.onboarding import ensure as engine
 from airflow_provider_aep.onboarding.names import Names
+from airflow_provider_aep.onboarding.systems import SYSTEMS
 from airflow_provider_aep.operators.base import native
 from airflow_provider_aep.operators.flow import (
     AepCreateFlowOperator,
@@ -189,14 +190,49 @@ def test_an_auth_spec_that_the_source_does_not_have(aep):
     refused(aep, says, AepCreateBaseConnectionOperator, name="X base", auth_spec="OAuth")
 
 
-def test_a_source_that_nobody_declared(aep):
-    salesforce = "cb66ab34-8619-49cb-96d1-39b37ede86ea"
-    says = f"not declared .*{salesforce}"
-    refused(aep, says, AepCreateBaseConnectionOperator, name="X base", connection_spec_id=salesforce)
+def test_a_system_that_nobody_declared(aep):
+    says = "system is 'zoho'.*one of servicenow, salesforce-service-cloud, oracle-service-cloud"
+    refused(aep, says, AepCreateBaseConnectionOperator, name="X base", system="zoho")
+
+
+@pytest.mark.parametrize(
+    ("system", "fields"),
+    [
+        ("salesforce-service-cloud", {"host": "x.my.salesforce.com", "extra": {"apiVersion": "60.0"}}),
+        ("oracle-service-cloud", {"host": "x.custhelp.com"}),
+    ],
+)
+def test_another_system_is_connected_and_explored(emulator, connect, system, fields):
+    connect(emulator, source=fields)
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, system=system)
+    columns = run(AepExploreOperator, base_connection_id=base, table="incident")
+    table = {"base_connection_id": base, "table": "incident", "columns": columns, "system": system}
+    assert run(AepCreateSourceConnectionOperator, name=NAMES.source, **table)
+    _, stored = emulator.world.store.everywhere("sourceConnections")[0]
+    assert stored["connectionSpec"]["id"] == SYSTEMS[system].connection_spec_id
+
+
+def test_salesforce_without_a_version_is_refused(emulator, connect):
+    connect(emulator, source={"host": "x.my.salesforce.com"})
+    says = "'OAuth2 Client Credential' do not fit: apiVersion is missing"
+    refused(emulator, says, AepCreateBaseConnectionOperator, name="X base", system="salesforce-service-cloud")
+
+
+POSTGRESQL = "74a1c565-4e59-48d7-9d67-7c03b8a13137"
+
+
+def test_another_connector_works_by_its_id(aep):
+    auth = {"auth_spec": "Connection String Based Authentication", "auth_params": {"connectionString": "password"}}
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=POSTGRESQL, **auth)
+    table = {"base_connection_id": base, "table": "incident", "columns": [], "connection_spec_id": POSTGRESQL}
+    assert run(AepCreateSourceConnectionOperator, name=NAMES.source, **table)
+    says = f"connection_spec_id is '{POSTGRESQL}', without auth_spec and auth_params"
+    refused(aep, says, AepCreateBaseConnectionOperator, name="Y base", connection_spec_id=POSTGRESQL)
 
 
 def test_a_connection_spec_that_does_not_exist(aep):
-    refused(aep, "1101-404", AepCreateBaseConnectionOperator, name="X base", connection_spec_id="nope")
+    auth = {"auth_spec": "x", "auth_params": {"x": "host"}}
+    refused(aep, "1101-404", AepCreateBaseConnectionOperator, name="X base", connection_spec_id="nope", **auth)
 
 
 def test_a_base_connection_that_cannot_log_in(aep, parts, monkeypatch):

@@ -1,0 +1,73 @@
+"""The customer success systems: which connector each is, and how an Airflow connection becomes its parameters.
+
+Source: the "customer success" pages of Adobe's sources guide; ids as the flow specs list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from airflow_provider_aep.client.errors import AepConfigurationError
+
+
+@dataclass(frozen=True)
+class System:
+    """A source system.
+
+    :param auth_spec: one of its connection spec's
+    :param auth_params: parameter of the auth spec -> field of the Airflow connection: ``url`` (of host, port and
+        schema), ``host``, ``login``, ``password``, or ``extra.`` and a name
+    """
+
+    connection_spec_id: str
+    auth_spec: str
+    auth_params: Mapping[str, str]
+
+
+SYSTEMS: Mapping[str, System] = {
+    "servicenow": System(
+        "eb13cb25-47ab-407f-ba89-c0125281c563",
+        "Basic Authentication",
+        {"endpoint": "url", "username": "login", "password": "password"},
+    ),
+    # Adobe announced the end of basic authentication for Salesforce for January 2026.
+    "salesforce-service-cloud": System(
+        "cb66ab34-8619-49cb-96d1-39b37ede86ea",
+        "OAuth2 Client Credential",
+        {"environmentUrl": "url", "clientId": "login", "clientSecret": "password", "apiVersion": "extra.apiVersion"},
+    ),
+    "oracle-service-cloud": System(
+        "ba5126ec-c9ac-11eb-b8bc-0242ac130003",
+        "Basic Authentication",
+        {"host": "host", "username": "login", "password": "password"},
+    ),
+}
+
+
+def system_of(name: str) -> System:
+    """:raises AepConfigurationError: there is no such system"""
+    if name not in SYSTEMS:
+        raise AepConfigurationError(
+            f"system is {name!r}",
+            next_step=f"It must be one of {', '.join(SYSTEMS)}; other connectors are given by id.",
+        )
+    return SYSTEMS[name]
+
+
+def connector(
+    system: str, connection_spec_id: str | None, auth_spec: str | None, auth_params: Mapping[str, str] | None
+) -> System:
+    """A system, with what is given instead; or another connector, of which everything must be given.
+
+    :raises AepConfigurationError: there is no such system, or something is missing
+    """
+    if connection_spec_id is None:
+        usual = system_of(system)
+        return replace(usual, auth_spec=auth_spec or usual.auth_spec, auth_params=auth_params or usual.auth_params)
+    if not auth_spec or not auth_params:
+        raise AepConfigurationError(
+            f"connection_spec_id is {connection_spec_id!r}, without auth_spec and auth_params",
+            next_step="Give both, as the connection spec lists them.",
+        )
+    return System(connection_spec_id, auth_spec, auth_params)
