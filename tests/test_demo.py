@@ -1,7 +1,11 @@
 """``make demo``, as a person reads it."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -39,13 +43,13 @@ def test_the_demo_creates_then_finds(run, tmp_path):
     assert first.count("created") == 7
     assert "partial (status 'success'), records read 1000, written 995, failed 5" in first
     lake = tmp_path / "demo" / "lake"
-    assert f"The lake has 995 rows of Parquet, in {lake}" in first
-    assert "This run sent 8 writes to AEP." in first
+    assert f"The lake has 995 rows of Parquet in all, in {lake}" in first
+    assert "This run sent 7 writes to AEP." in first
     made = writes(tmp_path / "demo")
     second = run()
     assert second.count("found") == 7
     assert "This run sent 0 writes to AEP." in second
-    assert f"The lake has 995 rows of Parquet, in {lake}" in second
+    assert f"The lake has 995 rows of Parquet in all, in {lake}" in second
     assert writes(tmp_path / "demo") == made
 
 
@@ -65,7 +69,9 @@ def test_a_failure_names_the_reason_and_the_log(run, tmp_path, capsys):
         run("--table", "gone")
     assert ended.value.code == 1
     said = capsys.readouterr().out
-    assert "The source has no table 'gone'. Next step: Choose one of: customer_account" in said
+    assert "exit code 1: The source has no table 'gone'. Next step: Choose one of: customer_account" in said
+    assert "  explore failed\n" in said
+    assert "  test_connection\n" in said
     assert f"The whole log is in {tmp_path / 'demo' / 'airflow.log'}" in said
 
 
@@ -73,6 +79,38 @@ def test_an_argument_that_is_none_is_refused(run, capsys):
     with pytest.raises(SystemExit):
         run("--map", "email")
     assert "--map 'email' is not of the form COLUMN=FIELD" in capsys.readouterr().err
+
+
+def test_a_name_that_the_dag_refuses_is_told(run, capsys):
+    with pytest.raises(SystemExit):
+        run("--name", "A, B")
+    assert "exit code 1: Invalid input for param name: 'A, B' does not match" in capsys.readouterr().out
+
+
+def test_an_interrupted_demo_leaves_no_process_and_goes_on_later(run, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_provider_aep.emulator.demo",
+        "--dags",
+        "dags",
+        "--home",
+        str(tmp_path / "demo"),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    said = ""
+    while "base_connection" not in said:
+        said += process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    said += process.communicate(timeout=30)[0]
+    assert process.returncode == 130
+    assert "Interrupted. Run it again" in said
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert "found" in run()
 
 
 def test_the_users_own_airflow_is_left_alone(tmp_path, monkeypatch):

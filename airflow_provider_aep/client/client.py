@@ -102,7 +102,7 @@ class _Plan:
         request = error.request
         where = self.where(call, request.headers.get("x-request-id", ""))  # a token request has none
         unsent = isinstance(error, _http.ConnectError | _http.ConnectTimeout | _http.PoolTimeout)
-        reason = f"{request.url.host} ({type(error).__name__})"
+        reason = f"{request.url.netloc.decode()} ({type(error).__name__})"
         if unsent or request.url.path == TOKEN_PATH:
             step = "Check network, proxy and the URL in the connection."
             return AepUnreachableError(f"No answer from {reason}", where=where, next_step=step)

@@ -62,12 +62,17 @@ class AepSettings(BaseModel):
                 )
         if not isinstance(org_id, str) or not _ORG.fullmatch(org_id):
             raise AepConfigurationError(
-                f"org_id is {org_id!r}, not of the form XXXXXXXX@AdobeOrg", next_step="Set org_id in the connection."
+                f"The connection's org_id is {org_id!r}, not of the form XXXXXXXX@AdobeOrg"
+                if org_id
+                else "The connection has no org_id",
+                next_step="Set org_id in its extra, of the form XXXXXXXX@AdobeOrg.",
             )
         if not isinstance(sandbox, str) or not _SANDBOX.fullmatch(sandbox):
             raise AepConfigurationError(
-                f"sandbox is {sandbox!r}, not a lower-case sandbox name",
-                next_step="Set sandbox in the connection; there is no default, not even prod.",
+                f"The connection's sandbox is {sandbox!r}, not a lower-case sandbox name"
+                if sandbox
+                else "The connection has no sandbox",
+                next_step="Set sandbox in its extra; there is no default, not even prod.",
             )
         return cls(
             client_id=client_id or "",

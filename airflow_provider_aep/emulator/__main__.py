@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -15,10 +16,19 @@ from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.tables import Tables, sample_data
 
 
+def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        if not low <= (value := kind(text)) <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low:g} to {high:g}")
+        return value
+
+    return number
+
+
 def _arguments() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="aep-emulator", description="A small Adobe Experience Platform on your machine.")
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
-    p.add_argument("--port", type=int, default=8787)
+    p.add_argument("--port", type=_number(int, 1, 65_535), default=8787)
     p.add_argument("--state", type=Path, metavar="FILE", help="SQLite file that keeps the state (default: memory)")
     p.add_argument(
         "--source-data", type=Path, metavar="DIR", help="folder of CSV or Parquet tables (default: a sample)"
@@ -26,7 +36,13 @@ def _arguments() -> argparse.ArgumentParser:
     p.add_argument(
         "--lake", type=Path, metavar="DIR", help="folder for ingested Parquet (default: rows are counted only)"
     )
-    p.add_argument("--run-delay", type=float, default=150.0, metavar="SECONDS", help="from a flow's start to its run")
+    p.add_argument(
+        "--run-delay",
+        type=_number(float, 0, 1e9),
+        default=150.0,
+        metavar="SECONDS",
+        help="from a flow's start to its run",
+    )
     p.add_argument("--client-id", default=Options.client_id)
     p.add_argument("--client-secret", default="emulator-secret")
     p.add_argument("--org-id", default=Options.org_id)
@@ -53,6 +69,11 @@ def main(argv: list[str] | None = None) -> None:
     world = World(Store(a.state), Tables(a.source_data or sample_data()), options)
     runner = Runner(world)
     runner.start()
+    print(
+        f"AEP emulator at http://{a.host}:{a.port}: client id {options.client_id}, org {options.org_id}, "
+        f"sandboxes {', '.join(options.sandboxes)}. State {a.state or 'in memory'}, lake {options.lake or 'none'}.",
+        flush=True,
+    )
     try:
         # No access log: query strings of other clients may carry credentials.
         app = create_app(world, tuple(a.allow_host))

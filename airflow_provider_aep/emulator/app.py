@@ -102,7 +102,7 @@ class Emulator:
         if raw_path == "/_emulator/health":
             return Reply({"status": "ready"})
         if raw_path == "/_emulator/operations":
-            return Reply({"operations": [f"{r.method} {r.path}" for r in ROUTES]})
+            return Reply({"operations": ["POST /ims/token/v3", *(f"{r.method} {r.path}" for r in ROUTES)]})
         if raw_path == "/_emulator/requests":
             asked = Request(method, raw_path, query, headers, content, Scope("", ""))
             return Reply({"requests": self.world.store.journal(asked.integer("after", 0, 0, 2**63 - 1))})

@@ -1,4 +1,4 @@
-"""``make demo``: the onboarding DAG in real Airflow against the emulator, with nothing else installed or running."""
+"""make demo: the onboarding DAG in real Airflow against the emulator, with nothing else installed or running."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ DAG = "aep_customer_success_onboarding"
 
 # What the operators and the sensor log, one line each.
 _OBJECT = re.compile(r"\] (?P<kind>[A-Z][\w ]+) '(?P<name>.+?)' (?P<action>created|found|updated).*?: (?P<id>\S+) in ")
-_VERDICT = re.compile(r"(?P<verdict>Accepted|Not accepted): (?P<run>run \S+ of flow \S+: .*?)(?: \[airflow|$)")
+_VERDICT = re.compile(r"(?P<verdict>Accepted|Not accepted): (?P<run>run \S+ of flow .*?)(?: \[airflow|$)")
+_STATE = re.compile(r"Task instance state updated .*new_state=(?P<state>\w+)")
 _ENDED = re.compile(r"\[DAG TEST\] end task task_id=(?P<task>\S+)")
+_ERROR = re.compile(r"\b(?P<kind>\w+(?:Error|Exception)): (?P<text>.+)")
 
 
 @dataclass
@@ -38,15 +40,18 @@ class Seen:
 
     objects: list[dict[str, str]] = field(default_factory=list)
     verdict: str = ""
+    state: str = ""
 
     def take(self, line: str) -> str | None:
-        """Keep what a line says; returns the task that it ends, if it does."""
+        """Keep what a line says; returns the task that it ends, if it does, and says so if that failed."""
         if found := _OBJECT.search(line):
             self.objects.append(found.groupdict())
         elif judged := _VERDICT.search(line):
             self.verdict = judged["run"]
+        elif changed := _STATE.search(line):
+            self.state = changed["state"]
         elif ended := _ENDED.search(line):
-            return ended["task"]
+            return ended["task"] + (" failed" if self.state == "failed" else "")
         return None
 
 
@@ -88,7 +93,7 @@ def lines_of(command: list[str], environment: dict[str, str], log: Path) -> Iter
                 out.write(line)
                 yield line
         except BaseException:
-            process.terminate()
+            process.kill()  # whatever it was about: the next run finds what exists
             raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
@@ -107,8 +112,8 @@ def summary(console: Console, name: str, seen: Seen, lake: Path, writes: int) ->
     console.print(table)
     for line in (
         f"Verdict on {seen.verdict}",
-        f"The lake has {lake_rows(lake)} rows of Parquet, in {lake}",
-        f"This run sent {writes} writes to AEP.",
+        f"The lake has {lake_rows(lake)} rows of Parquet in all, in {lake}",
+        f"This run sent {writes} write{'' if writes == 1 else 's'} to AEP.",
     ):
         console.print(line, soft_wrap=True)
 
@@ -143,7 +148,7 @@ def main(argv: list[str] | None = None) -> None:
     options = Options(run_delay=1.0, lake=home / "lake")
     world = World(Store(home / "state.db"), Tables(a.source_data or sample_data()), options)
     before = _last(world)
-    name = a.name or f"Customer success {a.table}"
+    name = f"Customer success {a.table}" if a.name is None else a.name
     conf: dict[str, Any] = {"name": name, "table": a.table, "start_in_minutes": 0.05, "poke_interval": 1}
     if a.map:
         conf["mappings"] = {a.table: dict(m.split("=", 1) for m in a.map)}
@@ -170,6 +175,9 @@ def main(argv: list[str] | None = None) -> None:
                     say(f"  {task}")
         except subprocess.CalledProcessError as e:
             _fail(console, e, log, tail)
+        except KeyboardInterrupt:
+            console.print("Interrupted. Run it again: it finds what exists and goes on.")
+            raise SystemExit(130) from None
         writes = len([e for e in world.store.journal(before) if _is_write(e)])
     summary(console, name, seen, home / "lake", writes)
 
@@ -179,14 +187,15 @@ def _last(world: World) -> int:
 
 
 def _is_write(entry: dict[str, Any]) -> bool:
-    return entry["method"] not in {"GET", "HEAD"} and entry["operation"] != "POST token"
+    reads = entry["method"] in {"GET", "HEAD"} or entry["operation"].endswith("/validate")
+    return not reads and entry["operation"] != "POST token"
 
 
 def _fail(console: Console, e: subprocess.CalledProcessError, log: Path, tail: str) -> None:
-    errors = [line.strip() for line in log.read_text().splitlines() if "Aep" in line and "Error:" in line]
-    console.print(
-        f"Airflow ended with exit code {e.returncode}: {errors[-1] if errors else tail.strip()}", soft_wrap=True
-    )
+    errors = [found for line in log.read_text().splitlines() if (found := _ERROR.search(line))]
+    errors = [f for f in errors if f["kind"].startswith("Aep")] or errors
+    reason = errors[-1]["text"] if errors else tail
+    console.print(f"Airflow ended with exit code {e.returncode}: {reason.strip()}", soft_wrap=True)
     console.print(f"The whole log is in {log}", soft_wrap=True)
     raise SystemExit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 FORMAT = 1
 _TABLES = """
@@ -48,6 +49,7 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.RLock()
+        self._claim = _claimed(path) if path else None
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         if path:
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -156,6 +158,21 @@ class Store:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+            if self._claim:
+                self._claim.close()
+
+
+def _claimed(path: Path) -> IO[str]:
+    """A lock beside the state file: two emulators would both start the same runs. It ends with its process."""
+    try:
+        claim = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as e:
+        raise SystemExit(f"--state {path} cannot be written: {e.strerror}.") from None
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(f"--state {path} is in use by another emulator.") from None
+    return claim
 
 
 def _pair(scope: Scope) -> tuple[str, str]:

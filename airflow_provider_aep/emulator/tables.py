@@ -158,6 +158,14 @@ class Tables:
         self._tables = {f.stem: Table(f.stem, f) for f in found}
         if not self._tables:
             raise SystemExit(f"--source-data {folder} holds no .csv or .parquet file.")
+        for table in self._tables.values():
+            try:
+                _ = table.columns
+            except (pa.ArrowException, OSError, UnicodeError) as e:
+                raise SystemExit(
+                    f"--source-data: {table.file} cannot be read ({type(e).__name__}). "
+                    "A CSV file is UTF-8 text with a header line."
+                ) from None
 
     def names(self) -> list[str]:
         return sorted(self._tables)

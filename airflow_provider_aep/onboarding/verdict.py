@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +38,20 @@ _TABLE = {
     "failure": Verdict.FAILED,
 }
 """By status in lower case without separators: AEP's documents spell one status in several ways."""
+
+
+_MEANING = {
+    "CONNECTOR-1001-500": "copying from the source failed",
+    "CONNECTOR-2001-500": "parsing, validating or transforming failed",
+    "CONNECTOR-3001-500": "handing the batch over failed",
+    "INGEST-1212-400": "a row does not fit the schema",
+    "MAPPER-3700-400": "a mapping could not be applied",
+}
+"""Source: "Monitor dataflows" and the error pages of Adobe's ingestion guide."""
+
+
+def _explained(code: str) -> str:
+    return f"{code} ({_MEANING[code]})" if code in _MEANING else code
 
 
 _NEXT_STEP = {
@@ -89,10 +104,12 @@ class RunResult:
             f"{name} {'unknown' if n is None else n}"
             for name, n in (("read", self.read), ("written", self.written), ("failed", self.failed))
         )
-        codes = ", ".join(sorted({str(e["code"]) for e in self.errors}))
+        codes = ", ".join(_explained(code) for code in sorted({str(e["code"]) for e in self.errors}))
+        started = datetime.fromtimestamp(self.started_at / 1000, UTC) if self.started_at else None
+        since = f", started {started:%Y-%m-%d %H:%M:%S} UTC" if started else ""
         return (
-            f"run {self.run_id} of flow {self.flow_id}: {self.verdict} (status {self.status!r}), records {counts}"
-            + (f"; codes {codes}" if codes else "")
+            f"run {self.run_id} of flow {self.flow_id}{since}: {self.verdict} "
+            f"(status {self.status!r}), records {counts}" + (f"; codes {codes}" if codes else "")
         )
 
 

@@ -95,6 +95,17 @@ def test_off_loopback_a_warning_is_printed_and_listed_hosts_are_served(port):
     assert "Listening on 0.0.0.0: whoever reaches this port" in started.end()
 
 
+def test_one_state_has_one_emulator(port, tmp_path):
+    started = Started(port, "--state", tmp_path / "s.db")
+    command = [sys.executable, "-m", "airflow_provider_aep.emulator", "--state", str(tmp_path / "s.db")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "is in use by another emulator" in done.stderr
+    said = started.end()
+    assert f"AEP emulator at http://127.0.0.1:{port}: client id me, org MINE@AdobeOrg, sandboxes dev, qa." in said
+    assert "mine" not in said
+    Store(tmp_path / "s.db").close()
+
+
 def test_the_installed_command_is_the_same():
     command = os.path.join(os.path.dirname(sys.executable), "aep-emulator")
     shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
@@ -104,7 +115,14 @@ def test_the_installed_command_is_the_same():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["--source-data", "gone"], "gone is not a folder"), (["--port", "x"], "invalid int value")]
+    ("arguments", "says"),
+    [
+        (["--source-data", "gone"], "gone is not a folder"),
+        (["--port", "x"], "invalid number value: 'x'"),
+        (["--port", "99999"], "99999 is not from 1 to 65535"),
+        (["--run-delay", "-1"], "-1 is not from 0"),
+        (["--state", "/nowhere/x.db"], "--state /nowhere/x.db cannot be written: No such file"),
+    ],
 )
 def test_a_bad_option_ends_the_start_with_a_sentence(arguments, says):
     command = [sys.executable, "-m", "airflow_provider_aep.emulator", *arguments]

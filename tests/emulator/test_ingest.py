@@ -321,6 +321,13 @@ def test_a_folder_without_tables_is_refused(tmp_path):
         Tables(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"id,n\xe9\n1,2\n", b"\x00\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_named_at_the_start(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(SystemExit, match=r"t\.csv cannot be read \(\w+\)\. A CSV file is UTF-8"):
+        Tables(tmp_path)
+
+
 def test_moments_and_days():
     assert moment("2026-01-31 10:00:00").tzinfo is UTC
     assert moment("2026-01-31") is None

@@ -328,7 +328,7 @@ def mapping_step(id_, version):
 
 
 def test_a_flow_is_checked(aep, onboarding):
-    once = onboarding.flow_body()
+    once = onboarding.flow_body({"startTime": int(time.time()) + 600, "frequency": "once"})
     cases = [
         ({"name": None}, 400, "1304-400"),
         ({"state": "enabled"}, 400, "1410-400"),
@@ -349,7 +349,7 @@ def test_a_flow_is_checked(aep, onboarding):
     ]
     for changes, status, code in cases:
         aep.refused(status, code, "POST", f"{FLOW}/flows", json={**once, **changes})
-    with_delta = onboarding.flow_body(delta="sys_updated_on")
+    with_delta = onboarding.flow_body(once["scheduleParams"], delta="sys_updated_on")
     aep.refused(400, "1369-400", "POST", f"{FLOW}/flows", json=with_delta)
     aep.refused(400, "1367-400", "POST", f"{FLOW}/flows", json={**once, "scheduleParams": later()})
     wrong = onboarding.flow_body(later(), delta="email")

@@ -153,8 +153,10 @@ def test_adobes_sample_is_partial():
         {"activity": "Promotion Activity", "code": "MAPPER-3700-400", "records": 1},
     ]
     assert result.summary() == (
-        "run 65b7cfcc-6b2e-47c8-8194-13005b792752 of flow f00c8762-df2f-432b-a7d7-38999fef5e8e: partial "
-        "(status 'success'), records read 100, written 99, failed 1; codes CONNECTOR-2001-500, MAPPER-3700-400"
+        "run 65b7cfcc-6b2e-47c8-8194-13005b792752 of flow f00c8762-df2f-432b-a7d7-38999fef5e8e, "
+        "started 2020-12-09 13:23:25 UTC: partial (status 'success'), records read 100, written 99, failed 1; codes "
+        "CONNECTOR-2001-500 (parsing, validating or transforming failed), "
+        "MAPPER-3700-400 (a mapping could not be applied)"
     )
     assert "a row's text" not in str(result.as_dict())  # messages may quote rows
     assert "Error occurred" not in str(result.as_dict())
@@ -171,6 +173,11 @@ def test_an_error_without_a_code_has_a_blank_one():
     assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == [
         {"activity": "a", "code": "", "records": 3}
     ]
+
+
+def test_a_code_that_is_not_known_is_shown_as_it_is():
+    activities = [{"id": "a", "statusSummary": {"errors": [{"code": "NEW-1"}]}}]
+    assert judge(Run.model_validate({"id": "r", "activities": activities})).summary().endswith("; codes NEW-1")
 
 
 def test_failed_files_are_counted():

@@ -127,7 +127,7 @@ def test_a_token_fetched_on_a_loop_is_masked(emulator, connect):
         ({"password": "wrong-secret"}, "invalid client_secret parameter"),
         ({"extra": {"org_id": "OTHER@AdobeOrg"}}, "belongs to another organization"),
         ({"extra": {"sandbox": "gone"}}, "There is no sandbox 'gone'. Next step: Choose one of: dev, prod."),
-        ({"extra": {"sandbox": None}}, "sandbox is None"),
+        ({"extra": {"sandbox": None}}, "has no sandbox"),
         ({"host": "https://evil.example"}, "not allowed to receive credentials"),
     ],
 )
@@ -147,7 +147,7 @@ def test_an_unreachable_platform_is_said_soon(emulator, connect, monkeypatch):
     connect(emulator, host="http://127.0.0.1:9")
     ok, message = AepHook().test_connection()
     assert not ok
-    assert "No answer from 127.0.0.1" in message
+    assert "No answer from 127.0.0.1:9 (ConnectError)" in message
 
 
 def test_a_sandbox_that_is_not_active_is_said(emulator, connect, monkeypatch):

@@ -150,8 +150,8 @@ def test_static_values_are_mapped(aep, parts):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"extra": {"org_id": None}}, "org_id is None"),
-        ({"extra": {"sandbox": None}}, "sandbox is None.*not even prod"),
+        ({"extra": {"org_id": None}}, "has no org_id"),
+        ({"extra": {"sandbox": None}}, "has no sandbox.*not even prod"),
         ({"login": None}, "no client id"),
         ({"password": None}, "no client secret"),
         ({"host": "https://evil.example"}, "'evil.example'.*allowed_hosts"),

@@ -298,7 +298,7 @@ def test_an_event_that_nobody_knows_is_an_error(aep, event):
 
 def test_a_connection_that_is_wrong_while_deferred_is_an_error_event(aep, connect):
     put_run(aep, status="inProgress")
-    with pytest.raises(AepPermanentError, match="sandbox is None"):
+    with pytest.raises(AepPermanentError, match="has no sandbox"):
         wait("deferrable", meanwhile=lambda: connect(aep, extra={"sandbox": None}))
 
 
