@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from airflow_provider_aep.client._http import Auth, Request, Response
 from airflow_provider_aep.client.clock import Clock
@@ -40,9 +39,7 @@ class TokenCache:
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, ...], Token] = {}
         self._locks: defaultdict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
-        self._loop_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, defaultdict[tuple[str, ...], asyncio.Lock]] = (
-            WeakKeyDictionary()
-        )
+        self._loop_locks: dict[asyncio.AbstractEventLoop, defaultdict[tuple[str, ...], asyncio.Lock]] = {}
 
     def lock(self, key: tuple[str, ...]) -> threading.Lock:
         """Held by the thread that fetches a token for ``key``."""
@@ -50,8 +47,12 @@ class TokenCache:
 
     def loop_lock(self, key: tuple[str, ...]) -> asyncio.Lock:
         """Held by the coroutine that fetches a token for ``key``; each loop has locks of its own."""
-        locks = self._loop_locks.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
-        return locks[key]
+        loop = asyncio.get_running_loop()
+        if loop not in self._loop_locks:
+            # A lock holds its loop, so closed ones would stay for ever.
+            self._loop_locks = {known: locks for known, locks in self._loop_locks.items() if not known.is_closed()}
+            self._loop_locks[loop] = defaultdict(asyncio.Lock)
+        return self._loop_locks[loop][key]
 
     def get(self, key: tuple[str, ...], now: float) -> Token | None:
         token = self._tokens.get(key)
@@ -187,5 +188,5 @@ def retry_after(response: Response, clock: Clock) -> float | None:
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - clock.now())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

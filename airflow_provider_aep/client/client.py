@@ -128,9 +128,9 @@ class _Plan:
         started = self.clock.now()
 
         def again(error: BaseException) -> bool:
-            if call.safety is Safety.CREATE:
-                return isinstance(error, AepUnreachableError | AepThrottledError)
-            return isinstance(error, AepError) and error.retryable
+            if isinstance(error, AepUnreachableError | AepThrottledError):
+                return True
+            return isinstance(error, AepUnavailableError) and call.safety is not Safety.CREATE
 
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None

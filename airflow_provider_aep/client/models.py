@@ -5,6 +5,7 @@ Sources: Adobe's OpenAPI files and documented samples. Where two documents disag
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +18,10 @@ class AepModel(BaseModel):
     @classmethod
     def _null_is_absent(cls, data: object) -> object:
         return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What we declare and nothing else: AEP's own words may quote rows."""
+        return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 
 class Ref(AepModel):
@@ -105,7 +110,7 @@ class Table(AepModel):
 
 
 class Column(AepModel):
-    """A column as explore gives it; passed on verbatim to the source connection."""
+    """A column as explore gives it; passed on to the source connection as it is, but for nulls."""
 
     name: str
     type: str = ""
@@ -117,14 +122,15 @@ class Column(AepModel):
 
 
 class RunError(AepModel):
+    """AEP's ``message`` is not read: it may quote rows."""
+
     code: str = ""
-    message: str = ""
 
 
 class StatusSummary(AepModel):
     status: str | None = None
     errors: list[RunError] = Field(default_factory=list)
-    extensions: dict[str, Any] = Field(default_factory=dict)
+    extensions: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
 class RecordSummary(AepModel):

@@ -106,7 +106,7 @@ class Emulator:
         if raw_path == "/_emulator/requests":
             asked = Request(method, raw_path, query, headers, content, Scope("", ""))
             return Reply({"requests": self.world.store.journal(asked.integer("after", 0, 0, 2**63 - 1))})
-        if method == "POST" and raw_path in {"/ims/token/v2", "/ims/token/v3"}:
+        if method == "POST" and raw_path == "/ims/token/v3":
             return self._token(query, headers, content, entry)
         found = self._router.find(method, raw_path)
         if found is None:

@@ -144,9 +144,9 @@ def main(argv: list[str] | None = None) -> None:
     home = a.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     log, console = home / "airflow.log", Console(highlight=False)
-    log.unlink(missing_ok=True)
     options = Options(run_delay=1.0, lake=home / "lake")
     world = World(Store(home / "state.db"), Tables(a.source_data or sample_data()), options)
+    log.unlink(missing_ok=True)
     before = _last(world)
     name = f"Customer success {a.table}" if a.name is None else a.name
     conf: dict[str, Any] = {"name": name, "table": a.table, "start_in_minutes": 0.05, "poke_interval": 1}

@@ -145,7 +145,7 @@ def _patched(world: World, request: Request, resource: str, id_: str) -> Reply:
     if wrong := misfit("flowservice", body):
         raise problem(400, "Bad Request", wrong)
     if resource == "flows":
-        _check_schedule(body.get("scheduleParams"))
+        _checked_flow(world, request, body)
     body["updatedAt"], body["etag"] = world.now_ms(), world.new_etag()
     body["version"] = body["etag"]
     world.store.put(resource, request.scope, id_, _without_secrets(body), name=_named(body))
@@ -298,18 +298,9 @@ def create_flow(world: World, request: Request) -> Reply:
     _named(body)
     if "state" in body:
         raise flow("1410-400", "Invalid request", "state is not allowed in the body")
-    given = body.get("flowSpec")
-    spec = flow_specs().get(str(given.get("id"))) if isinstance(given, dict) else None
-    if spec is None:
-        raise flow("1413-400", "Invalid request", "The flow spec id is invalid")
-    origin = _only(world, request, "sourceConnections", body.get("sourceConnectionIds"))
-    target = _only(world, request, "targetConnections", body.get("targetConnectionIds"))
-    if origin["connectionSpec"]["id"] not in spec["sourceConnectionSpecIds"]:
-        raise flow("1413-400", "Invalid request", f"The flow spec {spec['name']} does not take this source")
-    once = _check_schedule(body.get("scheduleParams"))
+    origin, target = _checked_flow(world, request, body)
     if int(body["scheduleParams"]["startTime"]) * 1000 < world.now_ms():
         raise source(1360, "The start time cannot be in the past")
-    _check_transformations(world, request, body.get("transformations"), spec, origin, target, once)
     body["_emulator"] = {"nextRunAt": int(body["scheduleParams"]["startTime"])}
     body["inheritedAttributes"] = {
         "properties": {"isSourceFlow": True},
@@ -317,6 +308,20 @@ def create_flow(world: World, request: Request) -> Reply:
         "targetConnections": [_inherited(target)],
     }
     return _add(world, request, "flows", body)
+
+
+def _checked_flow(world: World, request: Request, body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What must hold of a flow whenever it is written; returns its source and its target connection."""
+    spec = flow_specs().get(str((body.get("flowSpec") or {}).get("id")))
+    if spec is None:
+        raise flow("1413-400", "Invalid request", "The flow spec id is invalid")
+    origin = _only(world, request, "sourceConnections", body.get("sourceConnectionIds"))
+    target = _only(world, request, "targetConnections", body.get("targetConnectionIds"))
+    if origin["connectionSpec"]["id"] not in spec["sourceConnectionSpecIds"]:
+        raise flow("1413-400", "Invalid request", f"The flow spec {spec['name']} does not take this source")
+    once = _check_schedule(body.get("scheduleParams"))
+    _check_transformations(world, request, body.get("transformations"), spec, origin, target, once)
+    return origin, target
 
 
 def _inherited(connection: dict[str, Any]) -> dict[str, Any]:
@@ -379,7 +384,7 @@ def _check_transformations(
     if takes_delta and not once:
         if not isinstance(delta, dict) or not delta.get("name"):
             raise source(1367, "A delta column is required in the Copy transformation")
-        table = world.tables.get((origin.get("params") or {}).get("tableName", ""))
+        table = world.tables.get((origin.get("params") or {}).get("tableName") or "")
         if table is not None and table.columns.get(delta["name"]) != "date-time":
             raise source(1367, f"The delta column {delta['name']!r} is not a date-time column of the table")
     if "Mapping" not in steps:

@@ -208,7 +208,7 @@ class Ingestion:
         with writer:
             for rows, unreadable in table.rows():
                 kept = []
-                if unreadable:
+                if unreadable and not delta:  # a line without a moment is in no window
                     read += unreadable
                     faults[ROW_REJECTED] = faults.get(ROW_REJECTED, 0) + unreadable
                 for row in rows:

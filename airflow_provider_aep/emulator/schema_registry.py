@@ -138,7 +138,7 @@ def create_schema(world: World, request: Request) -> Reply:
 
 
 def patch_schema(world: World, request: Request, id_: str) -> Reply:
-    """Additive changes only: a field group more, a new title or description."""
+    """Additive changes only: a field group more, another description."""
     found = xdm.stored(world.store, request.scope, id_)
     if found is None:
         raise refusal("XDM-1012-404", "Schema not found", f"There is no schema {id_}")

@@ -29,17 +29,28 @@ _FLOW_OBJECT = {
     "auth": _object(specName=_TEXT, params=_object()),
     "baseConnectionId": _TEXT,
     "data": _object(format=_TEXT, schema=_object(id=_TEXT)),
-    "params": _object(),
+    "params": _object(tableName=_TEXT, dataSetId=_TEXT),
     "flowSpec": _object(id=_TEXT),
     "transformations": _list(_object(name=_TEXT, params=_object(deltaColumn=_object(name=_TEXT)))),
     "scheduleParams": _object(frequency=_TEXT),
 }
-_FIELD: dict[str, Any] = {"type": "object", "properties": {"properties": {"additionalProperties": {"type": "object"}}}}
-_PART = _object(**{"$ref": _TEXT, "properties": {"type": "object", "additionalProperties": _FIELD}})
+_FIELDS = {"type": "object", "additionalProperties": {"$ref": "#/definitions/field"}}
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_PART = {
+    "properties": _FIELDS,
+    "required": _NAMES,
+    "enum": _NAMES,
+    "type": {"type": "string"},
+    "format": {"type": "string"},
+}
+_FIELD = {"type": "object", "properties": _PART}
 _SCHEMA_REF = _object(id=_TEXT)
 _SHAPES = {
     "flowservice": _object(**_FLOW_OBJECT),
-    "schemas": _object(title=_TEXT, description=_TEXT, allOf=_list(_PART)),
+    "schemas": {
+        **_object(title=_TEXT, description=_TEXT, allOf=_list(_object(**_PART, **{"$ref": _TEXT})), **_PART),
+        "definitions": {"field": _FIELD},
+    },
     "dataSets": _object(
         name=_TEXT,
         description=_TEXT,
@@ -70,7 +81,7 @@ def parsed(content: bytes) -> Any:
 
 
 def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text[:20]} is out of range")
 
 
 def _finite(text: str) -> float:
@@ -78,4 +89,4 @@ def _finite(text: str) -> float:
 
 
 def _bounded(text: str) -> int:
-    return int(text) if len(text) < 19 else _refuse(text)
+    return number if len(text) < 21 and abs(number := int(text)) < 2**63 else _refuse(text)

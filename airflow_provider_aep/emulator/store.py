@@ -50,11 +50,14 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         self._lock = threading.RLock()
         self._claim = _claimed(path) if path else None
-        self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-        if path:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_TABLES)
+        try:
+            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+            if path:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_TABLES)
+        except sqlite3.Error as e:
+            raise SystemExit(f"{path} is no state of an emulator: {e}. Use a new file.") from None
         found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         if found is None:
             self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
@@ -167,11 +170,11 @@ def _claimed(path: Path) -> IO[str]:
     try:
         claim = path.with_name(f"{path.name}.lock").open("w")
     except OSError as e:
-        raise SystemExit(f"--state {path} cannot be written: {e.strerror}.") from None
+        raise SystemExit(f"The state {path} cannot be written: {e.strerror}.") from None
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise SystemExit(f"--state {path} is in use by another emulator.") from None
+        raise SystemExit(f"The state {path} is in use by another emulator.") from None
     return claim
 
 

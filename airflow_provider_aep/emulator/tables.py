@@ -6,7 +6,7 @@ A request names a table, never a path: it is looked up in this listing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -89,7 +89,7 @@ class Table:
             return {f.name: _arrow_kind(f.type) for f in pyarrow.parquet.read_schema(self.file)}
         names = self._header()
         head: list[dict[str, Any]] = []
-        for batch in self._batches([]):
+        for batch in self._batches():
             head += batch.to_pylist()
             if len(head) >= SAMPLED_ROWS:
                 break
@@ -97,32 +97,34 @@ class Table:
 
     def rows(self) -> Iterator[tuple[list[dict[str, Any]], int]]:
         """The rows, as the file has them, in batches of bounded size; with each, how many lines could not be read."""
-        unreadable: list[int] = []
+        unreadable = 0
+
+        def skip(_: Any) -> str:
+            nonlocal unreadable
+            unreadable += 1
+            return "skip"
+
         told = 0
-        for batch in self._batches(unreadable):
-            yield batch.to_pylist(), len(unreadable) - told
-            told = len(unreadable)
-        if len(unreadable) > told:
-            yield [], len(unreadable) - told
+        for batch in self._batches(skip):
+            now = unreadable
+            yield batch.to_pylist(), now - told
+            told = now
+        if unreadable > told:
+            yield [], unreadable - told
 
     def _header(self) -> list[str]:
         parse = pyarrow.csv.ParseOptions(invalid_row_handler=lambda _: "skip")
         with pyarrow.csv.open_csv(self.file, parse_options=parse) as reader:
             return list(reader.schema.names)
 
-    def _batches(self, unreadable: list[int]) -> Iterator[pa.RecordBatch]:
-        """:param unreadable: gets an entry for each line with too many or too few cells"""
+    def _batches(self, skip: Callable[[Any], str] = lambda _: "skip") -> Iterator[pa.RecordBatch]:
+        """:param skip: told of each line with too many or too few cells"""
         if self.file.suffix == ".parquet":
             yield from pyarrow.parquet.ParquetFile(self.file).iter_batches(batch_size=10_000)
             return
         options = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(self._header(), pa.string()), strings_can_be_null=True, null_values=[""]
         )
-
-        def skip(row: Any) -> str:
-            unreadable.append(row.number or 0)
-            return "skip"
-
         parse = pyarrow.csv.ParseOptions(invalid_row_handler=skip)
         with pyarrow.csv.open_csv(self.file, convert_options=options, parse_options=parse) as reader:
             yield from reader

@@ -79,7 +79,8 @@ TARGET_CONNECTION = Kind(
 def _schema(schema: XdmSchema) -> Found:
     refs = [part["$ref"] for part in schema.allOf if "$ref" in part]
     class_id = schema.class_id or next(iter(refs), "")
-    fields = {"title": schema.title, "class": class_id, "refs": [r for r in refs if r != class_id]}
+    groups = [r for r in refs if r != class_id]
+    fields = {"title": schema.title, "description": schema.description, "class": class_id, "refs": groups}
     return Found(schema.id, schema.title, fields, schema.id)
 
 
@@ -89,10 +90,12 @@ def _create_schema(wanted: Body) -> Call[XdmSchema]:
     return schema_registry.create_schema({**body, "type": "object", "allOf": parts})
 
 
-def _add_references(found: Found, wanted: Body, paths: Sequence[str]) -> Call[XdmSchema]:
-    """Adding field groups is the one change of a schema that is safe once a dataset uses it."""
+def _mend_schema(found: Found, wanted: Body, paths: Sequence[str]) -> Call[XdmSchema]:
+    """Adding field groups is the one change of a schema's fields that is safe once a dataset uses it."""
     missing = [ref for ref in wanted["refs"] if ref not in found.fields["refs"]]
-    ops = [{"op": "add", "path": "/allOf/-", "value": {"$ref": ref}} for ref in missing]
+    ops: list[dict[str, Any]] = [{"op": "add", "path": "/allOf/-", "value": {"$ref": ref}} for ref in missing]
+    if "description" in paths:
+        ops.append({"op": "add", "path": "/description", "value": wanted["description"]})
     return schema_registry.patch_schema(found.id, ops)
 
 
@@ -105,9 +108,10 @@ SCHEMA = Kind(
     create=_create_schema,
     created=lambda schema: (schema.id, schema.id),
     fixed=("class",),
+    owned=("description",),
     includes=("refs",),
     short=True,
-    mend=_add_references,
+    mend=_mend_schema,
 )
 
 

@@ -9,7 +9,7 @@ from airflow_provider_aep.client.errors import AepConfigurationError
 # AEP's filter language has no safe quoting, so names are kept to what needs none.
 _NAME = re.compile(r"[A-Za-z0-9 _.:()/-]{1,100}")
 
-ONBOARDING_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9 _.:()/-]{0,78}[A-Za-z0-9_.:()/-])?$"
+ONBOARDING_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9 _.:()/-]{0,78}[A-Za-z0-9_.:()/-])?(?!\n)$"
 """What an onboarding may be called, for the ``pattern`` of a DAG's ``Param``: every name made of it is a good one."""
 
 

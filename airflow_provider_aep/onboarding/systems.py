@@ -62,7 +62,7 @@ def connector(
 
     :raises AepConfigurationError: there is no such system, or something is missing
     """
-    if connection_spec_id is None:
+    if not connection_spec_id:
         usual = system_of(system)
         return replace(usual, auth_spec=auth_spec or usual.auth_spec, auth_params=auth_params or usual.auth_params)
     if not auth_spec or not auth_params:

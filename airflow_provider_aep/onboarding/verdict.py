@@ -105,10 +105,12 @@ class RunResult:
             for name, n in (("read", self.read), ("written", self.written), ("failed", self.failed))
         )
         codes = ", ".join(_explained(code) for code in sorted({str(e["code"]) for e in self.errors}))
-        started = datetime.fromtimestamp(self.started_at / 1000, UTC) if self.started_at else None
-        since = f", started {started:%Y-%m-%d %H:%M:%S} UTC" if started else ""
+        try:
+            since = f", started {datetime.fromtimestamp((self.started_at or 0) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        except (ValueError, OverflowError, OSError):
+            since = ""
         return (
-            f"run {self.run_id} of flow {self.flow_id}{since}: {self.verdict} "
+            f"run {self.run_id} of flow {self.flow_id}{since if self.started_at else ''}: {self.verdict} "
             f"(status {self.status!r}), records {counts}" + (f"; codes {codes}" if codes else "")
         )
 
@@ -158,7 +160,8 @@ def _errors(run: Run) -> list[dict[str, Any]]:
         name = activity.name or activity.id
         found += [{"activity": name, "code": e.code} for e in activity.statusSummary.errors]
         for e in activity.statusSummary.extensions.get("errors") or []:
-            found.append({"activity": name, "code": str(e.get("code", "")), "records": e.get("recordCount")})
+            if isinstance(e, dict):
+                found.append({"activity": name, "code": str(e.get("code", "")), "records": e.get("recordCount")})
     return found
 
 

@@ -152,8 +152,6 @@ class AepCreateSourceConnectionOperator(AepOperator):
     :param base_connection_id: (templated)
     :param table: (templated)
     :param columns: as :class:`AepExploreOperator` returns them (templated)
-    :param system: that of the base connection (templated)
-    :param connection_spec_id: that of the base connection, where it is of another connector (templated)
     :param description: left as it is unless given (templated)
     :return: the id
     """
@@ -164,8 +162,6 @@ class AepCreateSourceConnectionOperator(AepOperator):
         "base_connection_id",
         "table",
         "columns",
-        "system",
-        "connection_spec_id",
         "description",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
@@ -177,8 +173,6 @@ class AepCreateSourceConnectionOperator(AepOperator):
         base_connection_id: str,
         table: str,
         columns: list[dict[str, Any]],
-        system: str = "servicenow",
-        connection_spec_id: str | None = None,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -187,23 +181,21 @@ class AepCreateSourceConnectionOperator(AepOperator):
         self.base_connection_id = base_connection_id
         self.table = table
         self.columns = columns
-        self.system = system
-        self.connection_spec_id = connection_spec_id
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.client import flow_service
+        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
         from airflow_provider_aep.onboarding.kinds import SOURCE_CONNECTION
-        from airflow_provider_aep.onboarding.systems import system_of
 
         with self.aep() as client:
-            spec_id = self.connection_spec_id or system_of(self.system).connection_spec_id
+            base = fresh(client, flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id")))
             wanted = {
                 "name": self.name,
                 "description": self.description,
-                "baseConnectionId": checked_id(self.base_connection_id, "base_connection_id"),
+                "baseConnectionId": base.id,
                 "data": {"format": "tabular"},
                 "params": {"tableName": self.table, "columns": native(self.columns)},
-                "connectionSpec": {"id": spec_id, "version": "1.0"},
+                "connectionSpec": base.connectionSpec and base.connectionSpec.model_dump(include={"id", "version"}),
             }
             return self.ensure(client, SOURCE_CONNECTION, wanted)

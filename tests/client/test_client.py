@@ -24,6 +24,7 @@ from airflow_provider_aep.client.errors import (
     AepUnavailableError,
     AepUnreachableError,
 )
+from airflow_provider_aep.client.models import Batch, Run
 from airflow_provider_aep.client.settings import AepSettings
 from airflow_provider_aep.onboarding.verdict import judge
 
@@ -428,10 +429,13 @@ def test_adding_to_a_schema_is_never_sent_again(client_of):
     assert len(script.requests) == 1
 
 
-def test_a_start_time_that_passed_on_the_way_is_worth_another_try(client_of):
+@pytest.mark.parametrize("call", [CREATE, PATCH])
+def test_a_start_time_that_passed_on_the_way_is_worth_another_task_try(client_of, call):
+    script = Script((400, {"errorCode": "1360-400", "message": "past"}))
     with pytest.raises(AepTooLateError, match="computes another start time") as caught:
-        client_of(Script((400, {"errorCode": "1360-400", "message": "past"}))).send(CREATE)
+        client_of(script).send(call)
     assert caught.value.retryable
+    assert len(script.requests) == 1
 
 
 def test_what_was_lost_keeps_status_and_wait(client_of):
@@ -461,7 +465,7 @@ def test_retry_after_as_a_date_is_obeyed(client_of):
     assert client.clock.slept == [42.0]
 
 
-@pytest.mark.parametrize("value", ["soon", "0", "-5", "\u00b2"])
+@pytest.mark.parametrize("value", ["soon", "0", "-5", "\u00b2", "Wed, 21 Oct 99999999999 07:28:00 GMT"])
 def test_a_retry_after_that_means_nothing_is_ignored(client_of, value):
     client = client_of(Script((*THROTTLED, {"retry-after": value.encode("latin-1")}), (200, FLOW)))
     client.send(READ)
@@ -731,6 +735,27 @@ def test_sandboxes_are_listed(client_of):
 
 
 # -- secrets --------------------------------------------------------------------------------------------------------
+
+
+def test_a_cache_keeps_no_closed_loop():
+    cache = TokenCache()
+
+    async def send():
+        transport = httpx.MockTransport(Script((200, FLOW)))
+        async with AsyncAepClient(SETTINGS, tokens=cache, transport=transport) as c:
+            await asyncio.gather(c.send(READ), c.send(READ))
+
+    for _ in range(3):
+        asyncio.run(send())
+    assert len(cache._loop_locks) == 1
+
+
+def test_no_row_shows_in_a_repr():
+    error = {"code": "X", "message": "canary-row"}
+    status = {"errors": [error], "extensions": {"errors": [error]}}
+    run = Run.model_validate({"id": "r", "metrics": {"statusSummary": status}, "more": "canary-row"})
+    assert "canary-row" not in repr(run) + str(run)
+    assert "canary-row" not in repr(Batch.model_validate({"id": "b", "errors": [{"description": "canary-row"}]}))
 
 
 def test_nothing_secret_shows_in_a_repr():

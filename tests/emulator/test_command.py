@@ -84,7 +84,7 @@ def test_state_survives_however_the_emulator_ends(port, tmp_path, number):
 def test_a_query_string_with_a_secret_is_in_no_log(port):
     started = Started(port)
     aep = Plain(started)
-    aep.http.post("/ims/token/v2?grant_type=client_credentials&client_id=me&client_secret=mine-in-a-query&scope=x")
+    aep.http.post("/ims/token/v3?grant_type=client_credentials&client_id=me&client_secret=mine-in-a-query&scope=x")
     assert "mine-in-a-query" not in started.end()
 
 
@@ -121,7 +121,7 @@ def test_the_installed_command_is_the_same():
         (["--port", "x"], "invalid number value: 'x'"),
         (["--port", "99999"], "99999 is not from 1 to 65535"),
         (["--run-delay", "-1"], "-1 is not from 0"),
-        (["--state", "/nowhere/x.db"], "--state /nowhere/x.db cannot be written: No such file"),
+        (["--state", "/nowhere/x.db"], "The state /nowhere/x.db cannot be written: No such file"),
     ],
 )
 def test_a_bad_option_ends_the_start_with_a_sentence(arguments, says):
@@ -172,6 +172,14 @@ def test_a_state_of_another_format_is_refused(tmp_path):
     store.close()
     with pytest.raises(SystemExit, match="has state format 9; this emulator reads format 1"):
         Store(tmp_path / "s.db")
+
+
+@pytest.mark.parametrize("kind", ["folder", "text"])
+def test_what_is_no_state_is_said(tmp_path, kind):
+    path = tmp_path / "s.db"
+    path.mkdir() if kind == "folder" else path.write_text("no database, but long enough to be read as one" * 9)
+    with pytest.raises(SystemExit, match="is no state of an emulator"):
+        Store(path)
 
 
 def test_state_in_memory_is_enough():

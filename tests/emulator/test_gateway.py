@@ -14,10 +14,9 @@ FORM = {
 }
 
 
-@pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize("place", ["data", "params"])
-def test_a_token_is_given_for_a_form_or_a_query_string(aep, version, place):
-    answer = aep.http.post(f"/ims/token/{version}", **{place: FORM})
+def test_a_token_is_given_for_a_form_or_a_query_string(aep, place):
+    answer = aep.http.post("/ims/token/v3", **{place: FORM})
     assert answer.json() == {"access_token": answer.json()["access_token"], "token_type": "bearer", "expires_in": 86399}
 
 

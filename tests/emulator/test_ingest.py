@@ -181,6 +181,17 @@ def test_a_line_that_cannot_be_read_is_one_failed_row_and_nobody_quotes_it(make_
     assert "Canaryperson" not in batch
 
 
+def test_a_line_that_cannot_be_read_is_in_no_window(make_emulator, tmp_path):
+    folder = table(tmp_path / "src", rows_of(3, start=datetime(2020, 1, 1, tzinfo=UTC)))
+    with (folder / "t.csv").open("a") as f:
+        f.write("too,many,cells,here\n")
+    aep = Plain(make_emulator(folder))
+    made = Onboarding(aep, "t", {"id": "_id"})
+    schedule = {"startTime": int(time.time()) + 2, "frequency": "hour", "interval": 1, "backfill": False}
+    run = made.run(made.flow(schedule, delta="at"))
+    assert run["metrics"]["recordSummary"] == {"inputRecordCount": 0, "outputRecordCount": 0, "failedRecordCount": 0}
+
+
 def test_a_source_that_breaks_quotes_nothing(make_emulator, tmp_path, caplog):
     folder = table(tmp_path / "src", rows_of(3))
     aep = Plain(make_emulator(folder))

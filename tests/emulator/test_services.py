@@ -262,7 +262,8 @@ def test_specs_are_served(aep):
         ({"data": {"format": "parquet_xdm"}}, 400, "1327-400"),
         ({"data": None}, 400, "1327-400"),
         ({"params": {}}, 400, "1304-400"),
-        ({"params": {"tableName": 5}}, 400, "1304-400"),
+        ({"params": {"tableName": 5}}, 400, "problem"),
+        ({"data": {"format": "json"}, "params": {"tableName": {}}}, 400, "problem"),
         ({"params": {"tableName": "gone"}}, 400, "1330-400"),
     ],
 )
@@ -366,6 +367,8 @@ def test_a_flow_is_checked(aep, onboarding):
         ("/scheduleParams", {}, "1317-400"),
         ("/scheduleParams/startTime", 10**17, "1340-400"),
         ("/transformations", 5, "problem"),
+        ("/transformations", [], "1367-400"),
+        ("/transformations/1", {"name": "Mapping", "params": {"mappingId": "nope", "mappingVersion": 9}}, "1419-400"),
         ("/name", ["x"], "problem"),
     ],
 )
@@ -412,6 +415,8 @@ def broken(body):
 
 
 def test_no_body_makes_the_emulator_fail(aep, onboarding):
+    leaf = {"type": "string", "enum": ["a"], "format": "date"}
+    field = {"type": "object", "properties": {"y": leaf}, "required": ["y"]}
     good = {
         f"{FLOW}/connections": base(),
         f"{FLOW}/sourceConnections": onboarding.source_body(),
@@ -419,7 +424,7 @@ def test_no_body_makes_the_emulator_fail(aep, onboarding):
         f"{FLOW}/flows": onboarding.flow_body(later(), delta="sys_updated_on"),
         f"{REGISTRY}/tenant/schemas": {
             **SCHEMA,
-            "allOf": [*SCHEMA["allOf"], {"properties": {"_x": {"properties": {"y": {}}}}}],
+            "allOf": [*SCHEMA["allOf"], {"properties": {"_x": field}, "required": ["_x"]}],
         },
         f"{CATALOG}/dataSets": {"name": "d", "schemaRef": {"id": onboarding.schema}, "tags": {"a": ["b"]}},
         f"{PREP}/mappingSets": onboarding.mapping_body,
@@ -428,10 +433,19 @@ def test_no_body_makes_the_emulator_fail(aep, onboarding):
     sent = 0
     for path, body in good.items():
         for junk in broken(body):
+            if junk.get("title") == SCHEMA["title"]:
+                junk["title"] = f"s {sent}"  # titles are unique
             content = json.dumps(junk).replace("\\\\ud800", "\\ud800")
             answer = aep("POST", path, content=content)
             assert answer.status_code < 500, (path, content, answer.text)
             sent += 1
+            if path.endswith("/schemas") and answer.status_code == 201:
+                made = answer.json()["$id"]
+                assert aep("GET", f"{path}/{quote(made, safe='')}", headers={"Accept": FULL}).status_code == 200
+                pair = {"source": "5", "destination": "_x.y"}
+                mappings = [pair, {**pair, "sourceType": "STATIC"}]
+                mapped = {"outputSchema": {"schemaRef": {"id": made}}, "mappings": mappings}
+                assert aep("POST", f"{PREP}/mappingSets/validate", json=mapped).status_code < 500, content
     assert sent > 1000
     made = aep.post(f"{FLOW}/flows", onboarding.flow_body(later(), delta="sys_updated_on"))
     for key in ("name", "params", "data", "auth", "scheduleParams", "transformations", "transformations/0", "a/b"):

@@ -137,6 +137,7 @@ MENDED = [
     ("base", "description", "new"),
     ("source", "description", "new"),
     ("dataset", "description", "new"),
+    ("schema", "description", "new"),
     ("target", "description", "new"),
     ("schema", "refs", [*REFS, f"{CONTEXT}profile-personal-details"]),
     ("mapping", "mappings", [{"sourceType": "ATTRIBUTE", "source": "number", "destination": "_id"}]),
@@ -278,7 +279,7 @@ def test_an_etag_that_keeps_moving_is_an_error(emulator, aep, wanted, monkeypatc
     assert len(patches) == 2
 
 
-def test_a_patch_whose_answer_was_lost_is_not_repeated(emulator, aep, wanted, monkeypatch):
+def test_a_patch_whose_answer_was_lost_is_no_failure(emulator, aep, wanted, monkeypatch):
     """AEP carried it out and answered 503; sent again it is refused for its etag, and then there is nothing to do."""
     send, patches = aep._plan.read, []
 

@@ -175,6 +175,15 @@ def test_an_error_without_a_code_has_a_blank_one():
     ]
 
 
+@pytest.mark.parametrize("started", [10**20, -(10**20)])
+def test_a_moment_out_of_range_and_an_error_that_is_none_do_not_end_a_wait(started):
+    activities = [{"id": "a", "statusSummary": {"extensions": {"errors": [None, "x", {"code": "X"}]}}}]
+    metrics = {"durationSummary": {"startedAtUTC": started}}
+    result = judge(Run.model_validate({"id": "r", "metrics": metrics, "activities": activities}))
+    assert result.summary().startswith("run r of flow : waiting")
+    assert [e["code"] for e in result.errors] == ["X"]
+
+
 def test_a_code_that_is_not_known_is_shown_as_it_is():
     activities = [{"id": "a", "statusSummary": {"errors": [{"code": "NEW-1"}]}}]
     assert judge(Run.model_validate({"id": "r", "activities": activities})).summary().endswith("; codes NEW-1")

@@ -206,7 +206,7 @@ def test_another_system_is_connected_and_explored(emulator, connect, system, fie
     connect(emulator, source=fields)
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base, system=system)
     columns = run(AepExploreOperator, base_connection_id=base, table="incident")
-    table = {"base_connection_id": base, "table": "incident", "columns": columns, "system": system}
+    table = {"base_connection_id": base, "table": "incident", "columns": columns}
     assert run(AepCreateSourceConnectionOperator, name=NAMES.source, **table)
     _, stored = emulator.world.store.everywhere("sourceConnections")[0]
     assert stored["connectionSpec"]["id"] == SYSTEMS[system].connection_spec_id
@@ -224,7 +224,7 @@ POSTGRESQL = "74a1c565-4e59-48d7-9d67-7c03b8a13137"
 def test_another_connector_works_by_its_id(aep):
     auth = {"auth_spec": "Connection String Based Authentication", "auth_params": {"connectionString": "password"}}
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=POSTGRESQL, **auth)
-    table = {"base_connection_id": base, "table": "incident", "columns": [], "connection_spec_id": POSTGRESQL}
+    table = {"base_connection_id": base, "table": "incident", "columns": []}
     assert run(AepCreateSourceConnectionOperator, name=NAMES.source, **table)
     says = f"connection_spec_id is '{POSTGRESQL}', without auth_spec and auth_params"
     refused(aep, says, AepCreateBaseConnectionOperator, name="Y base", connection_spec_id=POSTGRESQL)
