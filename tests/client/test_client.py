@@ -299,24 +299,52 @@ def test_clients_on_one_loop_share_a_token():
     assert (len(script.token_requests), len(script.requests)) == (1, 50)
 
 
+OTHER = AepSettings.checked(**{**GOOD, "client_id": "other"})
+
+
 def test_a_credential_does_not_wait_for_anothers_token():
     import threading
 
-    slow, other = threading.Event(), AepSettings.checked(**{**GOOD, "client_id": "other"})
+    entered, go = threading.Event(), threading.Event()
 
     def handler(request):
-        if request.url.path == TOKEN:
-            if b"client_id=id" in request.content:
-                assert slow.wait(5)
-            return httpx.Response(200, json={"access_token": "t", "expires_in": 86399})
-        return httpx.Response(200, json=FLOW)
+        if b"client_id=id" in request.content:
+            entered.set()
+            assert go.wait(5)
+        return httpx.Response(200, json={"access_token": "t", "expires_in": 86399, **FLOW})
 
     cache, transport = TokenCache(), httpx.MockTransport(handler)
     waiting = threading.Thread(target=AepClient(SETTINGS, tokens=cache, transport=transport).send, args=(READ,))
     waiting.start()
-    assert AepClient(other, tokens=cache, transport=transport).send(READ).id == "f"
-    slow.set()
+    assert entered.wait(5)
+    assert AepClient(OTHER, tokens=cache, transport=transport).send(READ).id == "f"
+    assert waiting.is_alive()
+    go.set()
     waiting.join(5)
+
+
+def test_a_credential_does_not_wait_for_anothers_token_on_a_loop():
+    async def run():
+        entered, go = asyncio.Event(), asyncio.Event()
+
+        async def handler(request):
+            if b"client_id=id" in request.content:
+                entered.set()
+                await asyncio.wait_for(go.wait(), 5)
+            return httpx.Response(200, json={"access_token": "t", "expires_in": 86399, **FLOW})
+
+        cache, transport = TokenCache(), httpx.MockTransport(handler)
+        async with (
+            AsyncAepClient(SETTINGS, tokens=cache, transport=transport) as slow,
+            AsyncAepClient(OTHER, tokens=cache, transport=transport) as quick,
+        ):
+            waiting = asyncio.create_task(slow.send(READ))
+            await entered.wait()
+            assert (await quick.send(READ)).id == "f"
+            go.set()
+            await waiting
+
+    asyncio.run(run())
 
 
 def test_masking_on_a_loop_is_awaited():
@@ -737,16 +765,20 @@ def test_sandboxes_are_listed(client_of):
 # -- secrets --------------------------------------------------------------------------------------------------------
 
 
-def test_a_cache_keeps_no_closed_loop():
-    cache = TokenCache()
+def test_each_loop_has_locks_of_its_own_and_a_closed_one_is_let_go():
+    cache, script = TokenCache(), Script((200, FLOW), tokens=[(200, {"access_token": "t", "expires_in": 1})])
 
-    async def send():
-        transport = httpx.MockTransport(Script((200, FLOW)))
-        async with AsyncAepClient(SETTINGS, tokens=cache, transport=transport) as c:
+    async def slowly(request):
+        await asyncio.sleep(0.001)
+        return script(request)
+
+    async def send():  # each needs a token of its own, so they wait for each other
+        async with AsyncAepClient(SETTINGS, tokens=cache, transport=httpx.MockTransport(slowly)) as c:
             await asyncio.gather(c.send(READ), c.send(READ))
 
     for _ in range(3):
         asyncio.run(send())
+    assert len(script.token_requests) == 6
     assert len(cache._loop_locks) == 1
 
 

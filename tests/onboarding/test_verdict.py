@@ -1,5 +1,7 @@
 """The table that decides whether a run went well."""
 
+import time
+
 import pytest
 
 from airflow_provider_aep.client.errors import AepConfigurationError
@@ -139,7 +141,9 @@ def test_a_tolerance_that_means_nothing_is_refused(given, says):
         Tolerance(**given)
 
 
-def test_adobes_sample_is_partial():
+def test_adobes_sample_is_partial(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")  # what a person reads is UTC wherever a worker runs
+    time.tzset()
     result = judge(Run.model_validate(SAMPLE))
     assert result.verdict == "partial"
     assert (result.read, result.written, result.failed, result.failed_ratio) == (100, 99, 1, 0.01)
