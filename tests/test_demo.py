@@ -98,7 +98,13 @@ def test_an_interrupted_demo_leaves_no_process_and_goes_on_later(run, tmp_path):
         str(tmp_path / "demo"),
     ]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # A test run in the background of a shell ignores it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     said = ""
     while "base_connection" not in said:
