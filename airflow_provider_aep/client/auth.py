@@ -38,21 +38,24 @@ class TokenCache:
 
     def __init__(self) -> None:
         self._tokens: dict[tuple[str, ...], Token] = {}
+        self._guard = threading.Lock()
         self._locks: defaultdict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
         self._loop_locks: dict[asyncio.AbstractEventLoop, defaultdict[tuple[str, ...], asyncio.Lock]] = {}
 
     def lock(self, key: tuple[str, ...]) -> threading.Lock:
         """Held by the thread that fetches a token for ``key``."""
-        return self._locks[key]
+        with self._guard:
+            return self._locks[key]
 
     def loop_lock(self, key: tuple[str, ...]) -> asyncio.Lock:
         """Held by the coroutine that fetches a token for ``key``; each loop has locks of its own."""
         loop = asyncio.get_running_loop()
-        if loop not in self._loop_locks:
-            # A lock holds its loop, so closed ones would stay for ever.
-            self._loop_locks = {known: locks for known, locks in self._loop_locks.items() if not known.is_closed()}
-            self._loop_locks[loop] = defaultdict(asyncio.Lock)
-        return self._loop_locks[loop][key]
+        with self._guard:  # each thread may have a loop
+            if loop not in self._loop_locks:
+                # A lock holds its loop, so closed ones would stay for ever.
+                self._loop_locks = {known: locks for known, locks in self._loop_locks.items() if not known.is_closed()}
+                self._loop_locks[loop] = defaultdict(asyncio.Lock)
+            return self._loop_locks[loop][key]
 
     def get(self, key: tuple[str, ...], now: float) -> Token | None:
         token = self._tokens.get(key)

@@ -65,8 +65,11 @@ _SHAPES = {
 
 def misfit(resource: str, body: Any) -> str | None:
     """Where a body has another type than the resource takes; ``None`` if it fits."""
-    for error in jsonschema.Draft7Validator(_SHAPES[resource]).iter_errors(body):
-        return f"{'.'.join(map(str, error.path)) or 'the body'} has a wrong type"
+    try:
+        for error in jsonschema.Draft7Validator(_SHAPES[resource]).iter_errors(body):
+            return f"{'.'.join(map(str, error.path)) or 'the body'} has a wrong type"
+    except RecursionError:
+        return "the body is nested too deeply"
     return None
 
 

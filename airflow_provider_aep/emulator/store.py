@@ -56,9 +56,9 @@ class Store:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_TABLES)
+            found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         except sqlite3.Error as e:
             raise SystemExit(f"{path} is no state of an emulator: {e}. Use a new file.") from None
-        found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         if found is None:
             self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
         elif int(found[0]) != FORMAT:

@@ -159,7 +159,8 @@ def _errors(run: Run) -> list[dict[str, Any]]:
     for activity in run.activities:
         name = activity.name or activity.id
         found += [{"activity": name, "code": e.code} for e in activity.statusSummary.errors]
-        for e in activity.statusSummary.extensions.get("errors") or []:
+        classes = activity.statusSummary.extensions.get("errors")
+        for e in classes if isinstance(classes, list) else []:
             if isinstance(e, dict):
                 found.append({"activity": name, "code": str(e.get("code", "")), "records": e.get("recordCount")})
     return found

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -174,10 +175,16 @@ def test_a_state_of_another_format_is_refused(tmp_path):
         Store(tmp_path / "s.db")
 
 
-@pytest.mark.parametrize("kind", ["folder", "text"])
+@pytest.mark.parametrize("kind", ["folder", "text", "another database"])
 def test_what_is_no_state_is_said(tmp_path, kind):
     path = tmp_path / "s.db"
-    path.mkdir() if kind == "folder" else path.write_text("no database, but long enough to be read as one" * 9)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("no database, but long enough to be read as one" * 9)
+    else:
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE meta (something TEXT)")
     with pytest.raises(SystemExit, match="is no state of an emulator"):
         Store(path)
 

@@ -504,6 +504,13 @@ def test_a_flow_shows_whose_it_is(aep, onboarding):
     aep.refused(404, "1101-404", "GET", f"{FLOW}/runs/x")
 
 
+@pytest.mark.parametrize("depth", [50, 200, 300, 5000])
+def test_a_schema_nested_deeply_is_refused_or_made(aep, depth):
+    field = '{"type": "object", "properties": {"a": ' * depth + '{"type": "string"}' + "}}" * depth
+    content = f'{{"title": "deep", "allOf": [{{"$ref": "{CONTEXT}profile"}}, {{"properties": {{"_x": {field}}}}}]}}'
+    assert aep("POST", f"{REGISTRY}/tenant/schemas", content=content).status_code == (201 if depth == 50 else 400)
+
+
 # -- schema registry ------------------------------------------------------------------------------------------------
 
 SCHEMA = {"type": "object", "title": "s", "allOf": [{"$ref": f"{CONTEXT}profile"}]}

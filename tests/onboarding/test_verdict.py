@@ -141,9 +141,18 @@ def test_a_tolerance_that_means_nothing_is_refused(given, says):
         Tolerance(**given)
 
 
-def test_adobes_sample_is_partial(monkeypatch):
-    monkeypatch.setenv("TZ", "Asia/Tokyo")  # what a person reads is UTC wherever a worker runs
+@pytest.fixture
+def in_tokyo(monkeypatch):
+    """What a person reads is UTC, wherever a worker runs."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
+def test_adobes_sample_is_partial():
     result = judge(Run.model_validate(SAMPLE))
     assert result.verdict == "partial"
     assert (result.read, result.written, result.failed, result.failed_ratio) == (100, 99, 1, 0.01)
@@ -186,6 +195,12 @@ def test_a_moment_out_of_range_and_an_error_that_is_none_do_not_end_a_wait(start
     result = judge(Run.model_validate({"id": "r", "metrics": metrics, "activities": activities}))
     assert result.summary().startswith("run r of flow : waiting")
     assert [e["code"] for e in result.errors] == ["X"]
+
+
+@pytest.mark.parametrize("errors", [5, "x", {"code": "X"}])
+def test_errors_that_are_no_list_do_not_end_a_wait(errors):
+    activities = [{"id": "a", "statusSummary": {"extensions": {"errors": errors}}}]
+    assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == []
 
 
 def test_a_code_that_is_not_known_is_shown_as_it_is():
