@@ -28,7 +28,7 @@ DAG = "aep_customer_success_onboarding"
 
 # What the operators and the sensor log, one line each.
 _OBJECT = re.compile(r"\] (?P<kind>[A-Z][\w ]+) '(?P<name>.+?)' (?P<action>created|found|updated).*?: (?P<id>\S+) in ")
-_VERDICT = re.compile(r"(?P<verdict>Accepted|Not accepted): (?P<run>run \S+ of flow .*?)(?: \[airflow|$)")
+_VERDICT = re.compile(r"(?:Accepted|Not accepted): (?P<run>run \S+ of flow .*?)(?: \[airflow|$)")
 _STATE = re.compile(r"Task instance state updated .*new_state=(?P<state>\w+)")
 _ENDED = re.compile(r"\[DAG TEST\] end task task_id=(?P<task>\S+)")
 _ERROR = re.compile(r"\b(?P<kind>\w+(?:Error|Exception)): (?P<text>.+)")
