@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from airflow_provider_aep.client.settings import AepSettings
 from airflow_provider_aep.emulator.server import running
 from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import Tables, sample_data
+from airflow_provider_aep.emulator.tables import Sources, sample_data
 
 
 @dataclass
@@ -82,13 +83,15 @@ def make_emulator(tmp_path: Path) -> Iterator[Any]:
 
     It runs in the test's process: coverage sees it, and a test may look into its world.
     """
+    numbers = count()
     with ExitStack() as stack:
 
         def make(source_data: Path | None = None, **options: Any) -> Emulator:
-            lake, state = tmp_path / "lake", tmp_path / "state.db"
+            number = next(numbers)  # each has a state of its own
+            lake, state = tmp_path / f"lake{number}", tmp_path / f"state{number}.db"
             world = World(
                 Store(state),
-                Tables(source_data or sample_data()),
+                Sources(source_data or sample_data()),
                 replace(Options(run_delay=0.0, lake=lake), **options),
             )
             return Emulator(stack.enter_context(running(world)), world, lake, state)

@@ -11,9 +11,9 @@ import uvicorn
 
 from airflow_provider_aep.emulator.app import create_app
 from airflow_provider_aep.emulator.ingest import Runner
-from airflow_provider_aep.emulator.service import Options, World
+from airflow_provider_aep.emulator.service import SERVICES, Options, World
 from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import Tables, sample_data
+from airflow_provider_aep.emulator.tables import Sources, sample_data
 
 
 def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
@@ -46,7 +46,13 @@ def _arguments() -> argparse.ArgumentParser:
     p.add_argument("--client-id", default=Options.client_id)
     p.add_argument("--client-secret", default="emulator-secret")
     p.add_argument("--org-id", default=Options.org_id)
-    p.add_argument("--sandbox", nargs="+", default=list(Options.sandboxes), metavar="NAME")
+    p.add_argument(
+        "--sandbox", nargs="+", default=list(Options.sandboxes), metavar="NAME", help="or NAME:STATE, if not active"
+    )
+    p.add_argument("--scope", nargs="+", default=list(Options.scopes), metavar="NAME", help="what a token may be asked")
+    p.add_argument(
+        "--deny", nargs="+", default=[], choices=SERVICES, metavar="SERVICE", help="services to refuse with 403"
+    )
     p.add_argument(
         "--allow-host", nargs="+", default=[], metavar="HOST", help="Host headers to answer besides loopback"
     )
@@ -63,15 +69,18 @@ def main(argv: list[str] | None = None) -> None:
         client_secret=a.client_secret,
         org_id=a.org_id,
         sandboxes=tuple(a.sandbox),
+        scopes=tuple(a.scope),
+        denied=tuple(a.deny),
     )
     if a.host not in {"127.0.0.1", "localhost", "::1"}:
         print(f"Listening on {a.host}: whoever reaches this port can read and write this emulator.", file=sys.stderr)
-    world = World(Store(a.state), Tables(a.source_data or sample_data()), options)
+    world = World(Store(a.state), Sources(a.source_data or sample_data()), options)
     runner = Runner(world)
     runner.start()
     print(
         f"AEP emulator at http://{a.host}:{a.port}: client id {options.client_id}, org {options.org_id}, "
-        f"sandboxes {', '.join(options.sandboxes)}. State {a.state or 'in memory'}, lake {options.lake or 'none'}.",
+        f"sandboxes {', '.join(options.sandbox_states())}. "
+        f"State {a.state or 'in memory'}, lake {options.lake or 'none'}.",
         flush=True,
     )
     try:

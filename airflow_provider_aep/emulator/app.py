@@ -12,7 +12,16 @@ from urllib.parse import parse_qs, unquote
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from airflow_provider_aep.emulator import catalog, data_prep, flow_service, sandboxes, schema_registry
+from airflow_provider_aep.emulator import (
+    catalog,
+    connections,
+    data_prep,
+    descriptors,
+    flow_service,
+    flows,
+    sandboxes,
+    schema_registry,
+)
 from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, ims, problem
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
 from airflow_provider_aep.emulator.store import Scope
@@ -20,8 +29,10 @@ from airflow_provider_aep.emulator.store import Scope
 log = logging.getLogger(__name__)
 
 ROUTES: list[Route] = [
-    *flow_service.ROUTES,
+    *connections.ROUTES,
+    *flows.ROUTES,
     *schema_registry.ROUTES,
+    *descriptors.ROUTES,
     *catalog.ROUTES,
     *data_prep.ROUTES,
     *sandboxes.ROUTES,
@@ -133,8 +144,9 @@ class Emulator:
             raise ims("invalid_client", "invalid client_id parameter")
         if given.get("client_secret") != options.client_secret:
             raise ims("invalid_client", "invalid client_secret parameter")
-        if not given.get("scope"):
-            raise ims("invalid_scope", "scope is missing")
+        asked = set(given.get("scope", "").replace(",", " ").split())
+        if not asked or not asked <= set(options.scopes):
+            raise ims("invalid_scope", "The requested scope is missing, unknown or not allowed")
         token = self.world.store.add_token(options.client_id, options.token_lifetime)
         return Reply({"access_token": token, "token_type": "bearer", "expires_in": options.token_lifetime})
 
@@ -163,9 +175,14 @@ class Emulator:
         sandbox = headers.get("x-sandbox-name", "")
         if not sandbox and raw_path.startswith(flow_service.BASE):
             raise flow("2105-400", "Header is missing", "The header x-sandbox-name is missing")
+        if (service := raw_path.split("/")[3:4]) and service[0] in options.denied:
+            if service[0] == "flowservice":
+                raise flow("2121-403", "Forbidden", "Permission is denied on the resource EnterpriseSource")
+            raise problem(403, "Forbidden", f"The credential may not use {service[0]}")
+        known = options.sandbox_states()
         if raw_path.startswith(sandboxes.BASE):
-            sandbox = sandbox if sandbox in options.sandboxes else "prod"
-        elif sandbox and sandbox not in options.sandboxes:
+            sandbox = sandbox if sandbox in known else "prod"
+        elif sandbox and sandbox not in known:
             raise flow("2100-404", "Sandbox not found", f"There is no sandbox {sandbox}")
         return Request(method, raw_path, query, headers, content, Scope(org, sandbox or "prod"), client)
 

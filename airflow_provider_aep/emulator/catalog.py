@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import uuid
 from typing import Any
 
-from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
 
@@ -52,8 +53,9 @@ def create_dataset(world: World, request: Request) -> Reply:
         raise problem(400, "BadRequestError", "name is missing")
     if not isinstance(ref, dict) or not isinstance(ref.get("id"), str):
         raise problem(400, "BadRequestError", "schemaRef.id is missing")
-    if xdm.stored(world.store, request.scope, ref["id"]) is None:
+    if world.registry(request.scope).schema(ref["id"]) is None:
         raise problem(400, "BadRequestError", f"There is no schema {ref['id']}")
+    _check_tags(world, request, ref["id"], body.get("tags") or {})
     now, id_ = world.now_ms(), uuid.uuid4().hex[:24]
     stored = {
         **body,
@@ -71,16 +73,56 @@ def create_dataset(world: World, request: Request) -> Reply:
     return Reply([f"@/dataSets/{id_}"], 201, {"Location": f"{BASE}/dataSets/{id_}"})
 
 
+def _check_tags(world: World, request: Request, schema_id: str, tags: dict[str, Any]) -> None:
+    """Profile takes only datasets of schemas that are in the union."""
+    schema = world.registry(request.scope).schema(schema_id) or {}
+    profile = {"unifiedProfile", "unifiedIdentity"} & set(tags)
+    if profile and "union" not in schema.get("meta:immutableTags", []):
+        raise problem(400, "BadRequestError", f"{min(profile)}: the schema is not enabled for Profile")
+
+
 def patch_dataset(world: World, request: Request, id_: str) -> Reply:
+    """Top-level fields, or a JSON patch, by the content type."""
     found = _get(world, request, "dataSets", id_)
-    body = request.object(_EMPTY, "dataSets")
+    if "json-patch" in request.headers.get("content-type", ""):
+        body = _by_patch(found, request.json(_EMPTY))
+    else:
+        body = request.object(_EMPTY, "dataSets")
     if "schemaRef" in body and body["schemaRef"] != found["schemaRef"]:
         raise problem(400, "BadRequestError", "The schema of a dataset cannot change")
     if "name" in body and not (body["name"] or "").strip():
         raise problem(400, "BadRequestError", "name is missing")
+    _check_tags(world, request, found["schemaRef"]["id"], body.get("tags") or {})
     found.update({k: v for k, v in body.items() if k in {"name", "description", "tags", "schemaRef"}})
     found["updated"] = world.now_ms()
     world.store.put("dataSets", request.scope, id_, found, name=found["name"])
+    return Reply([f"@/dataSets/{id_}"])
+
+
+def _by_patch(found: dict[str, Any], ops: Any) -> dict[str, Any]:
+    """The fields that a JSON patch writes."""
+    tags = dict(found["tags"])
+    changed: dict[str, Any] = {}
+    for op in ops if isinstance(ops, list) else [None]:
+        match op:
+            case {"op": "add" | "replace", "path": "/description" | "/name" as path, "value": str(text)}:
+                changed[path[1:]] = text
+            case {"op": "add" | "replace", "path": str(path), "value": [*values]} if re.fullmatch(
+                r"/tags/[\w:-]+", path
+            ) and all(isinstance(v, str) for v in values):
+                tags[path.removeprefix("/tags/")] = values
+                changed["tags"] = tags
+            case _:
+                raise problem(400, "BadRequestError", "Of JSON patches the emulator takes name, description and tags")
+    return changed
+
+
+def delete_dataset(world: World, request: Request, id_: str) -> Reply:
+    """Its data goes with it."""
+    _get(world, request, "dataSets", id_)
+    world.store.delete("dataSets", request.scope, id_)
+    if folder := world.lake_of(request.scope, id_):
+        shutil.rmtree(folder, ignore_errors=True)
     return Reply([f"@/dataSets/{id_}"])
 
 
@@ -98,6 +140,7 @@ ROUTES = [
     Route("POST", f"{BASE}/dataSets", create_dataset),
     Route("GET", f"{BASE}/dataSets/{{id}}", get_dataset),
     Route("PATCH", f"{BASE}/dataSets/{{id}}", patch_dataset),
+    Route("DELETE", f"{BASE}/dataSets/{{id}}", delete_dataset),
     Route("GET", f"{BASE}/batches", list_batches),
     Route("GET", f"{BASE}/batches/{{id}}", get_batch),
 ]

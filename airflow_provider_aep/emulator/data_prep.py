@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.mapping import as_stored, faults
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
@@ -22,13 +21,14 @@ def _checked(world: World, request: Request) -> tuple[dict[str, Any], str, list[
     schema_id = ref.get("id") if isinstance(ref, dict) else body.get("xdmSchema")
     if not isinstance(schema_id, str):
         raise problem(400, "Bad Request", "outputSchema.schemaRef.id is missing")
-    schema = xdm.stored(world.store, request.scope, schema_id)
+    registry = world.registry(request.scope)
+    schema = registry.schema(schema_id)
     if schema is None:
         raise problem(400, "Bad Request", f"There is no schema {schema_id}")
     mappings = body.get("mappings")
     if not isinstance(mappings, list) or not mappings or not all(isinstance(m, dict) for m in mappings):
         raise problem(400, "Bad Request", "mappings must be a list of mappings")
-    resolved = xdm.resolve(schema)
+    resolved = registry.resolve(schema)
     return body, schema_id, [faults(m, resolved) for m in mappings]
 
 
@@ -89,6 +89,16 @@ def get(world: World, request: Request, id_: str) -> Reply:
     return Reply(_shown(found, version))
 
 
+def delete(world: World, request: Request, id_: str) -> Reply:
+    found = _found(world, request, id_)
+    for flow in world.store.find("flows", request.scope):
+        used = [t["params"].get("mappingId") for t in flow["transformations"] if t["name"] == "Mapping"]
+        if found["id"] in used:
+            raise problem(400, "Bad Request", f"The mapping set is in use by the flow {flow['name']}")
+    world.store.delete("mappingSets", request.scope, found["id"])
+    return Reply(None, 204)
+
+
 def _found(world: World, request: Request, id_: str) -> dict[str, Any]:
     found = world.store.get("mappingSets", request.scope, id_.replace("-", ""))
     if found is None:
@@ -117,4 +127,5 @@ ROUTES = [
     Route("GET", f"{BASE}/mappingSets", list_),
     Route("GET", f"{BASE}/mappingSets/{{id}}", get),
     Route("PUT", f"{BASE}/mappingSets/{{id}}", replace),
+    Route("DELETE", f"{BASE}/mappingSets/{{id}}", delete),
 ]

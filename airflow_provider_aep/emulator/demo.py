@@ -1,4 +1,4 @@
-"""make demo: the onboarding DAG in real Airflow against the emulator, with nothing else installed or running."""
+"""make demo: an example DAG in real Airflow against the emulator, with nothing else installed or running."""
 
 from __future__ import annotations
 
@@ -22,9 +22,16 @@ from rich.table import Table as RichTable
 from airflow_provider_aep.emulator.server import running
 from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import Tables, sample_data
+from airflow_provider_aep.emulator.tables import Sources, sample_data
 
-DAG = "aep_customer_success_onboarding"
+DAGS = {"onboarding": "aep_customer_success_onboarding", "tutorial": "aep_customer_success_tutorial"}
+
+LOGINS: dict[str, dict[str, Any]] = {  # the example DAGs name a connection by the system
+    "servicenow": {"host": "https://example.service-now.com"},
+    "salesforce-service-cloud": {"host": "https://example.my.salesforce.com", "extra": {"apiVersion": "60.0"}},
+    "oracle-service-cloud": {"host": "example.custhelp.com"},
+    "zendesk": {"host": "https://example.zendesk.com"},
+}
 
 # What the operators and the sensor log, one line each.
 _OBJECT = re.compile(r"\] (?P<kind>[A-Z][\w ]+) '(?P<name>.+?)' (?P<action>created|found|updated).*?: (?P<id>\S+) in ")
@@ -56,7 +63,7 @@ class Seen:
 
 
 def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> dict[str, str]:
-    """An Airflow of its own: nothing of the user's configuration, and two connections that know the emulator."""
+    """An Airflow of its own: nothing of the user's configuration, a connection to the emulator, one to each system."""
     aep = {
         "conn_type": "aep",
         "login": options.client_id,
@@ -64,7 +71,12 @@ def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> d
         "host": url,
         "extra": {"org_id": options.org_id, "sandbox": "dev", "ims_url": url},
     }
-    source = {"conn_type": "http", "host": "https://example.service-now.com", "login": "demo", "password": "demo-only"}
+    sources = {
+        f"AIRFLOW_CONN_AEP_{system.replace('-', '_').upper()}": json.dumps(
+            {"conn_type": "http", "login": "demo", "password": "demo-only", **fields}
+        )
+        for system, fields in {"source": LOGINS["servicenow"], **LOGINS}.items()
+    }
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
     return inherited | {
         "AIRFLOW_HOME": str(home),
@@ -72,11 +84,11 @@ def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> d
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__SENSORS__DEFAULT_TIMEOUT": "300",
         "AIRFLOW_CONN_AEP_DEFAULT": json.dumps(aep),
-        "AIRFLOW_CONN_AEP_SOURCE": json.dumps(source),
         "NO_COLOR": "1",
         # The lower-case name wins where both are set.
         "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"])),
         "PYTHONUNBUFFERED": "1",
+        **sources,
     }
 
 
@@ -122,8 +134,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     p = argparse.ArgumentParser(prog="make demo", description=__doc__)
     p.add_argument("--dags", type=Path, default=Path("dags"), metavar="DIR", help="folder of the DAGs")
     p.add_argument("--home", type=Path, default=Path(".demo"), metavar="DIR", help="where state, lake and logs stay")
-    p.add_argument("--source-data", type=Path, metavar="DIR", help="your own CSV or Parquet tables")
-    p.add_argument("--table", default="customer_contact", help="table to onboard")
+    p.add_argument(
+        "--source-data", type=Path, metavar="DIR", help="your own tables (CSV, Parquet) or records (JSON lines)"
+    )
+    p.add_argument("--system", choices=LOGINS, default="servicenow", help="the source system")
+    p.add_argument("--table", help="table to onboard, instead of the system's usual one")
+    p.add_argument("--tutorial", action="store_true", help="by every step of Adobe's own tutorial")
     p.add_argument(
         "--map",
         action="append",
@@ -131,7 +147,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="COLUMN=FIELD",
         help="a mapping, such as email=personalEmail.address",
     )
-    p.add_argument("--name", help="names everything in AEP (default: 'Customer success <table>')")
+    p.add_argument("--name", help="names everything in AEP (default: what is onboarded)")
     given = p.parse_args(argv)
     if wrong := [m for m in given.map if "=" not in m]:
         p.error(f"--map {wrong[0]!r} is not of the form COLUMN=FIELD")
@@ -145,13 +161,17 @@ def main(argv: list[str] | None = None) -> None:
     home.mkdir(parents=True, exist_ok=True)
     log, console = home / "airflow.log", Console(highlight=False)
     options = Options(run_delay=1.0, lake=home / "lake")
-    world = World(Store(home / "state.db"), Tables(a.source_data or sample_data()), options)
+    world = World(Store(home / "state.db"), Sources(a.source_data or sample_data()), options)
     log.unlink(missing_ok=True)
     before = _last(world)
-    name = f"Customer success {a.table}" if a.name is None else a.name
-    conf: dict[str, Any] = {"name": name, "table": a.table, "start_in_minutes": 0.05, "poke_interval": 1}
+    dag = DAGS["tutorial" if a.tutorial else "onboarding"]
+    what = [a.system, *([a.table] if a.table else []), *(["tutorial"] if a.tutorial else [])]
+    name = " ".join(what) if a.name is None else a.name
+    conf: dict[str, Any] = {"name": name, "system": a.system, "start_in_minutes": 0.05, "poke_interval": 1}
+    if a.table:
+        conf["table"] = a.table
     if a.map:
-        conf["mappings"] = {a.table: dict(m.split("=", 1) for m in a.map)}
+        conf["mappings"] = dict(m.split("=", 1) for m in a.map)
     airflow = [sys.executable, "-m", "airflow"]
     migrated = home / "airflow" / f"migrated-{version('apache-airflow')}"
     seen, tail, started = Seen(), "", clock()
@@ -168,8 +188,8 @@ def main(argv: list[str] | None = None) -> None:
                 for line in lines_of([*airflow, "db", "migrate"], environment, log):
                     tail = line
                 migrated.touch()
-            say(f"Airflow starts {DAG}")
-            for line in lines_of([*airflow, "dags", "test", DAG, "-c", json.dumps(conf)], environment, log):
+            say(f"Airflow starts {dag}")
+            for line in lines_of([*airflow, "dags", "test", dag, "-c", json.dumps(conf)], environment, log):
                 tail = line
                 if task := seen.take(line):
                     say(f"  {task}")

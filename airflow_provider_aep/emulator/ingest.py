@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.mapping import ROW_REJECTED, Fault, Mapper
 from airflow_provider_aep.emulator.service import World
+from airflow_provider_aep.emulator.specs import SECONDS, connection_specs
 from airflow_provider_aep.emulator.store import Scope
-from airflow_provider_aep.emulator.tables import Table, moment
+from airflow_provider_aep.emulator.tables import Records, Table, moment
 
 log = logging.getLogger(__name__)
 
-SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 PARTIAL_INGESTION_PERCENT = 5.0
 """Share of failed rows up to which a run still succeeds; the default of AEP's own user interface."""
 
@@ -82,32 +80,10 @@ class Runner(threading.Thread):
         window = (0 if backfill else start) if first else due - step, due
         flow["_emulator"]["nextRunAt"] = due + step if step else None
         world.store.put("flows", scope, flow["id"], flow)
-        self._add_run(scope, flow, window)
-
-    def _add_run(self, scope: Scope, flow: dict[str, Any], window: tuple[int, int]) -> None:
-        world, now = self._world, self._world.now_ms()
-        id_ = world.new_id()
-        run = {
-            "id": id_,
-            "createdAt": now,
-            "updatedAt": now,
-            "createdBy": "system",
-            "updatedBy": "system",
-            "sandboxName": scope.sandbox,
-            "imsOrgId": scope.org,
-            "flowId": flow["id"],
-            "flowSpec": flow["flowSpec"],
-            "providerRefId": world.new_id(),
-            "etag": world.new_etag(),
-            "params": {},
-            "metrics": {
-                "durationSummary": {"startedAtUTC": now, "extensions": _window(window)},
-                "statusSummary": {"status": "inProgress"},
-            },
-            "activities": [],
-        }
-        world.store.add("runs", scope, id_, run, parent=flow["id"])
-        world.store.add("openRuns", scope, id_, {"id": id_, "window": window, "batch": world.new_id().replace("-", "")})
+        steps = {t["name"]: t["params"] for t in flow["transformations"]}
+        # A one-time flow copies everything; its Copy, if any, is what an on-demand run left.
+        delta = None if schedule["frequency"] == "once" else steps.get("Copy", {}).get("deltaColumn", {}).get("name")
+        open_run(world, scope, flow, window, delta=delta)
 
     def _process(self, scope: Scope, id_: str) -> None:
         store = self._world.store
@@ -145,6 +121,50 @@ class Runner(threading.Thread):
             store.delete("openRuns", scope, id_)
 
 
+def open_run(
+    world: World,
+    scope: Scope,
+    flow: dict[str, Any],
+    window: tuple[int, int],
+    *,
+    delta: str | None,
+    id_: str | None = None,
+    params: dict[str, Any] | None = None,
+) -> None:
+    """Start a run of a flow; one that exists starts over.
+
+    :param window: of the rows it takes, in seconds since the epoch
+    :param delta: the column that tells whether a row is in the window; ``None`` takes all rows
+    """
+    now, id_ = world.now_ms(), id_ or world.new_id()
+    run = {
+        "id": id_,
+        "createdAt": now,
+        "updatedAt": now,
+        "createdBy": "system",
+        "updatedBy": "system",
+        "sandboxName": scope.sandbox,
+        "imsOrgId": scope.org,
+        "flowId": flow["id"],
+        "flowSpec": flow["flowSpec"],
+        "providerRefId": world.new_id(),
+        "etag": world.new_etag(),
+        "params": params or {},
+        "metrics": {
+            "durationSummary": {"startedAtUTC": now, "extensions": _window(window)},
+            "statusSummary": {"status": "inProgress"},
+        },
+        "activities": [],
+        "_emulator": {"delta": delta},
+    }
+    if earlier := world.store.get("runs", scope, id_):
+        world.store.put("runs", scope, id_, {**run, "createdAt": earlier["createdAt"]})
+    else:
+        world.store.add("runs", scope, id_, run, parent=flow["id"])
+    batch = world.new_id().replace("-", "")
+    world.store.add("openRuns", scope, id_, {"id": id_, "window": window, "batch": batch, "delta": delta})
+
+
 def _window(window: tuple[int, int]) -> dict[str, int]:
     return {"windowStart": window[0] * 1000, "windowEnd": window[1] * 1000}
 
@@ -172,6 +192,7 @@ class Ingestion:
     def __init__(self, world: World, scope: Scope, flow: dict[str, Any], open_run: dict[str, Any]) -> None:
         self._world, self._scope, self._flow = world, scope, flow
         self._batch: str = open_run["batch"]
+        self._delta: str | None = open_run["delta"]
         start, end = open_run["window"]
         self._window = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
 
@@ -180,16 +201,17 @@ class Ingestion:
         target = self._object("targetConnections", self._flow["targetConnectionIds"][0])
         dataset_id = target["params"]["dataSetId"]
         dataset = self._object("dataSets", dataset_id)
-        schema = xdm.stored(self._world.store, self._scope, dataset["schemaRef"]["id"])
-        table = self._world.tables.get(source["params"]["tableName"])
+        registry = self._world.registry(self._scope)
+        schema = registry.schema(dataset["schemaRef"]["id"])
+        tables = self._world.sources.of(connection_specs()[source["connectionSpec"]["id"]]["name"])
+        table = tables.records if source["data"]["format"] == "json" else tables.get(source["params"]["tableName"])
         if schema is None or table is None:
             raise Gone("the target schema or the source table is gone")
         steps = {t["name"]: t["params"] for t in self._flow["transformations"]}
         wanted = steps["Mapping"]
         versions = self._object("mappingSets", wanted["mappingId"])["_emulator"]["versions"]
-        mapper = Mapper(versions[int(wanted["mappingVersion"])]["mappings"], xdm.resolve(schema))
-        delta = steps.get("Copy", {}).get("deltaColumn", {}).get("name")
-        read, written, faults, samples = self._copy(table, delta, mapper, dataset_id)
+        mapper = Mapper(versions[int(wanted["mappingVersion"])]["mappings"], registry.resolve(schema))
+        read, written, faults, samples = self._copy(table, self._delta, mapper, dataset_id)
         return self._result(source, target, dataset_id, read, written, faults, samples)
 
     def _object(self, kind: str, id_: str) -> dict[str, Any]:
@@ -199,12 +221,12 @@ class Ingestion:
         return found
 
     def _copy(
-        self, table: Table, delta: str | None, mapper: Mapper, dataset_id: str
+        self, table: Table | Records, delta: str | None, mapper: Mapper, dataset_id: str
     ) -> tuple[int, int, dict[str, int], list[dict[str, Any]]]:
         read = written = 0
         faults: dict[str, int] = {}
         samples: list[dict[str, Any]] = []
-        writer = _Lake(self._world.options.lake, self._scope, dataset_id, self._batch, _arrow(mapper.fields))
+        writer = _Lake(self._world.lake_of(self._scope, dataset_id), self._batch, _arrow(mapper.fields))
         with writer:
             for rows, unreadable in table.rows():
                 kept = []
@@ -318,13 +340,13 @@ def _fields(tree: dict[str, Any]) -> list[pa.Field]:
 class _Lake:
     """One Parquet file of one batch; it appears whole or not at all, and a repeated batch replaces itself."""
 
-    def __init__(self, lake: Path | None, scope: Scope, dataset_id: str, batch: str, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path | None, batch: str, schema: pa.Schema) -> None:
         self._schema = schema
         self.keep = True
         self._file: Path | None = None
         self._writer: pyarrow.parquet.ParquetWriter | None = None
-        if lake is not None:
-            self._file = lake / _folder(scope.org) / scope.sandbox / dataset_id / f"{batch}.parquet"
+        if folder is not None:
+            self._file = folder / f"{batch}.parquet"
 
     def __enter__(self) -> _Lake:
         if self._file:
@@ -349,7 +371,3 @@ class _Lake:
             self._part.replace(self._file)
         else:
             self._part.unlink(missing_ok=True)
-
-
-def _folder(org: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", org).strip("-")

@@ -8,17 +8,16 @@ BASE = "/data/foundation/sandbox-management"
 
 
 def list_(world: World, request: Request) -> Reply:
-    names = world.options.sandboxes
     sandboxes = [
         {
             "name": n,
             "title": n.capitalize(),
-            "state": "active",
+            "state": state,
             "type": "production" if n == "prod" else "development",
             "region": "VA7",
             "isDefault": n == "prod",
         }
-        for n in names
+        for n, state in world.options.sandbox_states().items()
     ]
     return Reply({"sandboxes": sandboxes, "_page": {"limit": 200, "count": len(sandboxes)}, "_links": {}})
 

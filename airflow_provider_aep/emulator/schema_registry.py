@@ -1,10 +1,12 @@
-"""Schema Registry: stats and tenant schemas. Source: Adobe's schema-registry OpenAPI file and XDM guide."""
+"""Schema Registry: stats, tenant schemas and classes. Source: Adobe's schema-registry OpenAPI file and XDM guide."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,8 +28,22 @@ def tenant(org: str) -> str:
     return re.sub(r"[^a-z0-9]", "", org.split("@")[0].lower())[:20] or "tenant"
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """What schemas and classes differ in.
+
+    :param missing: AEP's code and title for one that is not there
+    :param made: checks a body, and gives what the server adds to it
+    """
+
+    name: str
+    missing: tuple[str, str]
+    made: Callable[[World, Request, dict[str, Any]], dict[str, Any]]
+
+
 def stats(world: World, request: Request) -> Reply:
-    counts = {"schemas": len(world.store.find("schemas", request.scope)), "mixins": 0, "datatypes": 0, "classes": 0}
+    made = {kind: len(world.store.find(kind, request.scope)) for kind in ("schemas", "classes")}
+    counts = {**made, "mixins": 0, "datatypes": 0, "unions": 0}
     return Reply({"imsOrg": request.scope.org, "tenantId": tenant(request.scope.org), "counts": counts})
 
 
@@ -38,12 +54,12 @@ def _media(request: Request) -> tuple[str, str | None]:
     return found[1], found[2]
 
 
-def list_schemas(world: World, request: Request) -> Reply:
+def _listed(world: World, request: Request, kind: str) -> Reply:
     form, version = _media(request)
     if version is not None:
         raise refusal("XDM-1006-400", "Accept header invalid", "A list must not name a version in Accept")
     limit, start = request.integer("limit", 100, 1, 500), request.integer("start", 0, 0, 10**9)
-    items = world.store.find("schemas", request.scope)
+    items = world.store.find(kind, request.scope)
     for text in request.query.get("property", []):
         found = _PROPERTY.fullmatch(text)
         if found is None:
@@ -52,7 +68,7 @@ def list_schemas(world: World, request: Request) -> Reply:
     for part in reversed([p for p in request.first("orderby").split(",") if p]):
         field = part.lstrip("+- ")
         if field not in {"title", "version", "$id"}:
-            raise problem(400, "BadRequestError", f"Schemas cannot be ordered by {field!r}")
+            raise problem(400, "BadRequestError", f"{kind} cannot be ordered by {field!r}")
         items = sorted(items, key=lambda i: str(i[field]), reverse=part.startswith("-"))
     page = items[start : start + limit]
     short = ("title", "$id", "meta:altId", "version")
@@ -61,7 +77,7 @@ def list_schemas(world: World, request: Request) -> Reply:
     if start + limit < len(items):
         kept = [(k, v) for k, values in request.query.items() for v in values if k not in {"start", "limit"}]
         query = urlencode([*kept, ("start", start + limit), ("limit", limit)])
-        more = {"href": f"/tenant/schemas?{query}"}
+        more = {"href": f"/tenant/{kind}?{query}"}
     return Reply({"results": results, "_page": {"count": len(page), "next": None}, "_links": {"next": more}})
 
 
@@ -78,52 +94,47 @@ def _passes(item: dict[str, Any], field: str, op: str, value: str) -> bool:
     return found is not None
 
 
-def get_schema(world: World, request: Request, id_: str) -> Reply:
+def _found(world: World, request: Request, kind: _Kind, id_: str) -> dict[str, Any]:
+    found = world.registry(request.scope).stored(kind.name, id_)
+    if found is None:
+        raise refusal(*kind.missing, f"There is no object {id_} in {kind.name}")
+    return found
+
+
+def _got(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
     form, version = _media(request)
     if version is None:
         raise refusal("XDM-1007-400", "Accept header invalid", "version should be specified")
-    found = xdm.stored(world.store, request.scope, id_)
-    if found is None:
-        raise refusal("XDM-1012-404", "Schema not found", f"There is no schema {id_}")
+    found = _found(world, request, kind, id_)
     if version != "1":
         raise problem(406, "NotAcceptable", f"There is no version {version}")
     shown = _shown(found)
-    return Reply({**shown, **xdm.resolve(found)} if form.startswith("xed-full") else shown)
+    return Reply({**shown, **world.registry(request.scope).resolve(found)} if form.startswith("xed-full") else shown)
 
 
-def create_schema(world: World, request: Request) -> Reply:
+def _created(world: World, request: Request, kind: _Kind) -> Reply:
     body = request.object(_EMPTY, "schemas")
     title = body.get("title")
     if not isinstance(title, str) or not title.strip():
         raise problem(400, "BadRequestError", "title is missing")
-    if not isinstance(body.get("allOf"), list) or xdm.class_of(body) is None:
-        raise problem(400, "BadRequestError", "A schema must extend exactly one known class")
-    unknown = [r for r in xdm.references(body) if r not in xdm.library()]
-    if unknown:
-        raise problem(400, "BadRequestError", f"Unknown $ref {unknown[0]}")
-    same = world.store.find("schemas", request.scope, name=title)
-    if same:
-        raise refusal(
-            "XDM-1521-400",
-            "Title not unique",
-            f"Object titles must be unique. An object {same[0]['$id']} already exists with the same title.",
-        )
-    now, key = world.now_ms(), hashlib.sha1(uuid.uuid4().bytes, usedforsecurity=False).hexdigest()
-    name = tenant(request.scope.org)
-    alt = f"_{name}.schemas.{key}"
+    added = kind.made(world, request, body)
+    for other in ("schemas", "classes"):  # titles are unique across resource types
+        if same := world.store.find(other, request.scope, name=title):
+            raise refusal(
+                "XDM-1521-400",
+                "Title not unique",
+                f"Object titles must be unique. An object {same[0]['$id']} already exists with the same title.",
+            )
+    now, name, key = world.now_ms(), tenant(request.scope.org), _key()
+    alt = f"_{name}.{kind.name}.{key}"
     stored = {
         **body,
-        "$id": f"https://ns.adobe.com/{name}/schemas/{key}",
+        "$id": f"https://ns.adobe.com/{name}/{kind.name}/{key}",
         "meta:altId": alt,
-        "meta:resourceType": "schemas",
+        "meta:resourceType": kind.name,
         "version": "1.0",
-        "refs": xdm.references(body),
         "imsOrg": request.scope.org,
-        "meta:extensible": False,
-        "meta:abstract": False,
-        "meta:extends": [*xdm.references(body), xdm.BEHAVIORS[0]],
         "meta:xdmType": "object",
-        "meta:class": xdm.class_of(body),
         "meta:containerId": "tenant",
         "meta:tenantNamespace": f"_{name}",
         "meta:registryMetadata": {
@@ -132,16 +143,19 @@ def create_schema(world: World, request: Request) -> Reply:
             "xdm:createdClientId": request.client_id,
             "eTag": uuid.uuid4().hex,
         },
+        **added,
     }
-    world.store.add("schemas", request.scope, stored["$id"], stored, name=title, parent=alt)
+    world.store.add(kind.name, request.scope, stored["$id"], stored, name=title, parent=alt)
     return Reply(_shown(stored), 201)
 
 
-def patch_schema(world: World, request: Request, id_: str) -> Reply:
-    """Additive changes only: a field group more, another description."""
-    found = xdm.stored(world.store, request.scope, id_)
-    if found is None:
-        raise refusal("XDM-1012-404", "Schema not found", f"There is no schema {id_}")
+def _key() -> str:
+    return hashlib.sha1(uuid.uuid4().bytes, usedforsecurity=False).hexdigest()
+
+
+def _patched(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
+    """Additive changes only: a field group more, another description, the tag of the union."""
+    found = _found(world, request, kind, id_)
     ops = request.json(_EMPTY)
     if not isinstance(ops, list):
         raise problem(400, "BadRequestError", "The body must be a JSON patch array")
@@ -151,22 +165,101 @@ def patch_schema(world: World, request: Request, id_: str) -> Reply:
                 found["allOf"].append({"$ref": ref})
             case {"op": "add" | "replace", "path": "/description", "value": str(text)}:
                 found["description"] = text
+            case {"op": "add", "path": "/meta:immutableTags", "value": ["union"]} if kind is SCHEMAS:
+                _check_identity(world, request, found)
+                found["meta:immutableTags"] = ["union"]
             case _:
                 raise problem(400, "BadRequestError", "Only additive changes are accepted")
     major, minor = found["version"].split(".")
     found["version"], found["refs"] = f"{major}.{int(minor) + 1}", xdm.references(found)
-    world.store.put("schemas", request.scope, found["$id"], found)
+    world.store.put(kind.name, request.scope, found["$id"], found)
     return Reply(_shown(found))
+
+
+def _check_identity(world: World, request: Request, schema: dict[str, Any]) -> None:
+    """A schema joins the union only with an identity that Profile can key its records by."""
+    fields = world.registry(request.scope).resolve(schema)["properties"]
+    identities = world.store.find("descriptors", request.scope, parent=schema["$id"])
+    if "identityMap" not in fields and not any(d.get("xdm:isPrimary") for d in identities):
+        raise refusal(
+            "XDM-1528-400", "Union validation failed", "The schema has neither identityMap nor a primary identity"
+        )
+
+
+def _deleted(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
+    found = _found(world, request, kind, id_)
+    user, label = (
+        (world.store.find("dataSets", request.scope, parent=found["$id"]), "dataset")
+        if kind is SCHEMAS
+        else ([s for s in world.store.find("schemas", request.scope) if found["$id"] in s["refs"]], "schema")
+    )
+    if user:
+        raise problem(400, "BadRequestError", f"It is in use by the {label} {user[0].get('title') or user[0]['name']}")
+    if "union" in found.get("meta:immutableTags", []):
+        raise problem(400, "BadRequestError", "A schema that is enabled for Profile cannot be deleted")
+    world.store.delete(kind.name, request.scope, found["$id"])
+    return Reply(None, 204)
 
 
 def _shown(body: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in body.items() if k != "_emulator"}
 
 
-ROUTES = [
-    Route("GET", f"{BASE}/stats", stats),
-    Route("GET", f"{BASE}/tenant/schemas", list_schemas),
-    Route("POST", f"{BASE}/tenant/schemas", create_schema),
-    Route("GET", f"{BASE}/tenant/schemas/{{id}}", get_schema),
-    Route("PATCH", f"{BASE}/tenant/schemas/{{id}}", patch_schema),
-]
+def _as_schema(world: World, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+    registry = world.registry(request.scope)
+    class_id = registry.class_of(body) if isinstance(body.get("allOf"), list) else None
+    if class_id is None:
+        raise problem(400, "BadRequestError", "A schema must extend exactly one known class")
+    refs = xdm.references(body)
+    if unknown := [r for r in refs if not registry.known(r)]:
+        raise problem(400, "BadRequestError", f"Unknown $ref {unknown[0]}")
+    own = registry.stored("classes", class_id)
+    behavior = own["meta:extends"][0] if own else xdm.BEHAVIORS[0]
+    return {
+        "refs": refs,
+        "meta:extensible": False,
+        "meta:abstract": False,
+        "meta:extends": [*refs, behavior],
+        "meta:class": class_id,
+    }
+
+
+def _as_class(world: World, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+    """An ad hoc class: its fields come under ``_adhoc``, which the registry replaces by a namespace of their own."""
+    parts = body.get("allOf") or []
+    behaviors = [r for r in xdm.references(body) if r in {xdm.AD_HOC, *xdm.BEHAVIORS}]
+    if len(behaviors) != 1 or len(xdm.references(body)) != 1:
+        raise problem(400, "BadRequestError", "A class must extend exactly one behavior")
+    namespace = f"_{_key()}"
+    renamed = [
+        {**p, "properties": {namespace if n == "_adhoc" else n: f for n, f in p["properties"].items()}}
+        if p and p.get("properties")
+        else p
+        for p in parts
+    ]
+    return {
+        "allOf": renamed,
+        "refs": behaviors,
+        "meta:extensible": True,
+        "meta:abstract": True,
+        "meta:extends": behaviors,
+        **({"meta:datasetNamespace": namespace} if behaviors == [xdm.AD_HOC] else {}),
+    }
+
+
+SCHEMAS = _Kind("schemas", ("XDM-1012-404", "Schema not found"), _as_schema)
+CLASSES = _Kind("classes", ("XDM-1011-404", "Class not found"), _as_class)
+
+
+def _crud(kind: _Kind) -> list[Route]:
+    path = f"{BASE}/tenant/{kind.name}"
+    return [
+        Route("GET", path, lambda world, request: _listed(world, request, kind.name)),
+        Route("POST", path, lambda world, request: _created(world, request, kind)),
+        Route("GET", f"{path}/{{id}}", lambda world, request, id_: _got(world, request, kind, id_)),
+        Route("PATCH", f"{path}/{{id}}", lambda world, request, id_: _patched(world, request, kind, id_)),
+        Route("DELETE", f"{path}/{{id}}", lambda world, request, id_: _deleted(world, request, kind, id_)),
+    ]
+
+
+ROUTES = [Route("GET", f"{BASE}/stats", stats), *_crud(SCHEMAS), *_crud(CLASSES)]

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_aep.emulator.refusals import Refusal, problem
 from airflow_provider_aep.emulator.shapes import misfit, parsed
 from airflow_provider_aep.emulator.store import Scope, Store
+from airflow_provider_aep.emulator.xdm import Registry
 
 if TYPE_CHECKING:
-    from airflow_provider_aep.emulator.tables import Tables
+    from airflow_provider_aep.emulator.tables import Sources
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,42 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+SERVICES = ("flowservice", "schemaregistry", "catalog", "conversion")
+SCOPES = (
+    "openid",
+    "AdobeID",
+    "read_organizations",
+    "additional_info.projectedProductContext",
+    "additional_info.roles",
+    "session",
+)
+"""What Adobe's console lists for a credential with the Experience Platform API."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """How this emulator was started; ``run_delay`` in seconds."""
+    """How this emulator was started.
+
+    :param run_delay: seconds from a flow's start to its run
+    :param scopes: what a token may be asked for
+    :param sandboxes: names; ``name:state`` for one that is not active
+    :param denied: services, by the last part of their base path, that the credential may not use
+    """
 
     run_delay: float = 150.0
     lake: Path | None = None
     client_id: str = "emulator"
     client_secret: str = field(default="emulator-secret", repr=False)
     org_id: str = "EMULATOR@AdobeOrg"
+    scopes: tuple[str, ...] = SCOPES
     sandboxes: tuple[str, ...] = ("prod", "dev")
+    denied: tuple[str, ...] = ()
     token_lifetime: int = 86_399
+
+    def sandbox_states(self) -> dict[str, str]:
+        """State by name, in the order given."""
+        parts = (entry.partition(":") for entry in self.sandboxes)
+        return {name: state or "active" for name, _, state in parts}
 
 
 @dataclass
@@ -88,8 +114,16 @@ class World:
     """State, sources and options that handlers act on."""
 
     store: Store
-    tables: Tables
+    sources: Sources
     options: Options
+
+    def registry(self, scope: Scope) -> Registry:
+        return Registry(self.store, scope)
+
+    def lake_of(self, scope: Scope, dataset_id: str) -> Path | None:
+        """The folder of a dataset's Parquet; ``None`` where rows are counted only."""
+        org = re.sub(r"[^A-Za-z0-9]+", "-", scope.org).strip("-")
+        return self.options.lake / org / scope.sandbox / dataset_id if self.options.lake else None
 
     def now_ms(self) -> int:
         return int(time() * 1000)

@@ -29,10 +29,11 @@ _FLOW_OBJECT = {
     "auth": _object(specName=_TEXT, params=_object()),
     "baseConnectionId": _TEXT,
     "data": _object(format=_TEXT, schema=_object(id=_TEXT)),
-    "params": _object(tableName=_TEXT, dataSetId=_TEXT),
+    "params": _object(tableName=_TEXT, dataSetId=_TEXT, deltaColumn=_object(name=_TEXT)),
     "flowSpec": _object(id=_TEXT),
     "transformations": _list(_object(name=_TEXT, params=_object(deltaColumn=_object(name=_TEXT)))),
     "scheduleParams": _object(frequency=_TEXT),
+    "flowId": _TEXT,
 }
 _FIELDS = {"type": "object", "additionalProperties": {"$ref": "#/definitions/field"}}
 _NAMES = {"type": "array", "items": {"type": "string"}}
@@ -51,6 +52,16 @@ _SHAPES = {
         **_object(title=_TEXT, description=_TEXT, allOf=_list(_object(**_PART, **{"$ref": _TEXT})), **_PART),
         "definitions": {"field": _FIELD},
     },
+    "descriptors": _object(
+        **{
+            "@type": _TEXT,
+            "xdm:sourceSchema": _TEXT,
+            "xdm:sourceProperty": _TEXT,
+            "xdm:namespace": _TEXT,
+            "xdm:property": _TEXT,
+            "xdm:isPrimary": {"type": "boolean"},
+        }
+    ),
     "dataSets": _object(
         name=_TEXT,
         description=_TEXT,

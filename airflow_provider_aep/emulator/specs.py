@@ -7,22 +7,32 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from airflow_provider_aep.emulator.ingest import SECONDS
-
 DATA_LAKE = "c604ff05-7f1a-43c0-8e18-33bf874cb11c"
 FLOW_SPECS = {
     "CRMToAEP": "14518937-270c-4525-bdec-c2ba7cce3860",
     "RestStorageToAEP": "6499120c-0b15-42dc-936e-847ea3c24d72",
     "CloudStorageToAEP": "9753525b-82c7-4dce-8a9b-5ccfce2b9876",
 }
+SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+"""Length of a flow's interval, by its frequency."""
+
 _SECRET = ("password", "secret", "token", "key", "connectionstring", "credentials", "passphrase", "sasuri")
+
+
+@cache
+def _catalogue() -> list[dict[str, Any]]:
+    return json.loads((files(__package__) / "data" / "connection_specs.json").read_text())
 
 
 @cache
 def connection_specs() -> dict[str, dict[str, Any]]:
     """Adobe's source connectors by id, in the shape of ``GET /connectionSpecs``."""
-    entries = json.loads((files(__package__) / "data" / "connection_specs.json").read_text())
-    return {e["id"]: _connection_spec(e) for e in entries}
+    return {e["id"]: _connection_spec(e) for e in _catalogue()}
+
+
+def is_rest(connection_spec_id: str) -> bool:
+    """Whether a source delivers JSON records instead of tables."""
+    return connection_spec_id in flow_specs()[FLOW_SPECS["RestStorageToAEP"]]["sourceConnectionSpecIds"]
 
 
 def _connection_spec(entry: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +44,11 @@ def _connection_spec(entry: dict[str, Any]) -> dict[str, Any]:
         "version": "1.0",
         "authSpec": [_auth_spec(a) for a in entry["auth"]],
         "sourceSpec": {"spec": source_spec},
-        "attributes": {"category": entry["category"], "isSource": entry["id"] != DATA_LAKE},
+        "attributes": {
+            "category": entry["category"],
+            "isSource": entry["id"] != DATA_LAKE,
+            "isDraftModeSupported": True,
+        },
     }
 
 
@@ -55,8 +69,7 @@ def _auth_spec(auth: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def flow_specs() -> dict[str, dict[str, Any]]:
-    entries = json.loads((files(__package__) / "data" / "connection_specs.json").read_text())
-    return {id_: _flow_spec(id_, name, entries) for name, id_ in FLOW_SPECS.items()}
+    return {id_: _flow_spec(id_, name, _catalogue()) for name, id_ in FLOW_SPECS.items()}
 
 
 def _flow_spec(id_: str, name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,5 +97,5 @@ def _flow_spec(id_: str, name: str, entries: list[dict[str, Any]]) -> dict[str, 
         "targetConnectionSpecIds": [DATA_LAKE],
         "transformationSpecs": [mapping] if name == "RestStorageToAEP" else [copy, mapping],
         "scheduleSpec": {"name": "PeriodicSchedule", "type": "Periodic", "spec": schedule},
-        "attributes": {"isSourceFlow": True, "frequency": "batch"},
+        "attributes": {"isSourceFlow": True, "frequency": "batch", "isDraftModeSupported": True},
     }

@@ -10,8 +10,8 @@ from typing import Any
 
 from airflow_provider_aep.emulator.store import Scope, Store
 
-PROFILE = "https://ns.adobe.com/xdm/context/profile"
 BEHAVIORS = ("https://ns.adobe.com/xdm/data/record", "https://ns.adobe.com/xdm/data/time-series")
+AD_HOC = "https://ns.adobe.com/xdm/data/adhoc"
 
 
 @cache
@@ -24,12 +24,6 @@ def library() -> dict[str, dict[str, Any]]:
     }
 
 
-def class_of(schema: dict[str, Any]) -> str | None:
-    """The one class among a schema's references."""
-    classes = [r for r in references(schema) if r in library() and library()[r]["resource"] == "classes"]
-    return classes[0] if len(classes) == 1 else None
-
-
 def is_field_group(id_: str) -> bool:
     return library().get(id_, {}).get("resource") == "fieldgroups"
 
@@ -38,17 +32,44 @@ def references(schema: dict[str, Any]) -> list[str]:
     return [part["$ref"] for part in schema.get("allOf", []) if part and part.get("$ref")]
 
 
-def resolve(schema: dict[str, Any]) -> dict[str, Any]:
-    """A JSON Schema with every reference replaced by its fields; ``required`` are those of the parts, and ``_id``."""
-    properties: dict[str, Any] = {}
-    required: set[str] = set()
-    for part in [library().get(ref, {}) for ref in references(schema)] + [
-        p for p in schema.get("allOf", []) if p and "properties" in p
-    ]:
-        _merge(properties, part.get("properties", {}))
-        required.update(part.get("required", []))
-    _merge(properties, schema.get("properties", {}))
-    return {"type": "object", "properties": properties, "required": sorted(required)}
+class Registry:
+    """What a reference in an org and sandbox stands for: Adobe's own parts, and the tenant's classes and schemas."""
+
+    def __init__(self, store: Store, scope: Scope) -> None:
+        self._store, self._scope = store, scope
+
+    def stored(self, kind: str, id_: str) -> dict[str, Any] | None:
+        """A tenant's object of a kind, by ``$id`` or ``meta:altId``."""
+        by_id = self._store.get(kind, self._scope, id_)
+        if by_id:
+            return by_id
+        found = self._store.find(kind, self._scope, parent=id_)
+        return found[0] if found else None
+
+    def schema(self, id_: str) -> dict[str, Any] | None:
+        return self.stored("schemas", id_)
+
+    def known(self, ref: str) -> bool:
+        return ref in library() or self.stored("classes", ref) is not None
+
+    def class_of(self, schema: dict[str, Any]) -> str | None:
+        """The one class among a schema's references."""
+        classes = [r for r in references(schema) if self.known(r) and not is_field_group(r)]
+        return classes[0] if len(classes) == 1 else None
+
+    def resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """A JSON Schema with every reference replaced by its fields; ``required`` are those of the parts."""
+        properties: dict[str, Any] = {}
+        required: set[str] = set()
+        for part in schema.get("allOf", []):
+            if part and part.get("$ref"):
+                own = self.stored("classes", part["$ref"])
+                part = self.resolve(own) if own else library().get(part["$ref"], {})
+            if part:
+                _merge(properties, part.get("properties") or {})
+                required.update(part.get("required") or [])
+        _merge(properties, schema.get("properties") or {})
+        return {"type": "object", "properties": properties, "required": sorted(required)}
 
 
 def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
@@ -68,12 +89,3 @@ def field_at(resolved: dict[str, Any], path: str) -> dict[str, Any] | None:
             return None
         node = found
     return node
-
-
-def stored(store: Store, scope: Scope, id_: str) -> dict[str, Any] | None:
-    """A tenant schema by ``$id`` or ``meta:altId``."""
-    by_id = store.get("schemas", scope, id_)
-    if by_id:
-        return by_id
-    found = store.find("schemas", scope, parent=id_)
-    return found[0] if found else None

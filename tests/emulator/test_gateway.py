@@ -20,12 +20,16 @@ def test_a_token_is_given_for_a_form_or_a_query_string(aep, place):
     assert answer.json() == {"access_token": answer.json()["access_token"], "token_type": "bearer", "expires_in": 86399}
 
 
+UNKNOWN_SCOPE = "The requested scope is missing, unknown or not allowed"
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "description"),
     [
         ({"client_id": "x"}, "invalid_client", "invalid client_id parameter"),
         ({"client_secret": "x"}, "invalid_client", "invalid client_secret parameter"),
-        ({"scope": ""}, "invalid_scope", "scope is missing"),
+        ({"scope": ""}, "invalid_scope", UNKNOWN_SCOPE),
+        ({"scope": "openid,everything"}, "invalid_scope", UNKNOWN_SCOPE),
         ({"grant_type": "password"}, "unsupported_grant_type", "grant_type must be client_credentials"),
     ],
 )
@@ -83,7 +87,7 @@ def test_objects_live_in_their_sandbox(aep):
 
 
 def test_an_unknown_route_is_501_and_says_where_to_look(aep):
-    answer = aep.http.delete("/data/foundation/flowservice/flows/x")
+    answer = aep.http.delete("/data/foundation/flowservice/flows")
     assert answer.status_code == 501
     assert "/_emulator/operations" in answer.json()["detail"]
     assert f"GET {FLOW}/flows" in aep.http.get("/_emulator/operations").json()["operations"]

@@ -12,9 +12,9 @@ import pytest
 from plain_http import CATALOG, FLOW, Onboarding, Plain
 
 from airflow_provider_aep.emulator.mapping import Fault, Mapper
-from airflow_provider_aep.emulator.tables import Tables, day, moment, sample_data
+from airflow_provider_aep.emulator.tables import Sources, Tables, day, moment, sample_data
 
-SAMPLE = sample_data()
+SAMPLE = sample_data() / "servicenow"
 CONTACT = {
     "sys_id": "_id",
     "first_name": "person.name.firstName",
@@ -326,17 +326,17 @@ def test_a_csv_column_has_the_type_of_its_cells(tmp_path, cells, kind):
 
 def test_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="is not a folder"):
-        Tables(tmp_path / "gone")
+        Sources(tmp_path / "gone")
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(SystemExit, match=r"holds no \.csv or \.parquet file"):
-        Tables(tmp_path)
+    with pytest.raises(SystemExit, match=r"holds no \.csv, \.parquet or \.jsonl file"):
+        Sources(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"id,n\xe9\n1,2\n", b"\x00\xff\xfe"])
 def test_a_file_that_cannot_be_read_is_named_at_the_start(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(SystemExit, match=r"t\.csv cannot be read \(\w+\)\. A CSV file is UTF-8"):
-        Tables(tmp_path)
+        Sources(tmp_path)
 
 
 def test_moments_and_days():

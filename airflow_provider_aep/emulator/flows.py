@@ -1,0 +1,288 @@
+"""Flow Service: flow specs, flows and their runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airflow_provider_aep.emulator.connections import tables_of
+from airflow_provider_aep.emulator.filters import listing
+from airflow_provider_aep.emulator.flow_service import (
+    BASE,
+    EMPTY,
+    Body,
+    add,
+    changed,
+    crud,
+    found,
+    listed,
+    named,
+    operation,
+    patched,
+    wrapped,
+)
+from airflow_provider_aep.emulator.ingest import open_run
+from airflow_provider_aep.emulator.refusals import flow, source
+from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.specs import SECONDS, flow_specs
+
+
+def list_flow_specs(world: World, request: Request) -> Reply:
+    return listing(request, list(flow_specs().values()), "flowSpecs")
+
+
+def get_flow_spec(world: World, request: Request, id_: str) -> Reply:
+    return wrapped(flow_specs().get(id_), "flowSpecs", id_)
+
+
+# -- flows ----------------------------------------------------------------------------------------------------------
+
+
+def create_flow(world: World, request: Request) -> Reply:
+    body = request.object(EMPTY, "flowservice")
+    named(body)
+    if "state" in body:
+        raise flow("1410-400", "Invalid request", "state is not allowed in the body")
+    origin, target = _checked(world, request, body, {})
+    if int(body["scheduleParams"]["startTime"]) * 1000 < world.now_ms():
+        raise source(1360, "The start time cannot be in the past")
+    body["_emulator"] = {"nextRunAt": int(body["scheduleParams"]["startTime"])}
+    body["inheritedAttributes"] = {
+        "properties": {"isSourceFlow": True},
+        "sourceConnections": [_inherited(origin)],
+        "targetConnections": [_inherited(target)],
+    }
+    return add(world, request, "flows", body)
+
+
+def patch_flow(world: World, request: Request, id_: str) -> Reply:
+    before = found(world, request, "flows", id_)
+
+    def check(body: Body) -> None:
+        _check_schedule(body.get("scheduleParams"))
+        _check_change(world, body, before)
+        _checked(world, request, body, before)
+        if body["_emulator"]["nextRunAt"] == int(before["scheduleParams"]["startTime"]):
+            body["_emulator"]["nextRunAt"] = int(body["scheduleParams"]["startTime"])
+
+    return patched(world, request, "flows", id_, check)
+
+
+def _check_change(world: World, body: Body, before: Body) -> None:
+    """What of a schedule cannot change once its start has passed."""
+    old, new = before["scheduleParams"], body["scheduleParams"]
+    passed = int(old["startTime"]) * 1000 < world.now_ms()
+    if passed and new["frequency"] == "once" != old["frequency"]:
+        raise source(1366, "The start time has passed, so frequency cannot become once")
+    if passed and new.get("backfill") != old.get("backfill"):
+        raise source(1404, "The start time has passed, so backfill cannot be updated")
+    if new["startTime"] != old["startTime"] and int(new["startTime"]) * 1000 < world.now_ms():
+        raise source(1360, "The start time cannot be in the past")
+
+
+def act_on_flow(world: World, request: Request, id_: str) -> Reply:
+    body = found(world, request, "flows", id_)
+    op = operation(request, "enable", "disable", "publish")
+    needed = {"enable": "disabled", "disable": "enabled", "publish": "draft"}[op]
+    if body["state"] != needed:
+        raise flow("1422-400", "Invalid request", f"{op} is not applicable in the state {body['state']}")
+    if op == "publish":
+        ids = [
+            ("sourceConnections", body["sourceConnectionIds"][0]),
+            ("targetConnections", body["targetConnectionIds"][0]),
+        ]
+        for resource, connection in ids:
+            if found(world, request, resource, connection)["state"] == "draft":
+                raise flow("1422-400", "Invalid request", f"One of its {resource} is a draft: publish it first")
+    return changed(world, request, "flows", body, "disabled" if op == "disable" else "enabled")
+
+
+def _checked(world: World, request: Request, body: Body, before: Body) -> tuple[Body, Body]:
+    """What must hold of a flow whenever it is written; returns its source and its target connection.
+
+    :param before: as it was, empty when it is created
+    """
+    spec = flow_specs().get(str((body.get("flowSpec") or {}).get("id")))
+    if spec is None:
+        raise flow("1413-400", "Invalid request", "The flow spec id is invalid")
+    origin = _only(world, request, "sourceConnections", body.get("sourceConnectionIds"))
+    target = _only(world, request, "targetConnections", body.get("targetConnectionIds"))
+    if origin["connectionSpec"]["id"] not in spec["sourceConnectionSpecIds"]:
+        raise flow("1413-400", "Invalid request", f"The flow spec {spec['name']} does not take this source")
+    once = _check_schedule(body.get("scheduleParams"))
+    steps = _steps(body.get("transformations"))
+    ran_once = (before.get("scheduleParams") or {}).get("frequency") == "once"
+    _check_delta(
+        world, spec, origin, steps, once, kept=_steps(before["transformations"]).get("Copy") if ran_once else None
+    )
+    _check_mapping(world, request, steps, target)
+    return origin, target
+
+
+def _inherited(connection: Body) -> Body:
+    brief = {"id": connection["id"], "connectionSpec": connection["connectionSpec"]}
+    return {**brief, **connection.get("inheritedAttributes", {})}
+
+
+def _only(world: World, request: Request, resource: str, ids: Any) -> Body:
+    if not isinstance(ids, list) or not ids:
+        raise source(1320, f"The id array of {resource} is null or empty")
+    if len(ids) != 1:
+        raise source(1321, f"The id array of {resource} must hold exactly one id")
+    return found(world, request, resource, ids[0])
+
+
+def _check_schedule(schedule: Any) -> bool:
+    """Adobe's schedule rules for what is written at any time; returns whether the flow runs once."""
+    if not schedule:
+        raise source(1317, "The schedule params are empty")
+    frequency = schedule.get("frequency")
+    if frequency not in {"once", *SECONDS}:
+        raise source(1397, f"The frequency {frequency!r} is invalid")
+    start = _integer(schedule.get("startTime"))
+    if start is None:
+        raise source(1340, "startTime could not be parsed")
+    if frequency == "once":
+        if "interval" in schedule:
+            raise source(1361, "interval is not allowed with one-time ingestion")
+        if "backfill" in schedule:
+            raise source(1364, "backfill is not allowed with one-time ingestion")
+        return True
+    interval = _integer(schedule.get("interval"))
+    if interval is None or interval < (15 if frequency == "minute" else 1):
+        raise source(1362, "The interval is below the minimum")
+    return False
+
+
+def _integer(value: Any) -> int | None:
+    """A whole number of at most 15 digits; it may come as a string: Adobe's own samples do so."""
+    text = "" if isinstance(value, bool) else str(value)
+    return int(text) if re.fullmatch(r"-?[0-9]{1,15}", text) else None
+
+
+def _steps(given: Any) -> dict[Any, Body]:
+    """Transformations by name."""
+    if not isinstance(given, list) or not all(isinstance(t, dict) for t in given):
+        raise source(1370, "The mapping transformation is missing")
+    return {t.get("name"): t.get("params") or {} for t in given}
+
+
+def _check_delta(world: World, spec: Body, origin: Body, steps: dict[Any, Body], once: bool, kept: Body | None) -> None:
+    """:param kept: the ``Copy`` there is, which the first on-demand run of a one-time flow leaves"""
+    takes_delta = any(t["name"] == "Copy" for t in spec["transformationSpecs"])
+    delta = steps.get("Copy", {}).get("deltaColumn")
+    if delta and not takes_delta:
+        raise source(1392, f"The flow spec {spec['name']} has no Copy transformation")
+    if once and delta and steps["Copy"] != kept:
+        raise source(1369, "A delta column is not allowed when the frequency is once")
+    if takes_delta and not once:
+        if not isinstance(delta, dict) or not delta.get("name"):
+            raise source(1367, "A delta column is required in the Copy transformation")
+        if not is_moment(world, origin, delta["name"]):
+            raise source(1367, f"The delta column {delta['name']!r} is not a date-time column of the table")
+
+
+def is_moment(world: World, origin: Body, column: str) -> bool:
+    """Whether a column of a source connection's table is a date-time; unknown tables are not judged."""
+    table = tables_of(world, origin).get((origin.get("params") or {}).get("tableName") or "")
+    return table is None or table.columns.get(column) == "date-time"
+
+
+def _check_mapping(world: World, request: Request, steps: dict[Any, Body], target: Body) -> None:
+    if "Mapping" not in steps:
+        raise source(1370, "The mapping transformation is missing")
+    mapping = world.store.get("mappingSets", request.scope, str(steps["Mapping"].get("mappingId")))
+    if mapping is None:
+        raise flow("1419-400", "Invalid request", "The mapping id failed validation")
+    version = _integer(steps["Mapping"].get("mappingVersion"))
+    versions = mapping["_emulator"]["versions"]
+    if version is None or not 0 <= version < len(versions):
+        raise flow("1412-400", "Invalid request", "The mapping version is invalid")
+    dataset = world.store.get("dataSets", request.scope, str((target.get("params") or {}).get("dataSetId")))
+    if dataset is None or versions[version]["schema"] != dataset["schemaRef"]["id"]:
+        raise flow("1425-400", "Invalid request", "Schema of mapping and of target dataset must be the same")
+    if world.registry(request.scope).schema(dataset["schemaRef"]["id"]) is None:
+        raise flow("1425-400", "Invalid request", "The schema of the target dataset is gone")
+
+
+# -- runs -----------------------------------------------------------------------------------------------------------
+
+
+def list_runs(world: World, request: Request) -> Reply:
+    return listed(world, request, "runs", "flowId")
+
+
+def get_run(world: World, request: Request, id_: str) -> Reply:
+    return wrapped(found(world, request, "runs", id_), "runs", id_)
+
+
+def create_run(world: World, request: Request) -> Reply:
+    """A run on demand, of a flow that is scheduled once. Source: "Create a flow run on demand" in Adobe's guide."""
+    body = request.object(EMPTY, "flowservice")
+    one = world.store.get("flows", request.scope, str(body.get("flowId")))
+    if one is None:
+        raise flow("1430-400", "Invalid request", f"There is no flow with id {body.get('flowId')}")
+    if one["scheduleParams"]["frequency"] != "once":
+        raise source(1386, "On-demand runs need a flow whose frequency is once")
+    if one["state"] != "enabled":
+        raise source(1388, "The flow is not enabled")
+    params = body.get("params")
+    if not isinstance(params, dict) or not params:
+        raise source(1384, "params is invalid or empty")
+    start, end = _integer(params.get("windowStartTime")), _integer(params.get("windowEndTime"))
+    if start is None or end is None:
+        raise source(1384, "params.windowStartTime and params.windowEndTime must be seconds since the epoch")
+    if end < start:
+        raise source(1381, "The window ends before it starts")
+    delta = _run_delta(world, request, one, params)
+    open_run(world, request.scope, one, (start, end), delta=delta, id_=(id_ := world.new_id()), params=params)
+    run = found(world, request, "runs", id_)
+    return Reply({"items": [{"id": id_, "etag": run["etag"]}]}, 201, {"Location": f"{BASE}/runs/{id_}"})
+
+
+def _run_delta(world: World, request: Request, one: Body, params: Body) -> str | None:
+    """The delta column of an on-demand run: given with the first one, then kept in the flow's ``Copy``."""
+    if not any(t["name"] == "Copy" for t in flow_specs()[one["flowSpec"]["id"]]["transformationSpecs"]):
+        return None
+    given = (params.get("deltaColumn") or {}).get("name")
+    stored = _steps(one["transformations"]).get("Copy", {}).get("deltaColumn", {}).get("name")
+    if not given and not stored:
+        raise source(1383, "The delta column is missing in params")
+    if given and stored and given != stored:
+        raise source(1382, f"The delta column differs from the flow's, {stored!r}")
+    if not is_moment(world, found(world, request, "sourceConnections", one["sourceConnectionIds"][0]), given or stored):
+        raise source(1383, f"The delta column {given!r} is not a date-time column of the table")
+    if not stored:
+        copy = {"name": "Copy", "params": {"deltaColumn": {"name": given}}}
+        one["transformations"] = [copy, *one["transformations"]]
+        changed(world, request, "flows", one, one["state"])
+    return str(given or stored)
+
+
+def act_on_run(world: World, request: Request, id_: str) -> Reply:
+    """Run a failed run's window again, as the same run."""
+    run = found(world, request, "runs", id_)
+    operation(request, "re_trigger")
+    one = found(world, request, "flows", run["flowId"])
+    if one["state"] != "enabled":
+        raise source(1388, "The flow is not enabled")
+    status = run["metrics"]["statusSummary"]["status"]
+    if status != "failed":
+        raise source(1387, f"A run with the status {status} cannot be triggered again")
+    window = run["metrics"]["durationSummary"]["extensions"]
+    seconds = (window["windowStart"] // 1000, window["windowEnd"] // 1000)
+    open_run(world, request.scope, one, seconds, delta=run["_emulator"]["delta"], id_=id_, params=run["params"])
+    return Reply({"id": id_, "etag": found(world, request, "runs", id_)["etag"]})
+
+
+ROUTES = [
+    Route("GET", f"{BASE}/flowSpecs", list_flow_specs),
+    Route("GET", f"{BASE}/flowSpecs/{{id}}", get_flow_spec),
+    Route("POST", f"{BASE}/flows", create_flow),
+    *crud("flows", "", patch=patch_flow),
+    Route("POST", f"{BASE}/flows/{{id}}/action", act_on_flow),
+    Route("GET", f"{BASE}/runs", list_runs),
+    Route("POST", f"{BASE}/runs", create_run),
+    Route("GET", f"{BASE}/runs/{{id}}", get_run),
+    Route("POST", f"{BASE}/runs/{{id}}/action", act_on_run),
+]
