@@ -22,6 +22,9 @@ TOKEN_PATH = "/ims/token/v3"
 REFRESH_EARLY = 300.0
 """Seconds before its end at which a token is no longer used."""
 
+SIGNATURE = ("Authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name")
+"""The headers that say who asks, and for which sandbox."""
+
 _ATTEMPTS = 2  # the request, and one replay with another token
 _MILLISECONDS_ABOVE = 1_000_000  # no token lives eleven days, so a larger expires_in is in milliseconds
 
@@ -167,10 +170,8 @@ class ImsAuth(Auth):
 
     def _sign(self, request: Request, token: Token) -> None:
         s = self._settings
-        request.headers["Authorization"] = f"Bearer {token.value}"
-        request.headers["x-api-key"] = s.client_id
-        request.headers["x-gw-ims-org-id"] = s.org_id
-        request.headers["x-sandbox-name"] = s.sandbox
+        said = (f"Bearer {token.value}", s.client_id, s.org_id, s.sandbox)
+        request.headers.update(dict(zip(SIGNATURE, said, strict=True)))
 
     def _token_was_refused(self, response: Response, token: Token) -> bool:
         try:

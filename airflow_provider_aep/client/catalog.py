@@ -5,7 +5,7 @@ Lists and single reads both answer an object keyed by id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -39,6 +39,19 @@ def patch_dataset(id_: str, body: Mapping[str, Any]) -> Call[str]:
     """Replace top-level fields."""
     path = f"{BASE}/dataSets/{quote(id_, safe='')}"
     return Call("PATCH dataSets", "PATCH", path, _reference, Safety.IDEMPOTENT, body=dict(body))
+
+
+def tag_dataset(id_: str, tags: Mapping[str, Sequence[str]]) -> Call[str]:
+    """Write these tags, and leave the others as they are."""
+    path, headers = f"{BASE}/dataSets/{quote(id_, safe='')}", (("Content-Type", "application/json-patch+json"),)
+    ops = [{"op": "add", "path": f"/tags/{name}", "value": list(values)} for name, values in tags.items()]
+    return Call("PATCH dataSets", "PATCH", path, _reference, Safety.IDEMPOTENT, body=ops, headers=headers)
+
+
+def delete_dataset(id_: str) -> Call[None]:
+    """Delete a dataset **and its data**; AEP cannot undo it."""
+    path = f"{BASE}/dataSets/{quote(id_, safe='')}"
+    return Call("DELETE dataSets", "DELETE", path, lambda _: None, Safety.IDEMPOTENT)
 
 
 def get_batch(id_: str) -> Call[Batch]:

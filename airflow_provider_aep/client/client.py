@@ -14,7 +14,7 @@ from tenacity.wait import wait_exponential_jitter
 
 from airflow_provider_aep import __version__
 from airflow_provider_aep.client import _http
-from airflow_provider_aep.client.auth import SHARED_TOKENS, TOKEN_PATH, ImsAuth, TokenCache, retry_after
+from airflow_provider_aep.client.auth import SHARED_TOKENS, SIGNATURE, TOKEN_PATH, ImsAuth, TokenCache, retry_after
 from airflow_provider_aep.client.call import Answer, Call, Page, Safety
 from airflow_provider_aep.client.clock import Clock, SystemClock
 from airflow_provider_aep.client.errors import (
@@ -36,6 +36,7 @@ DEADLINE = 120.0
 """Seconds after which a call is no longer retried."""
 
 MAX_PAGES = 1000
+_TOKEN: Call[None] = Call("POST token", "POST", TOKEN_PATH, lambda _: None, Safety.READ)
 _BACKOFF = wait_exponential_jitter(initial=1, max=30)
 
 
@@ -182,6 +183,27 @@ class AepClient:
         except _http.RequestError as e:
             raise self._plan.transport_error(call, e) from None
         return self._plan.read(call, response)
+
+    def identity(self) -> dict[str, str]:
+        """The headers that sign a request, for a client that is not ours.
+
+        :raises AepCredentialsError: IMS refused the credentials
+        :raises AepUnreachableError: IMS gave no token for the moment
+        """
+        return Retrying(sleep=self.clock.sleep, **self._plan.retrying(_TOKEN))(self._signed)
+
+    def _signed(self) -> dict[str, str]:
+        request = self._http.build_request("GET", "/")
+        flow = self._plan.auth.sync_auth_flow(request)
+        sent = next(flow)
+        try:
+            while sent is not request:
+                sent = flow.send(self._http.send(sent, auth=None))
+        except _http.RequestError as e:
+            raise self._plan.transport_error(_TOKEN, e) from None
+        finally:
+            flow.close()
+        return {name: request.headers[name] for name in SIGNATURE}
 
     def items(self, call: Call[Page[T]]) -> Iterator[T]:
         """Every item of a list, page after page, at most ``MAX_PAGES`` pages."""

@@ -41,6 +41,11 @@ def put_mapping_set(id_: str, body: Mapping[str, Any]) -> Call[MappingSet]:
     return Call("PUT mappingSets", "PUT", _path(id_), _set, Safety.CREATE, body=dict(body))
 
 
+def delete_mapping_set(id_: str) -> Call[None]:
+    """Not in Adobe's OpenAPI file; its own Python client has it."""
+    return Call("DELETE mappingSets", "DELETE", _path(id_), lambda _: None, Safety.IDEMPOTENT)
+
+
 def validate_mapping_set(body: Mapping[str, Any]) -> Call[list[MappingValidation]]:
     """AEP's own verdict on each mapping, in order. Writes nothing."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -75,8 +77,20 @@ def _list(
     return Call(f"GET {resource}", "GET", f"{BASE}/{resource}", _page(model), Safety.READ, tuple(query))
 
 
-def _create(resource: str, body: Mapping[str, Any]) -> Call[Ref]:
-    return Call(f"POST {resource}", "POST", f"{BASE}/{resource}", _ref, Safety.CREATE, body=dict(body))
+def _create(resource: str, body: Mapping[str, Any], draft: bool = False) -> Call[Ref]:
+    """:param draft: as a draft, which does nothing until it is published"""
+    query = (("mode", "draft"),) if draft else ()
+    return Call(f"POST {resource}", "POST", f"{BASE}/{resource}", _ref, Safety.CREATE, query, dict(body))
+
+
+def _delete(resource: str, id_: str) -> Call[None]:
+    path = f"{BASE}/{resource}/{quote(id_, safe='')}"
+    return Call(f"DELETE {resource}", "DELETE", path, lambda _: None, Safety.IDEMPOTENT)
+
+
+def _act(resource: str, id_: str, op: str, safety: Safety = Safety.IDEMPOTENT) -> Call[Ref]:
+    path = f"{BASE}/{resource}/{quote(id_, safe='')}/action"
+    return Call(f"POST {resource}/action {op}", "POST", path, _ref, safety, (("op", op),))
 
 
 def _patch(resource: str, id_: str, etag: str, ops: Sequence[Mapping[str, Any]]) -> Call[Ref]:
@@ -122,12 +136,22 @@ def list_connections(where: Mapping[str, str]) -> Call[Page[Connection]]:
     return _list("connections", Connection, where)
 
 
-def create_connection(body: Mapping[str, Any]) -> Call[Ref]:
-    return _create("connections", body)
+def create_connection(body: Mapping[str, Any], *, draft: bool = False) -> Call[Ref]:
+    return _create("connections", body, draft)
 
 
 def patch_connection(id_: str, etag: str, ops: Sequence[Mapping[str, Any]]) -> Call[Ref]:
     return _patch("connections", id_, etag, ops)
+
+
+def publish_connection(id_: str) -> Call[Ref]:
+    """Make a draft one that can be used; after the base connection, where that is a draft, too."""
+    return _act("connections", id_, "publish")
+
+
+def delete_connection(id_: str) -> Call[None]:
+    """Refused while a flow uses it."""
+    return _delete("connections", id_)
 
 
 def test_connection(id_: str) -> Call[bool]:
@@ -163,6 +187,29 @@ def explore_table(id_: str, table: str) -> Call[list[Column]]:
     return _explore(id_, read, (("objectType", "table"), ("object", table)))
 
 
+def explore_records(id_: str, source_params: Mapping[str, Any] | None = None) -> Call[list[Column]]:
+    """The fields of a REST source's records, each by its dot path.
+
+    :param source_params: what the connector wants to be told, such as ``{"object_type": "accounts"}``
+    """
+
+    def read(answer: Answer) -> list[Column]:
+        return list(_fields(answer.body["schema"]["properties"]))
+
+    params = base64.b64encode(json.dumps(dict(source_params or {}), separators=(",", ":")).encode()).decode()
+    query = (("objectType", "rest"), ("object", "json"), ("fileType", "json"), ("preview", "true"))
+    return _explore(id_, read, (*query, ("sourceParams", params)))
+
+
+def _fields(properties: Mapping[str, Any], prefix: str = "") -> Iterator[Column]:
+    for name, field in properties.items():
+        if isinstance(field.get("properties"), Mapping):
+            yield from _fields(field["properties"], f"{prefix}{name}.")
+        else:
+            kind = str(field.get("type", "string"))
+            yield Column(name=f"{prefix}{name}", type=kind, xdm={k: field[k] for k in ("type", "format") if k in field})
+
+
 def _explore(id_: str, read: Callable[[Answer], Any], query: tuple[tuple[str, str], ...]) -> Call[Any]:
     path = f"{BASE}/connections/{quote(id_, safe='')}/explore"
     return Call("GET connections/explore", "GET", path, read, Safety.READ, query)
@@ -179,12 +226,22 @@ def list_source_connections(where: Mapping[str, str]) -> Call[Page[SourceConnect
     return _list("sourceConnections", SourceConnection, where)
 
 
-def create_source_connection(body: Mapping[str, Any]) -> Call[Ref]:
-    return _create("sourceConnections", body)
+def create_source_connection(body: Mapping[str, Any], *, draft: bool = False) -> Call[Ref]:
+    return _create("sourceConnections", body, draft)
 
 
 def patch_source_connection(id_: str, etag: str, ops: Sequence[Mapping[str, Any]]) -> Call[Ref]:
     return _patch("sourceConnections", id_, etag, ops)
+
+
+def publish_source_connection(id_: str) -> Call[Ref]:
+    """Make a draft one that can be used; after the base connection, where that is a draft, too."""
+    return _act("sourceConnections", id_, "publish")
+
+
+def delete_source_connection(id_: str) -> Call[None]:
+    """Refused while a flow uses it."""
+    return _delete("sourceConnections", id_)
 
 
 def get_target_connection(id_: str) -> Call[TargetConnection]:
@@ -195,12 +252,22 @@ def list_target_connections(where: Mapping[str, str]) -> Call[Page[TargetConnect
     return _list("targetConnections", TargetConnection, where)
 
 
-def create_target_connection(body: Mapping[str, Any]) -> Call[Ref]:
-    return _create("targetConnections", body)
+def create_target_connection(body: Mapping[str, Any], *, draft: bool = False) -> Call[Ref]:
+    return _create("targetConnections", body, draft)
 
 
 def patch_target_connection(id_: str, etag: str, ops: Sequence[Mapping[str, Any]]) -> Call[Ref]:
     return _patch("targetConnections", id_, etag, ops)
+
+
+def publish_target_connection(id_: str) -> Call[Ref]:
+    """Make a draft one that can be used; after the base connection, where that is a draft, too."""
+    return _act("targetConnections", id_, "publish")
+
+
+def delete_target_connection(id_: str) -> Call[None]:
+    """Refused while a flow uses it."""
+    return _delete("targetConnections", id_)
 
 
 # -- flows and runs -------------------------------------------------------------------------------------------------
@@ -214,12 +281,32 @@ def list_flows(where: Mapping[str, str]) -> Call[Page[Flow]]:
     return _list("flows", Flow, where)
 
 
-def create_flow(body: Mapping[str, Any]) -> Call[Ref]:
-    return _create("flows", body)
+def create_flow(body: Mapping[str, Any], *, draft: bool = False) -> Call[Ref]:
+    return _create("flows", body, draft)
 
 
 def patch_flow(id_: str, etag: str, ops: Sequence[Mapping[str, Any]]) -> Call[Ref]:
     return _patch("flows", id_, etag, ops)
+
+
+def enable_flow(id_: str) -> Call[Ref]:
+    """AEP refuses it (1422-400) in another state than ``disabled``."""
+    return _act("flows", id_, "enable")
+
+
+def disable_flow(id_: str) -> Call[Ref]:
+    """AEP refuses it (1422-400) in another state than ``enabled``."""
+    return _act("flows", id_, "disable")
+
+
+def publish_flow(id_: str) -> Call[Ref]:
+    """Make a draft run as scheduled; after its connections, where those are drafts, too."""
+    return _act("flows", id_, "publish")
+
+
+def delete_flow(id_: str) -> Call[None]:
+    """The ingested data stays, and so do connections, mapping set and dataset."""
+    return _delete("flows", id_)
 
 
 def get_run(id_: str) -> Call[Run]:
@@ -229,3 +316,16 @@ def get_run(id_: str) -> Call[Run]:
 def list_runs(flow_id: str, orderby: str = "createdAt") -> Call[Page[Run]]:
     """The runs of one flow, oldest first unless ``orderby`` says otherwise."""
     return _list("runs", Run, {"flowId": flow_id}, orderby)
+
+
+def create_run(flow_id: str, params: Mapping[str, Any]) -> Call[Ref]:
+    """Run a flow on demand; its frequency must be ``once``. Each such call starts another run.
+
+    :param params: ``windowStartTime`` and ``windowEndTime``, in seconds since the epoch, and ``deltaColumn``
+    """
+    return _create("runs", {"flowId": flow_id, "params": dict(params)})
+
+
+def retrigger_run(id_: str) -> Call[Ref]:
+    """Run a failed run's window again."""
+    return _act("runs", id_, "RE_TRIGGER", Safety.CREATE)

@@ -11,6 +11,7 @@ from airflow_provider_aep.client.errors import AepConfigurationError, AepHostNot
 
 PLATFORM_URL = "https://platform.adobe.io"
 IMS_URL = "https://ims-na1.adobelogin.com"
+UI_URL = "https://experience.adobe.com"
 
 _PORTS = {"http": 80, "https": 443}
 _ACCEPTED = "Accepted: a full URL (https://platform.adobe.io), host, or host with port and schema; blank for Adobe's."
@@ -53,8 +54,21 @@ class AllowedHosts:
                 f"{field} uses plain HTTP for {host!r}",
                 next_step=f"Use https, or have the deployer list http://{host}:{port} in [aep] allowed_hosts.",
             )
-        shown = f"[{host}]" if ":" in host else host
-        return f"{scheme}://{shown}" + ("" if port == _PORTS[scheme] else f":{port}")
+        return _origin(scheme, host, port)
+
+
+def checked_link(url: str, *, field: str) -> str:
+    """``scheme://host[:port]`` of a page that a person may open; nothing is sent there.
+
+    :raises AepConfigurationError: not an HTTP URL
+    """
+    scheme, host, port = _parse(url, field)
+    return _origin(scheme, host, port)
+
+
+def _origin(scheme: str, host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}" + ("" if port == _PORTS[scheme] else f":{port}")
 
 
 def _parse(url: str, field: str) -> tuple[str, str, int]:

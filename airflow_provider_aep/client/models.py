@@ -94,11 +94,23 @@ class Flow(FlowObject):
     scheduleParams: dict[str, Any] = Field(default_factory=dict)
 
 
+class TransformationSpec(AepModel):
+    name: str = ""
+
+
 class FlowSpec(AepModel):
     id: str
     name: str = ""
     version: str = "1.0"
     sourceConnectionSpecIds: list[str] = Field(default_factory=list)
+    transformationSpecs: list[TransformationSpec] = Field(
+        default_factory=list, validation_alias=AliasChoices("transformationSpecs", "transformationSpec")
+    )
+
+    @property
+    def takes_delta(self) -> bool:
+        """Whether its flows can be told a delta column: REST sources have no ``Copy`` transformation."""
+        return any(t.name == "Copy" for t in self.transformationSpecs)
 
 
 class Table(AepModel):
@@ -174,7 +186,7 @@ class Run(AepModel):
 
 
 class XdmSchema(AepModel):
-    """A schema, or the short form of a list (``title``, ``$id``, ``meta:altId``, ``version``)."""
+    """A schema or a class, or the short form of a list (``title``, ``$id``, ``meta:altId``, ``version``)."""
 
     id: str = Field(validation_alias="$id")
     title: str = ""
@@ -182,8 +194,21 @@ class XdmSchema(AepModel):
     version: str = "1.0"
     type: str = ""
     class_id: str = Field("", validation_alias="meta:class")
+    extends: list[str] = Field(default_factory=list, validation_alias="meta:extends")
+    immutable_tags: list[str] = Field(default_factory=list, validation_alias="meta:immutableTags")
     allOf: list[dict[str, Any]] = Field(default_factory=list)
     properties: dict[str, Any] = Field(default_factory=dict)
+
+
+class Descriptor(AepModel):
+    """What the registry knows of a field of a schema; ``property_path`` has slashes: ``/personalEmail/address``."""
+
+    id: str = Field("", validation_alias="@id")
+    type: str = Field("", validation_alias="@type")
+    schema_id: str = Field("", validation_alias="xdm:sourceSchema")
+    property_path: str = Field("", validation_alias="xdm:sourceProperty")
+    namespace: str = Field("", validation_alias="xdm:namespace")
+    is_primary: bool = Field(False, validation_alias="xdm:isPrimary")
 
 
 class Stats(AepModel):

@@ -1,16 +1,16 @@
-"""Schema Registry: schemas. Source: Adobe's schema-registry OpenAPI file and XDM guide.
+"""Schema Registry: schemas, classes and descriptors. Source: Adobe's schema-registry OpenAPI file and XDM guide.
 
 A lookup must name a major version in ``Accept``, a list must not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_aep.client.call import Answer, Call, Page, Safety, by_link
-from airflow_provider_aep.client.models import Stats, XdmSchema
+from airflow_provider_aep.client.models import Descriptor, Stats, XdmSchema
 
 BASE = "/data/foundation/schemaregistry"
 FULL = "application/vnd.adobe.xed-full+json;version=1"
@@ -18,6 +18,9 @@ FULL = "application/vnd.adobe.xed-full+json;version=1"
 
 _RAW = "application/vnd.adobe.xed+json;version=1"
 _IDS = "application/vnd.adobe.xed-id+json"
+_DESCRIPTORS = "application/vnd.adobe.xdm-v2+json"
+AD_HOC = "https://ns.adobe.com/xdm/data/adhoc"
+"""``$id`` of the behavior that classes of one table's columns extend."""
 
 
 def stats() -> Call[Stats]:
@@ -29,35 +32,128 @@ def _path(resource: str, id_: str) -> str:
     return f"{BASE}/tenant/{resource}/{quote(id_, safe='')}"
 
 
+# -- schemas and classes --------------------------------------------------------------------------------------------
+
+
 def get_schema(id_: str, *, resolved: bool = False) -> Call[XdmSchema]:
     """:param id_: ``$id`` or ``meta:altId``
     :param resolved: with all fields instead of references
     """
-    accept = (("Accept", FULL if resolved else _RAW),)
-    return Call("GET schemas", "GET", _path("schemas", id_), _schema, Safety.READ, headers=accept)
+    return _get("schemas", id_, FULL if resolved else _RAW)
 
 
 def list_schemas(title: str) -> Call[Page[XdmSchema]]:
     """Schemas with this title, in short form."""
-    query = (("property", f"title=={title}"), ("limit", "500"), ("orderby", "title"))
-    return Call("GET schemas", "GET", f"{BASE}/tenant/schemas", _page, Safety.READ, query, headers=(("Accept", _IDS),))
+    return _list("schemas", title)
 
 
 def create_schema(body: Mapping[str, Any]) -> Call[XdmSchema]:
-    return Call("POST schemas", "POST", f"{BASE}/tenant/schemas", _schema, Safety.CREATE, body=dict(body))
+    return _create("schemas", body)
 
 
 def patch_schema(id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
     """:param ops: JSON patch; one that adds to a list adds again each time it is sent"""
-    return Call("PATCH schemas", "PATCH", _path("schemas", id_), _schema, Safety.CREATE, body=list(ops))
+    return _patch("schemas", id_, ops)
 
 
-def _schema(answer: Answer) -> XdmSchema:
+def delete_schema(id_: str) -> Call[None]:
+    return _delete("schemas", id_)
+
+
+def get_class(id_: str) -> Call[XdmSchema]:
+    return _get("classes", id_, _RAW)
+
+
+def list_classes(title: str) -> Call[Page[XdmSchema]]:
+    """Classes with this title, in short form."""
+    return _list("classes", title)
+
+
+def create_class(body: Mapping[str, Any]) -> Call[XdmSchema]:
+    return _create("classes", body)
+
+
+def patch_class(id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
+    """:param ops: JSON patch; one that adds to a list adds again each time it is sent"""
+    return _patch("classes", id_, ops)
+
+
+def delete_class(id_: str) -> Call[None]:
+    return _delete("classes", id_)
+
+
+def _get(resource: str, id_: str, accept: str) -> Call[XdmSchema]:
+    return Call(f"GET {resource}", "GET", _path(resource, id_), _read, Safety.READ, headers=(("Accept", accept),))
+
+
+def _list(resource: str, title: str) -> Call[Page[XdmSchema]]:
+    query = (("property", f"title=={title}"), ("limit", "500"), ("orderby", "title"))
+    path, accept = f"{BASE}/tenant/{resource}", (("Accept", _IDS),)
+    return Call(f"GET {resource}", "GET", path, _page, Safety.READ, query, headers=accept)
+
+
+def _create(resource: str, body: Mapping[str, Any]) -> Call[XdmSchema]:
+    return Call(f"POST {resource}", "POST", f"{BASE}/tenant/{resource}", _read, Safety.CREATE, body=dict(body))
+
+
+def _patch(resource: str, id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
+    return Call(f"PATCH {resource}", "PATCH", _path(resource, id_), _read, Safety.CREATE, body=list(ops))
+
+
+def _delete(resource: str, id_: str) -> Call[None]:
+    return Call(f"DELETE {resource}", "DELETE", _path(resource, id_), lambda _: None, Safety.IDEMPOTENT)
+
+
+def _read(answer: Answer) -> XdmSchema:
     return XdmSchema.model_validate(answer.body)
 
 
 def _page(answer: Answer) -> Page[XdmSchema]:
     items = [XdmSchema.model_validate(item) for item in answer.body["results"]]
-    link = (answer.body.get("_links") or {}).get("next")
+    return Page(items, _next(answer.body))
+
+
+def _next(body: Mapping[str, Any]) -> Callable[[Call[Any]], Call[Any]] | None:
+    link = (body.get("_links") or {}).get("next")
     href = link.get("href") if isinstance(link, Mapping) else link
-    return Page(items, by_link(href, BASE) if href else None)
+    return by_link(href, BASE) if href else None
+
+
+# -- descriptors ----------------------------------------------------------------------------------------------------
+
+
+def get_descriptor(id_: str) -> Call[Descriptor]:
+    headers = (("Accept", "application/vnd.adobe.xdm+json"),)
+    return Call("GET descriptors", "GET", _path("descriptors", id_), _descriptor, Safety.READ, headers=headers)
+
+
+def list_descriptors(schema_id: str) -> Call[Page[Descriptor]]:
+    """The descriptors of a schema."""
+
+    def read(answer: Answer) -> Page[Descriptor]:
+        listed = answer.body["results"] if isinstance(answer.body, Mapping) else answer.body
+        items = [d for d in map(Descriptor.model_validate, listed) if d.schema_id == schema_id]
+        return Page(items, _next(answer.body) if isinstance(answer.body, Mapping) else None)
+
+    query = (("property", f"xdm:sourceSchema=={schema_id}"),)
+    path, accept = f"{BASE}/tenant/descriptors", (("Accept", _DESCRIPTORS),)
+    return Call("GET descriptors", "GET", path, read, Safety.READ, query, headers=accept)
+
+
+def create_descriptor(body: Mapping[str, Any]) -> Call[Descriptor]:
+    path = f"{BASE}/tenant/descriptors"
+    return Call("POST descriptors", "POST", path, _descriptor, Safety.CREATE, body=dict(body))
+
+
+def put_descriptor(id_: str, body: Mapping[str, Any]) -> Call[str]:
+    """Replace a descriptor; the answer has the id and nothing else."""
+    path = _path("descriptors", id_)
+    return Call("PUT descriptors", "PUT", path, lambda a: str(a.body["@id"]), Safety.IDEMPOTENT, body=dict(body))
+
+
+def delete_descriptor(id_: str) -> Call[None]:
+    return _delete("descriptors", id_)
+
+
+def _descriptor(answer: Answer) -> Descriptor:
+    return Descriptor.model_validate(answer.body)

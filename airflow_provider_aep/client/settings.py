@@ -8,7 +8,7 @@ import re
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.hosts import IMS_URL, PLATFORM_URL, AllowedHosts
+from airflow_provider_aep.client.hosts import IMS_URL, PLATFORM_URL, UI_URL, AllowedHosts, checked_link
 
 # The scopes Adobe's console gives a credential with the Experience Platform API.
 DEFAULT_SCOPES = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,session"
@@ -21,6 +21,7 @@ class AepSettings(BaseModel):
 
     :param platform_url: ``scheme://host[:port]``
     :param ims_url: ``scheme://host[:port]``
+    :param ui_url: ``scheme://host[:port]`` of the user interface; links lead there, nothing is sent
     :param scopes: comma-separated, as the Developer Console shows them
     """
 
@@ -33,6 +34,7 @@ class AepSettings(BaseModel):
     scopes: str = DEFAULT_SCOPES
     platform_url: str = PLATFORM_URL
     ims_url: str = IMS_URL
+    ui_url: str = UI_URL
 
     @classmethod
     def checked(
@@ -45,6 +47,7 @@ class AepSettings(BaseModel):
         scopes: str | None = None,
         platform_url: str | None = None,
         ims_url: str | None = None,
+        ui_url: str | None = None,
         allowed_hosts: AllowedHosts | None = None,
     ) -> AepSettings:
         """Check every field before the first byte is sent; blank means Adobe's where Adobe has one.
@@ -52,7 +55,7 @@ class AepSettings(BaseModel):
         :raises AepConfigurationError: a field is missing or malformed; it names the field and the remedy
         """
         hosts = allowed_hosts or AllowedHosts()
-        for field, text in (("scopes", scopes), ("host", platform_url), ("ims_url", ims_url)):
+        for field, text in (("scopes", scopes), ("host", platform_url), ("ims_url", ims_url), ("ui_url", ui_url)):
             if text is not None and not isinstance(text, str):
                 raise AepConfigurationError(f"{field} is {text!r}, not text", next_step=f"Set {field} as text.")
         for field, value in (("client id (login)", client_id), ("client secret (password)", client_secret)):
@@ -82,6 +85,7 @@ class AepSettings(BaseModel):
             scopes=scopes or DEFAULT_SCOPES,
             platform_url=hosts.check(platform_url or PLATFORM_URL, suffix=".adobe.io", field="host"),
             ims_url=hosts.check(ims_url or IMS_URL, suffix=".adobelogin.com", field="ims_url"),
+            ui_url=checked_link(ui_url or UI_URL, field="ui_url"),
         )
 
     @property

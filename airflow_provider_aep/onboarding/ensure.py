@@ -89,6 +89,7 @@ class Kind:
 class Outcome:
     """``result`` is what the task returns; ``action`` is ``created``, ``found`` or ``updated``."""
 
+    name: str
     id: str
     result: Any
     action: str
@@ -113,14 +114,23 @@ def ensure(client: AepClient, kind: Kind, wanted: Body) -> Outcome:
     if not candidates:
         _check(client, kind, wanted)
         id_, result = kind.created(fresh(client, kind.create(wanted)))
-        return Outcome(id_, result, "created")
-    found = _settled(client, kind, candidates[0])
+        return Outcome(name, id_, result, "created")
+    found = settled(client, kind, candidates[0])
     if kind.short:
         found = kind.found(client.send(kind.get(found.id)))
     if not _drift(kind, found, wanted):
-        return Outcome(found.id, found.result, "found")
+        return Outcome(name, found.id, found.result, "found")
     _check(client, kind, wanted)
-    return _STALE_ONCE(_mended, client, kind, found.id, wanted)
+    return mend(client, kind, found.id, wanted)
+
+
+def mend(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:
+    """Write what differs in an object that is known by its id.
+
+    :param wanted: the fields to compare, and no others
+    :raises AepConflictError: what differs cannot change in place
+    """
+    return _STALE_ONCE(_mended, client, kind, id_, wanted)
 
 
 def _mended(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:
@@ -128,9 +138,9 @@ def _mended(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:
     found = kind.found(client.send(kind.get(id_)))
     drifted = _drift(kind, found, wanted)
     if not drifted:  # the answer to an earlier try was lost, or somebody else was faster
-        return Outcome(id_, found.result, "found")
+        return Outcome(found.name, id_, found.result, "found")
     answer = client.send(kind.mend(found, wanted, drifted))
-    return Outcome(id_, kind.mended(found, answer), "updated", tuple(drifted))
+    return Outcome(found.name, id_, kind.mended(found, answer), "updated", tuple(drifted))
 
 
 def _drift(kind: Kind, found: Found, wanted: Body) -> list[str]:
@@ -182,7 +192,7 @@ async def afresh(client: AsyncAepClient, call: Call[T]) -> T:
     return await client.send(call)
 
 
-def _settled(client: AepClient, kind: Kind, found: Found) -> Found:
+def settled(client: AepClient, kind: Kind, found: Found) -> Found:
     """Wait until a found object is in a state that can be used."""
     started = client.clock.now()
     while found.state not in _STABLE:

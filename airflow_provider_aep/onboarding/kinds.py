@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_aep.client import catalog, data_prep, flow_service, schema_registry
 from airflow_provider_aep.client.call import Call
-from airflow_provider_aep.client.models import DataSet, Flow, FlowObject, MappingSet, MappingValidation, Ref, XdmSchema
+from airflow_provider_aep.client.models import (
+    DataSet,
+    Flow,
+    FlowObject,
+    MappingSet,
+    MappingValidation,
+    Ref,
+    SourceConnection,
+    XdmSchema,
+)
 from airflow_provider_aep.onboarding.ensure import Body, Found, Kind, at
 
 Patch = Callable[[str, str, Sequence[dict[str, Any]]], Call[Ref]]
@@ -46,16 +56,24 @@ BASE_CONNECTION = Kind(
     mend=_patch_with(flow_service.patch_connection),
 )
 
+
+def _source(source: SourceConnection) -> Found:
+    """``asked`` is what a REST source is asked for."""
+    found = _flow_object(source)
+    asked = {k: v for k, v in source.params.items() if k not in {"tableName", "columns"}}
+    return Found(found.id, found.name, {**found.fields, "asked": asked}, found.result, found.state)
+
+
 # A change to a source or target connection is not reflected in the flow that uses it ("Update dataflows" in Adobe's
 # guide), so what matters to the flow is fixed. Columns are used at birth: a new one that nobody maps changes nothing.
 SOURCE_CONNECTION = Kind(
     label="source connection",
     find=lambda name: flow_service.list_source_connections({"name": name}),
     get=flow_service.get_source_connection,
-    found=_flow_object,
-    create=flow_service.create_source_connection,
+    found=_source,
+    create=lambda wanted: flow_service.create_source_connection({k: v for k, v in wanted.items() if k != "asked"}),
     created=_ref,
-    fixed=("connectionSpec.id", "baseConnectionId", "data.format", "params.tableName"),
+    fixed=("connectionSpec.id", "baseConnectionId", "data.format", "data.schema.id", "params.tableName", "asked"),
     owned=("description",),
     mend=_patch_with(flow_service.patch_source_connection),
 )
@@ -67,7 +85,7 @@ TARGET_CONNECTION = Kind(
     found=_flow_object,
     create=flow_service.create_target_connection,
     created=_ref,
-    fixed=("connectionSpec.id", "params.dataSetId", "data.schema.id"),
+    fixed=("connectionSpec.id", "baseConnectionId", "params.dataSetId", "data.schema.id"),
     owned=("description",),
     mend=_patch_with(flow_service.patch_target_connection),
 )
@@ -113,6 +131,54 @@ SCHEMA = Kind(
     short=True,
     mend=_mend_schema,
 )
+
+
+# -- ad hoc class ---------------------------------------------------------------------------------------------------
+
+
+def _class(class_: XdmSchema) -> Found:
+    refs = [part["$ref"] for part in class_.allOf if "$ref" in part]
+    fields = {"title": class_.title, "description": class_.description, "behavior": next(iter(refs), "")}
+    return Found(class_.id, class_.title, fields, class_.id)
+
+
+def _create_class(wanted: Body) -> Call[XdmSchema]:
+    """AEP replaces ``_adhoc`` by a namespace of the class's own."""
+    fields = {"type": "object", "properties": wanted["fields"]}
+    parts = [{"$ref": wanted["behavior"]}, {"properties": {"_adhoc": fields}}]
+    body = {k: v for k, v in wanted.items() if k not in {"behavior", "fields"}}
+    return schema_registry.create_class({**body, "type": "object", "allOf": parts})
+
+
+# Fields are used at birth, like the columns of a source connection.
+AD_HOC_CLASS = Kind(
+    label="ad hoc class",
+    title="title",
+    find=schema_registry.list_classes,
+    get=schema_registry.get_class,
+    found=_class,
+    create=_create_class,
+    created=lambda class_: (class_.id, class_.id),
+    fixed=("behavior",),
+    owned=("description",),
+    short=True,
+    mend=lambda found, wanted, _: schema_registry.patch_class(
+        found.id, [{"op": "add", "path": "/description", "value": wanted["description"]}]
+    ),
+)
+
+
+def ad_hoc_fields(columns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The XDM fields of a source's columns; a dot path becomes nested objects."""
+    root: dict[str, Any] = {}
+    for column in columns:
+        *parents, leaf = str(column["name"]).split(".")
+        node = root
+        for name in parents:
+            node = node.setdefault(name, {"type": "object", "properties": {}})["properties"]
+        xdm = dict(column.get("xdm") or {"type": "string"})
+        node[leaf] = {**xdm, "items": {"type": "string"}} if xdm.get("type") == "array" else xdm
+    return root
 
 
 # -- dataset --------------------------------------------------------------------------------------------------------
@@ -217,8 +283,8 @@ def _mend_flow(found: Found, wanted: Body, paths: Sequence[str]) -> Call[Ref]:
 
 def _create_flow(wanted: Body) -> Call[Ref]:
     steps = [{"name": name, "params": params} for name, params in wanted["steps"].items()]
-    body = {k: v for k, v in wanted.items() if k not in {"steps", "runs"}}
-    return flow_service.create_flow({**body, "transformations": steps})
+    body = {k: v for k, v in wanted.items() if k not in {"steps", "runs", "draft"}}
+    return flow_service.create_flow({**body, "transformations": steps}, draft=bool(wanted.get("draft")))
 
 
 FLOW = Kind(
@@ -233,3 +299,6 @@ FLOW = Kind(
     owned=("steps.Mapping", "scheduleParams.frequency", "scheduleParams.interval", "description"),
     mend=_mend_flow,
 )
+
+FLOW_UPDATE = replace(FLOW, owned=(*FLOW.owned, "scheduleParams.startTime"))
+"""A flow whose start may move, because somebody asks for just that."""

@@ -13,6 +13,8 @@ _FITS: Mapping[str, frozenset[str]] = {
     "boolean": frozenset({"boolean", "string"}),
     "integer": frozenset({"integer", "number", "string"}),
     "number": frozenset({"number", "string"}),
+    "array": frozenset(),
+    "object": frozenset(),
 }
 
 
@@ -68,7 +70,7 @@ def _problems(source: str, destination: str, columns: Mapping[str, Any] | None, 
         return [*wrong, f"the table has no column {source!r} (it has {', '.join(columns)})"]
     if wrong:
         return wrong
-    field = _field(destination, schema) or {}
+    field = field_at(destination, schema) or {}
     xdm = columns[source].get("xdm", {})
     have, want = str(xdm.get("type", "string")), str(field.get("type", "string"))
     clash = want not in _FITS.get(have, frozenset({want}))
@@ -83,7 +85,7 @@ def _problems(source: str, destination: str, columns: Mapping[str, Any] | None, 
 
 
 def _destination_problems(destination: str, schema: Mapping[str, Any]) -> list[str]:
-    field = _field(destination, schema)
+    field = field_at(destination, schema)
     if field is None:
         return [f"the schema has no field {destination!r}"]
     if field.get("properties") or field.get("type") in {"object", "array"}:
@@ -92,7 +94,8 @@ def _destination_problems(destination: str, schema: Mapping[str, Any]) -> list[s
     return []
 
 
-def _field(path: str, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def field_at(path: str, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The field at a dot path of a schema's resolved properties, or ``None``."""
     node: Any = {"properties": schema}
     for name in path.split("."):
         node = node.get("properties", {}).get(name)

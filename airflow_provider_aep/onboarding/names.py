@@ -38,6 +38,7 @@ class Names:
         self.source_schema = f"{onboarding} source schema"
         self.schema = f"{onboarding} schema"
         self.dataset = f"{onboarding} dataset"
+        self.dataset_base = f"{onboarding} dataset base"
         self.source = f"{onboarding} source"
         self.target = f"{onboarding} target"
         self.mapping = f"{onboarding} mapping"

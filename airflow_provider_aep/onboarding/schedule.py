@@ -51,13 +51,20 @@ def _refused(field: str, value: object, must_be: str, code: int) -> AepConfigura
 
 
 def delta_transformation(
-    frequency: str, delta_column: str | None, columns: list[dict[str, Any]] | None
+    frequency: str, delta_column: str | None, columns: list[dict[str, Any]] | None, *, taken: bool = True
 ) -> dict[str, Any] | None:
     """The ``Copy`` transformation that makes scheduled runs incremental; a one-time flow has none.
 
+    :param taken: whether the flow spec has ``Copy``; that of REST sources has not, so each run takes everything
     :param columns: of the source table, as explore gives them; ``None`` if unknown
     :raises AepConfigurationError: missing, not in the table, not a date-time, or given for a one-time flow
     """
+    if not taken:
+        if delta_column:
+            raise AepConfigurationError(
+                f"delta_column is {delta_column!r}", next_step="Leave it out: a REST source has no delta column."
+            )
+        return None
     if frequency == "once":
         if delta_column:
             raise _refused("delta_column", delta_column, "left out when frequency is once", 1369)
