@@ -22,7 +22,12 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.hooks.aep"]}],
+        "hooks": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_aep.hooks.aep", "airflow_provider_aep.hooks.http"],
+            }
+        ],
         "operators": [
             {
                 "integration-name": integration,
@@ -30,11 +35,20 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_aep.operators.source",
                     "airflow_provider_aep.operators.target",
                     "airflow_provider_aep.operators.flow",
+                    "airflow_provider_aep.operators.control",
+                    "airflow_provider_aep.operators.profile",
+                    "airflow_provider_aep.operators.http",
                 ],
             }
         ],
-        "sensors": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.sensors.flow_run"]}],
+        "sensors": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_aep.sensors.flow_run", "airflow_provider_aep.sensors.http"],
+            }
+        ],
         "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.triggers.flow_run"]}],
+        "extra-links": ["airflow_provider_aep.links.AepLink"],
         "connection-types": [
             {
                 "connection-type": "aep",

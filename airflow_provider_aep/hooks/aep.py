@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf, mask_secret
 
-from airflow_provider_aep.client import sandboxes
 from airflow_provider_aep.client.client import AepClient, AsyncAepClient
-from airflow_provider_aep.client.errors import AepConfigurationError, AepError, AepNotFoundError
+from airflow_provider_aep.client.errors import AepConfigurationError, AepError
 from airflow_provider_aep.client.hosts import AllowedHosts
 from airflow_provider_aep.client.settings import AepSettings
+from airflow_provider_aep.exceptions import AepPermanentError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
-
-_TEST_DEADLINE = 10.0
-"""Seconds for each of the connection test's two requests, and for their retries; Airflow gives the whole 60."""
 
 
 class AepHook(BaseHook):
@@ -34,6 +31,11 @@ class AepHook(BaseHook):
     hook_name = "Adobe Experience Platform"
 
     def __init__(self, aep_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        if "method" in kwargs:  # how HttpOperator asks for the hook of a connection
+            raise AepPermanentError(
+                f"HttpOperator cannot use the connection {aep_conn_id!r}: it would send the client secret in place of "
+                "a token. Next step: use AepHttpOperator (airflow_provider_aep.operators.http)"
+            )
         super().__init__(**kwargs)
         self.aep_conn_id = aep_conn_id
 
@@ -55,23 +57,13 @@ class AepHook(BaseHook):
         return AsyncAepClient(self.settings, on_token=_mask_on_loop)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for a token and the sandboxes; changes nothing."""
+        """See :func:`~airflow_provider_aep.hooks.checkup.check`."""
+        from airflow_provider_aep.hooks.checkup import check
+
         try:
-            with AepClient(self.settings, on_token=mask_secret, deadline=_TEST_DEADLINE) as aep:
-                found = {s.name: s for s in aep.send(sandboxes.list_sandboxes())}
-            sandbox = found.get(self.settings.sandbox)
-            if sandbox is None:
-                raise AepNotFoundError(
-                    f"There is no sandbox {self.settings.sandbox!r}",
-                    next_step=f"Choose one of: {', '.join(sorted(found)) or 'none that this credential may use'}.",
-                )
-            if sandbox.state != "active":
-                raise AepNotFoundError(
-                    f"The sandbox {sandbox.name!r} is {sandbox.state}", next_step="Wait until it is active."
-                )
-        except AepError as e:
+            return check(self.settings, mask_secret)
+        except AepError as e:  # of the settings: nothing was sent
             return False, str(e)
-        return True, f"Connected to sandbox {sandbox.name} of {self.settings.org_id}"
 
 
 def connection_of(conn_id: str) -> Connection:
@@ -104,6 +96,7 @@ def settings_of(connection: Connection) -> AepSettings:
         scopes=extra.get("scopes"),
         platform_url=platform_url(connection.host, connection.port, connection.schema),
         ims_url=extra.get("ims_url"),
+        ui_url=extra.get("ui_url"),
         allowed_hosts=AllowedHosts(listed.split(",")),
     )
 

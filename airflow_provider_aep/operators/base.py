@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_aep.links import AepLink
+
 if TYPE_CHECKING:
     from airflow_provider_aep.client.client import AepClient
-    from airflow_provider_aep.onboarding.ensure import Body, Kind
+    from airflow_provider_aep.onboarding.ensure import Body, Kind, Outcome
 
 
 class AepOperator(BaseOperator):
@@ -21,11 +23,17 @@ class AepOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("aep_conn_id",)
+    operator_extra_links = (AepLink(),)
     ui_color = "#fbe9e7"
 
     def __init__(self, *, aep_conn_id: str = "aep_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aep_conn_id = aep_conn_id
+        self._object: tuple[str, ...] | None = None
+
+    def link_target(self) -> tuple[str, ...] | None:
+        """Kind and id of what this task is about; known once it was found or made."""
+        return self._object
 
     # The client and the rules are imported when a task runs: parsing a DAG costs nothing of them.
 
@@ -47,16 +55,16 @@ class AepOperator(BaseOperator):
 
         wanted = {field: value for field, value in wanted.items() if value is not None}
         outcome = ensure(client, kind, wanted)
+        return self.told(client, kind.label, outcome)
+
+    def told(self, client: AepClient, kind: str, outcome: Outcome) -> Any:
+        """Say in one line what became of an object; returns the task's result."""
+        self._object = (kind, outcome.id)
         changed = f" ({', '.join(outcome.changed)})" if outcome.changed else ""
-        self.log.info(
-            "%s %r %s%s: %s in sandbox %s",
-            kind.label.capitalize(),
-            wanted[kind.title],
-            outcome.action,
-            changed,
-            outcome.id,
-            client.settings.sandbox,
-        )
+        sandbox = client.settings.sandbox
+        label = kind[:1].upper() + kind[1:]
+        done = f"{outcome.action}{changed}"
+        self.log.info("%s %r %s: %s in sandbox %s", label, outcome.name, done, outcome.id, sandbox)
         return outcome.result
 
 

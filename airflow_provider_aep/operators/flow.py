@@ -76,29 +76,34 @@ class AepCreateMappingSetOperator(AepOperator):
 
 
 class AepGetFlowSpecOperator(AepOperator):
-    """Look up a flow spec by name.
+    """Look up a flow spec: the one that takes a source, or one by name.
 
-    :param flow_spec: such as ``CRMToAEP``, for all table-based sources (templated)
+    :param base_connection_id: finds the flow spec for the source behind it (templated)
+    :param flow_spec: without a base connection, the name (templated): ``CRMToAEP`` for table-based sources,
+        ``RestStorageToAEP`` for REST sources
     :return: ``{"id", "version"}``
     """
 
-    template_fields: Sequence[str] = (*AepOperator.template_fields, "flow_spec")
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "base_connection_id", "flow_spec")
 
-    def __init__(self, *, flow_spec: str = "CRMToAEP", **kwargs: Any) -> None:
+    def __init__(self, *, base_connection_id: str | None = None, flow_spec: str = "CRMToAEP", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.base_connection_id = base_connection_id
         self.flow_spec = flow_spec
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.client.errors import AepConfigurationError
+        from airflow_provider_aep.onboarding import flow_spec
+        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
 
         with self.aep() as client:
-            found = [s for s in client.items(flow_service.list_flow_specs(self.flow_spec)) if s.name == self.flow_spec]
-            if not found:
-                raise AepConfigurationError(
-                    f"AEP has no flow spec {self.flow_spec!r}", next_step="CRMToAEP serves all table-based sources."
-                )
-            return {"id": found[0].id, "version": found[0].version}
+            if self.base_connection_id is None:
+                found = flow_spec.named(client, self.flow_spec)
+            else:
+                base = flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id"))
+                found = flow_spec.taking(client, fresh(client, base))
+            self.log.info("Flow spec %s: %s", found.name, found.id)
+            return {"id": found.id, "version": found.version}
 
 
 class AepCreateFlowOperator(AepOperator):
@@ -117,8 +122,10 @@ class AepCreateFlowOperator(AepOperator):
         default; left out with ``once``
     :param start_in_minutes: from now to the first run (templated)
     :param backfill: whether the first run takes all data of the source (templated); left out with ``once``
-    :param delta_column: date-time column that tells changed rows (templated); left out with ``once``
+    :param delta_column: date-time column that tells changed rows (templated); left out with ``once``, and where the
+        source is a REST source
     :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated)
+    :param draft: created as a draft, which does not run until :class:`~.control.AepPublishFlowOperator` publishes it
     :param description: left as it is unless given (templated)
     :return: the id
     """
@@ -154,11 +161,13 @@ class AepCreateFlowOperator(AepOperator):
         backfill: bool | None = None,
         delta_column: str | None = None,
         columns: list[dict[str, Any]] | None = None,
+        draft: bool = False,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
+        self.draft = draft
         self.source_connection_id = source_connection_id
         self.target_connection_id = target_connection_id
         self.mapping_set = mapping_set
@@ -172,6 +181,7 @@ class AepCreateFlowOperator(AepOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client import flow_service
         from airflow_provider_aep.onboarding.ensure import checked_id, checked_reference
         from airflow_provider_aep.onboarding.kinds import FLOW, runs
         from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
@@ -184,18 +194,22 @@ class AepCreateFlowOperator(AepOperator):
                 interval=native(self.interval),
                 backfill=native(self.backfill),
             )
-            copy = delta_transformation(self.frequency, native(self.delta_column), native(self.columns))
+            spec = checked_reference(native(self.flow_spec), "flow_spec")
+            takes_delta = client.send(flow_service.get_flow_spec(spec["id"])).takes_delta
+            delta, columns = native(self.delta_column), native(self.columns)
+            copy = delta_transformation(self.frequency, delta, columns, taken=takes_delta)
             steps = {"Copy": copy["params"]} if copy else {}
             mapping = checked_reference(native(self.mapping_set), "mapping_set")
             steps["Mapping"] = {"mappingId": mapping["id"], "mappingVersion": mapping["version"]}
             wanted = {
                 "name": self.name,
                 "description": self.description,
-                "flowSpec": checked_reference(native(self.flow_spec), "flow_spec"),
+                "flowSpec": spec,
                 "sourceConnectionIds": [checked_id(self.source_connection_id, "source_connection_id")],
                 "targetConnectionIds": [checked_id(self.target_connection_id, "target_connection_id")],
                 "steps": steps,
                 "runs": runs(self.frequency),
                 "scheduleParams": schedule,
+                "draft": self.draft,
             }
             return self.ensure(client, FLOW, wanted)

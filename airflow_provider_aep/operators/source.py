@@ -100,6 +100,7 @@ class AepTestConnectionOperator(AepOperator):
 
         with self.aep() as client:
             base = checked_id(self.base_connection_id, "base_connection_id")
+            self._object = ("base connection", base)
             if not fresh(client, flow_service.test_connection(base)):
                 raise AepInvalidRequestError(
                     f"AEP cannot log in to the source with base connection {base}",
@@ -110,48 +111,75 @@ class AepTestConnectionOperator(AepOperator):
 
 
 class AepExploreOperator(AepOperator):
-    """List the tables of a source, or the columns of one table.
+    """List the tables of a source, or the columns of one table, or the fields of a REST source's records.
+
+    Whether a source delivers tables or records is AEP's to say: by the flow spec that takes it.
 
     :param base_connection_id: (templated)
-    :param table: the table whose columns are wanted (templated); without it the tables are listed
-    :return: table names, or columns as AEP describes them (``name``, ``type``, ``xdm``)
+    :param table: the table whose columns are wanted (templated); without it the tables are listed. A REST source has
+        none.
+    :param source_params: what a REST source wants to be told, such as ``{"object_type": "accounts"}`` (templated)
+    :return: table names, or columns as AEP describes them (``name``, ``type``, ``xdm``); a record's field has a dot
+        path for a name
     """
 
-    template_fields: Sequence[str] = (*AepOperator.template_fields, "base_connection_id", "table")
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "base_connection_id", "table", "source_params")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"source_params": "json"}
 
-    def __init__(self, *, base_connection_id: str, table: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        base_connection_id: str,
+        table: str | None = None,
+        source_params: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.base_connection_id = base_connection_id
         self.table = table
+        self.source_params = source_params
 
     def execute(self, context: Context) -> list[Any]:
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.client.errors import AepConfigurationError
+        from airflow_provider_aep.onboarding import flow_spec
         from airflow_provider_aep.onboarding.ensure import checked_id, fresh
 
         with self.aep() as client:
-            base = checked_id(self.base_connection_id, "base_connection_id")
-            tables = [t.name for t in fresh(client, flow_service.explore_root(base))]
-            if self.table is None:
+            base = fresh(client, flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id")))
+            self._object = ("base connection", base.id)
+            if flow_spec.taking(client, base).name == flow_spec.RECORDS:
+                flow_spec.check_records(base, self.table)
+                columns = client.send(flow_service.explore_records(base.id, native(self.source_params)))
+                return self._listed("The records have", [c.verbatim for c in columns])
+            tables = [t.name for t in client.send(flow_service.explore_root(base.id))]
+            if not self.table:
                 return tables
-            if self.table not in tables:
-                raise AepConfigurationError(
-                    f"The source has no table {self.table!r}", next_step=f"Choose one of: {', '.join(sorted(tables))}."
-                )
-            columns = [c.verbatim for c in client.send(flow_service.explore_table(base, self.table))]
-            self.log.info(
-                "Table %s has %d columns: %s", self.table, len(columns), ", ".join(c["name"] for c in columns)
+            self._check_table(tables)
+            columns = client.send(flow_service.explore_table(base.id, self.table))
+            return self._listed(f"Table {self.table} has", [c.verbatim for c in columns])
+
+    def _check_table(self, tables: list[str]) -> None:
+        from airflow_provider_aep.client.errors import AepConfigurationError
+
+        if self.table not in tables:
+            raise AepConfigurationError(
+                f"The source has no table {self.table!r}", next_step=f"Choose one of: {', '.join(sorted(tables))}."
             )
-            return columns
+
+    def _listed(self, what: str, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self.log.info("%s %d columns: %s", what, len(columns), ", ".join(c["name"] for c in columns))
+        return columns
 
 
 class AepCreateSourceConnectionOperator(AepOperator):
-    """Ensure a source connection: which table of the source, with which columns.
+    """Ensure a source connection: which table of the source, with which columns; or a REST source's records.
 
     :param name: (templated)
     :param base_connection_id: (templated)
-    :param table: (templated)
+    :param table: (templated); a REST source has none
     :param columns: as :class:`AepExploreOperator` returns them (templated)
+    :param schema_id: ``$id`` of an ad hoc schema that describes the rows (templated); AEP needs none today
+    :param source_params: what a REST source wants to be told (templated)
     :param description: left as it is unless given (templated)
     :return: the id
     """
@@ -162,17 +190,21 @@ class AepCreateSourceConnectionOperator(AepOperator):
         "base_connection_id",
         "table",
         "columns",
+        "schema_id",
+        "source_params",
         "description",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json", "source_params": "json"}
 
     def __init__(
         self,
         *,
         name: str,
         base_connection_id: str,
-        table: str,
-        columns: list[dict[str, Any]],
+        table: str | None = None,
+        columns: list[dict[str, Any]] | None = None,
+        schema_id: str | None = None,
+        source_params: Mapping[str, Any] | None = None,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -181,21 +213,118 @@ class AepCreateSourceConnectionOperator(AepOperator):
         self.base_connection_id = base_connection_id
         self.table = table
         self.columns = columns
+        self.schema_id = schema_id
+        self.source_params = source_params
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import flow_service
+        from airflow_provider_aep.client import flow_service, schema_registry
+        from airflow_provider_aep.client.errors import AepConfigurationError
+        from airflow_provider_aep.onboarding import flow_spec
         from airflow_provider_aep.onboarding.ensure import checked_id, fresh
         from airflow_provider_aep.onboarding.kinds import SOURCE_CONNECTION
 
         with self.aep() as client:
             base = fresh(client, flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id")))
+            data: dict[str, Any]
+            if flow_spec.taking(client, base).name == flow_spec.RECORDS:
+                flow_spec.check_records(base, self.table)
+                data, params = {"format": "json"}, dict(native(self.source_params) or {})
+            elif not self.table:
+                raise AepConfigurationError("table is missing", next_step="Name the table of the source to onboard.")
+            else:
+                data, params = {"format": "tabular"}, {"tableName": self.table, "columns": native(self.columns)}
+            if self.schema_id is not None:
+                schema = fresh(client, schema_registry.get_schema(checked_id(self.schema_id, "schema_id")))
+                data["schema"] = {"id": schema.id, "version": schema_registry.FULL}
             wanted = {
                 "name": self.name,
                 "description": self.description,
                 "baseConnectionId": base.id,
-                "data": {"format": "tabular"},
-                "params": {"tableName": self.table, "columns": native(self.columns)},
+                "data": data,
+                "params": {k: v for k, v in params.items() if v is not None},
+                "asked": {} if data["format"] == "tabular" else params,
                 "connectionSpec": base.connectionSpec and base.connectionSpec.model_dump(include={"id", "version"}),
             }
             return self.ensure(client, SOURCE_CONNECTION, wanted)
+
+
+class AepCreateAdHocClassOperator(AepOperator):
+    """Ensure an ad hoc class: a class whose fields are the columns of one table.
+
+    Adobe's tutorial describes a source's rows with it; AEP needs it no more.
+
+    :param title: (templated)
+    :param columns: as :class:`AepExploreOperator` returns them (templated); they count when the class is created
+    :param description: left as it is unless given (templated)
+    :return: the class's ``$id``
+    """
+
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "title", "columns", "description")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
+
+    def __init__(
+        self, *, title: str, columns: list[dict[str, Any]], description: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.title = title
+        self.columns = columns
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client.errors import AepConfigurationError
+        from airflow_provider_aep.client.schema_registry import AD_HOC
+        from airflow_provider_aep.onboarding.kinds import AD_HOC_CLASS, ad_hoc_fields
+
+        with self.aep() as client:
+            columns = native(self.columns)
+            if not isinstance(columns, list) or not columns:
+                raise AepConfigurationError(
+                    f"columns is {columns!r}, not a list of columns", next_step="Pass the output of the explore task."
+                )
+            wanted = {
+                "title": self.title,
+                "description": self.description,
+                "behavior": AD_HOC,
+                "fields": ad_hoc_fields(columns),
+            }
+            return self.ensure(client, AD_HOC_CLASS, wanted)
+
+
+class AepCreateAdHocSchemaOperator(AepOperator):
+    """Ensure an ad hoc schema: that of an ad hoc class, and nothing more.
+
+    :param title: (templated)
+    :param class_id: as :class:`AepCreateAdHocClassOperator` returns it (templated)
+    :param description: left as it is unless given (templated)
+    :return: the schema's ``$id``
+    """
+
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "title", "class_id", "description")
+
+    def __init__(self, *, title: str, class_id: str, description: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.title = title
+        self.class_id = class_id
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client import schema_registry
+        from airflow_provider_aep.client.errors import AepConfigurationError
+        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.kinds import SCHEMA
+
+        with self.aep() as client:
+            class_ = fresh(client, schema_registry.get_class(checked_id(self.class_id, "class_id")))
+            if schema_registry.AD_HOC not in class_.extends:
+                raise AepConfigurationError(
+                    f"The class {class_.title!r} ({class_.id}) is no ad hoc class",
+                    next_step="Pass the output of the task that creates the ad hoc class.",
+                )
+            wanted: dict[str, Any] = {
+                "title": self.title,
+                "description": self.description,
+                "class": class_.id,
+                "refs": [],
+            }
+            return self.ensure(client, SCHEMA, wanted)

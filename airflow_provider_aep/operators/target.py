@@ -93,11 +93,40 @@ class AepCreateDatasetOperator(AepOperator):
             return self.ensure(client, DATASET, wanted)
 
 
+class AepCreateDatasetBaseConnectionOperator(AepOperator):
+    """Ensure a dataset base connection: the data lake's end of a flow, as Adobe's tutorial has it.
+
+    AEP needs it no more: a target connection without one goes to the data lake, too.
+
+    :param name: (templated)
+    :param description: left as it is unless given (templated)
+    :return: the id
+    """
+
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "name", "description")
+
+    def __init__(self, *, name: str, description: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client.flow_service import DATA_LAKE
+        from airflow_provider_aep.onboarding.kinds import BASE_CONNECTION
+
+        with self.aep() as client:
+            spec = {"id": DATA_LAKE, "version": "1.0"}
+            wanted = {"name": self.name, "description": self.description, "connectionSpec": spec}
+            return self.ensure(client, BASE_CONNECTION, wanted)
+
+
 class AepCreateTargetConnectionOperator(AepOperator):
     """Ensure a target connection: the dataset in the data lake that receives the rows.
 
     :param name: (templated)
     :param dataset_id: (templated)
+    :param base_connection_id: as :class:`AepCreateDatasetBaseConnectionOperator` returns it (templated); AEP needs
+        none today
     :param schema_id: ``$id`` of the schema that the dataset must have (templated); without it, any
     :param description: left as it is unless given (templated)
     :return: the id
@@ -107,16 +136,25 @@ class AepCreateTargetConnectionOperator(AepOperator):
         *AepOperator.template_fields,
         "name",
         "dataset_id",
+        "base_connection_id",
         "schema_id",
         "description",
     )
 
     def __init__(
-        self, *, name: str, dataset_id: str, schema_id: str | None = None, description: str | None = None, **kwargs: Any
+        self,
+        *,
+        name: str,
+        dataset_id: str,
+        base_connection_id: str | None = None,
+        schema_id: str | None = None,
+        description: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
         self.dataset_id = dataset_id
+        self.base_connection_id = base_connection_id
         self.schema_id = schema_id
         self.description = description
 
@@ -138,9 +176,11 @@ class AepCreateTargetConnectionOperator(AepOperator):
                     f"not {self.schema_id or 'of any'}",
                     next_step="Pass the dataset of this schema, or leave schema_id out.",
                 )
+            base = self.base_connection_id
             wanted = {
                 "name": self.name,
                 "description": self.description,
+                "baseConnectionId": None if base is None else checked_id(base, "base_connection_id"),
                 "data": {"schema": {"id": schema_id, "version": FULL}},
                 "params": {"dataSetId": dataset_id},
                 "connectionSpec": {"id": DATA_LAKE, "version": "1.0"},

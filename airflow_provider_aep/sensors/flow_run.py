@@ -15,6 +15,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_aep.links import AepLink
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -42,6 +44,7 @@ class AepFlowRunSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("flow_id", "run_id", "aep_conn_id", "poke_interval")
+    operator_extra_links = (AepLink(),)
     ui_color = "#fbe9e7"
 
     def __init__(
@@ -65,6 +68,12 @@ class AepFlowRunSensor(BaseSensorOperator):
         self.on_partial = on_partial
         self.max_failed_ratio = max_failed_ratio
         self.deferrable = deferrable
+
+    def link_target(self) -> tuple[str, ...] | None:
+        """The run once it is known, else the flow."""
+        if self.run_id:
+            return ("run", self.flow_id, self.run_id)
+        return ("flow", self.flow_id) if self.flow_id else None
 
     def execute(self, context: Context) -> Any:
         from airflow_provider_aep.exceptions import airflow_errors
@@ -162,6 +171,7 @@ class AepFlowRunSensor(BaseSensorOperator):
         from airflow_provider_aep.exceptions import AepPermanentError
         from airflow_provider_aep.onboarding.verdict import Verdict
 
+        self.run_id = result.run_id  # for the link
         if not self._tolerance().accepts(result):
             raise AepPermanentError(f"Not accepted: {result.summary()}. Next step: {result.next_step}")
         partial = result.verdict == Verdict.PARTIAL and self.on_partial != "succeed"

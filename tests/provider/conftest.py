@@ -16,8 +16,21 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+from tasks import MAPPINGS, NAMES, run
 
 from airflow_provider_aep.emulator.demo import airflow_environment
+from airflow_provider_aep.onboarding import ensure as engine
+from airflow_provider_aep.operators.flow import AepCreateMappingSetOperator, AepGetFlowSpecOperator
+from airflow_provider_aep.operators.source import (
+    AepCreateBaseConnectionOperator,
+    AepCreateSourceConnectionOperator,
+    AepExploreOperator,
+)
+from airflow_provider_aep.operators.target import (
+    AepCreateDatasetOperator,
+    AepCreateSchemaOperator,
+    AepCreateTargetConnectionOperator,
+)
 
 DAGS = Path(__file__).parents[2] / "dags"
 
@@ -120,3 +133,32 @@ def start_airflow(tmp_path: Path) -> Any:
         return airflow_of(emulator, home, **environment)
 
     return start
+
+
+@pytest.fixture
+def aep(emulator, connect, monkeypatch):
+    """The emulator behind ``aep_default``; what is not there is not waited for."""
+    connect(emulator)
+    monkeypatch.setattr(engine, "FRESH_WAITS", ())
+    return emulator
+
+
+@pytest.fixture
+def parts(aep):
+    """Everything up to the flow."""
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base)
+    columns = run(AepExploreOperator, base_connection_id=base, table="customer_contact")
+    table = {"base_connection_id": base, "table": "customer_contact", "columns": columns}
+    schema = run(AepCreateSchemaOperator, title=NAMES.schema)
+    dataset = run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
+    mapping = {"schema_id": schema, "mappings": MAPPINGS, "columns": columns}
+    return {
+        "base": base,
+        "columns": columns,
+        "schema": schema,
+        "dataset": dataset,
+        "source_connection_id": run(AepCreateSourceConnectionOperator, name=NAMES.source, **table),
+        "target_connection_id": run(AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset),
+        "mapping_set": run(AepCreateMappingSetOperator, name=NAMES.mapping, **mapping),
+        "flow_spec": run(AepGetFlowSpecOperator),
+    }

@@ -121,7 +121,7 @@ def source_with_a_canary(tmp_path):
     """The sample with a person in it whom nothing but the lake may know."""
     folder = tmp_path / "tables"
     folder.mkdir()
-    lines = (sample_data() / "customer_contact.csv").read_text().splitlines()
+    lines = (sample_data() / "servicenow" / "customer_contact.csv").read_text().splitlines()
     lines[7] = lines[7].replace(lines[7].split(",")[3], "Canaryperson")
     lines[8] = lines[8].replace("@", "Canarybroken")  # a row that AEP refuses
     lines[9] += ",Canaryragged"  # and one that is no row
@@ -136,11 +136,11 @@ def test_no_secret_and_no_person_leaves_the_request(make_emulator, start_airflow
     emulator = make_emulator(source_with_a_canary, client_secret="canary-client-secret")
     connections = {
         "aep_default": emulator.connection(),
-        "aep_source": {**SOURCE, "password": "canary-source-password"},
+        "aep_servicenow": {**SOURCE, "password": "canary-source-password"},
     }
     environment = {
         "AIRFLOW_CONN_AEP_DEFAULT": "",
-        "AIRFLOW_CONN_AEP_SOURCE": "",
+        "AIRFLOW_CONN_AEP_SERVICENOW": "",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
         "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True",
     }

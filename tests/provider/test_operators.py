@@ -1,10 +1,11 @@
 """The operators as a task runs them: against the emulator, with connections that Airflow resolves."""
 
 import pytest
+from tasks import MAPPINGS, NAMES, flow, refused, run
 
+from airflow_provider_aep.emulator.specs import FLOW_SPECS, connection_specs, flow_specs, is_rest
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
 from airflow_provider_aep.onboarding import ensure as engine
-from airflow_provider_aep.onboarding.names import Names
 from airflow_provider_aep.onboarding.systems import SYSTEMS
 from airflow_provider_aep.operators.base import native
 from airflow_provider_aep.operators.flow import (
@@ -23,58 +24,6 @@ from airflow_provider_aep.operators.target import (
     AepCreateSchemaOperator,
     AepCreateTargetConnectionOperator,
 )
-
-NAMES = Names("X")
-MAPPINGS = {"sys_id": "_id", "email": "personalEmail.address"}
-
-
-def run(operator, **arguments):
-    return operator(task_id="t", **arguments).execute({})
-
-
-@pytest.fixture
-def aep(emulator, connect, monkeypatch):
-    """The emulator behind ``aep_default``; what is not there is not waited for."""
-    connect(emulator)
-    monkeypatch.setattr(engine, "FRESH_WAITS", ())
-    return emulator
-
-
-@pytest.fixture
-def parts(aep):
-    """Everything up to the flow."""
-    base = run(AepCreateBaseConnectionOperator, name=NAMES.base)
-    columns = run(AepExploreOperator, base_connection_id=base, table="customer_contact")
-    table = {"base_connection_id": base, "table": "customer_contact", "columns": columns}
-    schema = run(AepCreateSchemaOperator, title=NAMES.schema)
-    dataset = run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
-    mapping = {"schema_id": schema, "mappings": MAPPINGS, "columns": columns}
-    return {
-        "base": base,
-        "columns": columns,
-        "schema": schema,
-        "dataset": dataset,
-        "source_connection_id": run(AepCreateSourceConnectionOperator, name=NAMES.source, **table),
-        "target_connection_id": run(AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset),
-        "mapping_set": run(AepCreateMappingSetOperator, name=NAMES.mapping, **mapping),
-        "flow_spec": run(AepGetFlowSpecOperator),
-    }
-
-
-def flow(parts, **changes):
-    wired = {k: parts[k] for k in ("source_connection_id", "target_connection_id", "mapping_set", "flow_spec")}
-    return run(AepCreateFlowOperator, **{"name": NAMES.flow, "columns": parts["columns"], **wired, **changes})
-
-
-def refused(aep, says, operator, **arguments):
-    """The task fails at once with one sentence, and nothing was written."""
-    before = [w for w in aep.writes() if not w.endswith("validate")]
-    with pytest.raises(AepPermanentError, match=says) as caught:
-        run(operator, **arguments)
-    assert [w for w in aep.writes() if not w.endswith("validate")] == before
-    assert "Next step:" in str(caught.value)
-    return str(caught.value)
-
 
 # -- what a task returns --------------------------------------------------------------------------------------------
 
@@ -195,21 +144,77 @@ def test_a_system_that_nobody_declared(aep):
     refused(aep, says, AepCreateBaseConnectionOperator, name="X base", system="zoho")
 
 
-@pytest.mark.parametrize(
-    ("system", "fields"),
-    [
-        ("salesforce-service-cloud", {"host": "x.my.salesforce.com", "extra": {"apiVersion": "60.0"}}),
-        ("oracle-service-cloud", {"host": "x.custhelp.com"}),
-    ],
-)
-def test_another_system_is_connected_and_explored(emulator, connect, system, fields):
-    connect(emulator, source=fields)
-    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, system=system)
-    columns = run(AepExploreOperator, base_connection_id=base, table="incident")
-    table = {"base_connection_id": base, "table": "incident", "columns": columns}
-    assert run(AepCreateSourceConnectionOperator, name=NAMES.source, **table)
+LOGINS = {
+    "servicenow": {"host": "x.service-now.com"},
+    "salesforce-service-cloud": {"host": "x.my.salesforce.com", "extra": {"apiVersion": "60.0"}},
+    "oracle-service-cloud": {"host": "x.custhelp.com"},
+    "zendesk": {"host": "x.zendesk.com"},
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("frequency", ["once", "day"])
+def test_every_system_is_onboarded(emulator, connect, name, frequency):
+    connect(emulator, source=LOGINS[name])
+    system = SYSTEMS[name]
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, system=name)
+    columns = run(AepExploreOperator, base_connection_id=base, table=system.table)
+    rows = {"base_connection_id": base, "table": system.table, "columns": columns}
+    schema = run(AepCreateSchemaOperator, title=NAMES.schema)
+    dataset = run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
+    pairs = {"schema_id": schema, "columns": columns, "mappings": system.mappings_of(None)}
+    parts = {
+        "source_connection_id": run(AepCreateSourceConnectionOperator, name=NAMES.source, **rows),
+        "target_connection_id": run(AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset),
+        "mapping_set": run(AepCreateMappingSetOperator, name=NAMES.mapping, **pairs),
+        "flow_spec": run(AepGetFlowSpecOperator, base_connection_id=base),
+    }
+    delta = None if frequency == "once" else system.delta_column
+    for _ in range(2):
+        run(AepCreateFlowOperator, name=NAMES.flow, frequency=frequency, delta_column=delta, columns=columns, **parts)
+        writes = emulator.writes()
+        assert len([w for w in writes if not w.endswith("validate")]) == 7
     _, stored = emulator.world.store.everywhere("sourceConnections")[0]
-    assert stored["connectionSpec"]["id"] == SYSTEMS[system].connection_spec_id
+    assert stored["connectionSpec"]["id"] == system.connection_spec_id
+    assert stored["data"] == {"format": "json" if name == "zendesk" else "tabular"}
+    assert stored["params"] == ({} if name == "zendesk" else {"tableName": system.table, "columns": columns})
+
+
+def test_records_are_explored_by_dot_path(emulator, connect):
+    connect(emulator, source=LOGINS["zendesk"])
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, system="zendesk")
+    columns = run(AepExploreOperator, base_connection_id=base)
+    kinds = {c["name"]: c["xdm"]["type"] for c in columns}
+    assert kinds["result.id"] == "integer"
+    assert kinds["result.verified"] == "boolean"
+    assert kinds["result.tags"] == "array"
+    assert run(AepExploreOperator, base_connection_id=base, table="users", source_params={"a": 1}) == columns
+    refused(
+        emulator, "table is 'tickets'.*or say 'users'", AepExploreOperator, base_connection_id=base, table="tickets"
+    )
+    schema = run(AepCreateSchemaOperator, title=NAMES.schema)
+    tags = {"schema_id": schema, "columns": columns, "mappings": {"result.tags": "_id"}}
+    refused(emulator, "'result.tags' is array, and '_id' is string", AepCreateMappingSetOperator, name="m", **tags)
+
+
+def test_what_a_rest_source_is_asked_for_cannot_change(emulator, connect):
+    connect(emulator, source=LOGINS["zendesk"])
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, system="zendesk")
+    asked = {"name": NAMES.source, "base_connection_id": base, "source_params": {"object_type": "accounts"}}
+    first = run(AepCreateSourceConnectionOperator, **asked)
+    assert run(AepCreateSourceConnectionOperator, **asked) == first
+    other = {**asked, "source_params": {"object_type": "contacts"}}
+    refused(emulator, "asked is .*accounts.*wanted .*contacts", AepCreateSourceConnectionOperator, **other)
+
+
+def test_a_rest_source_has_no_delta_column(emulator, connect, parts):
+    connect(emulator, source=LOGINS["zendesk"])
+    base = run(AepCreateBaseConnectionOperator, name="Z base", system="zendesk")
+    spec = run(AepGetFlowSpecOperator, base_connection_id=base)
+    assert spec["id"] == "6499120c-0b15-42dc-936e-847ea3c24d72"
+    says = "delta_column is 'x'.*a REST source has no delta column"
+    with pytest.raises(AepPermanentError, match=says):
+        flow({**parts, "flow_spec": spec}, frequency="day", delta_column="x")
 
 
 def test_salesforce_without_a_version_is_refused(emulator, connect):
@@ -221,13 +226,53 @@ def test_salesforce_without_a_version_is_refused(emulator, connect):
 POSTGRESQL = "74a1c565-4e59-48d7-9d67-7c03b8a13137"
 
 
-def test_another_connector_works_by_its_id(aep):
-    auth = {"auth_spec": "Connection String Based Authentication", "auth_params": {"connectionString": "password"}}
-    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=POSTGRESQL, **auth)
-    table = {"base_connection_id": base, "table": "incident", "columns": []}
-    assert run(AepCreateSourceConnectionOperator, name=NAMES.source, **table)
+CONNECTORS = {
+    id_: spec
+    for name in ("CRMToAEP", "RestStorageToAEP")
+    for id_ in flow_specs()[FLOW_SPECS[name]]["sourceConnectionSpecIds"]
+    if (spec := connection_specs()[id_])["authSpec"]
+}
+
+
+@pytest.mark.parametrize("spec", CONNECTORS.values(), ids=lambda spec: spec["name"])
+def test_every_connector_with_an_id_works_by_the_same_operators(make_emulator, connect, tmp_path, spec):
+    """Table-based and REST sources; what each wants to know comes from its connection spec."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "people.csv").write_text("id,mail,at\n1,a@b.example,2025-01-01 00:00:00\n")
+    (tmp_path / "data" / "people.jsonl").write_text('{"id": 1, "mail": "a@b.example"}\n')
+    emulator, auth = make_emulator(tmp_path / "data"), spec["authSpec"][0]
+    connect(emulator, source={"extra": dict.fromkeys(auth["spec"]["properties"], "x")})
+    login = {"auth_spec": auth["name"], "auth_params": {p: f"extra.{p}" for p in auth["spec"]["properties"]}}
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=spec["id"], **login)
+    rest = is_rest(spec["id"])
+    table = None if rest else "people"
+    columns = run(AepExploreOperator, base_connection_id=base, table=table)
+    assert [c["name"] for c in columns] == ["id", "mail"] + ([] if rest else ["at"])
+    rows = {"base_connection_id": base, "table": table, "columns": columns}
+    source = run(AepCreateSourceConnectionOperator, name=NAMES.source, **rows)
+    schema = run(AepCreateSchemaOperator, title=NAMES.schema)
+    dataset = run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
+    pairs = {"schema_id": schema, "columns": columns, "mappings": {"id": "_id", "mail": "personalEmail.address"}}
+    parts = {
+        "source_connection_id": source,
+        "target_connection_id": run(AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset),
+        "mapping_set": run(AepCreateMappingSetOperator, name=NAMES.mapping, **pairs),
+        "flow_spec": run(AepGetFlowSpecOperator, base_connection_id=base),
+    }
+    assert run(AepCreateFlowOperator, name=NAMES.flow, **parts)
+
+
+def test_another_connector_needs_its_auth_spec(aep):
     says = f"connection_spec_id is '{POSTGRESQL}', without auth_spec and auth_params"
     refused(aep, says, AepCreateBaseConnectionOperator, name="Y base", connection_spec_id=POSTGRESQL)
+
+
+def test_a_source_that_is_neither_tables_nor_records(emulator, connect):
+    connect(emulator, source={"login": "k", "extra": {"key": "k"}})
+    login = {"auth_spec": "Access Key", "auth_params": {"s3AccessKey": "login", "s3SecretKey": "password"}}
+    s3 = "ecadc60c-7455-4d87-84dc-2a0e293d997b"
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=s3, **login)
+    refused(emulator, f"Neither CRMToAEP nor RestStorageToAEP takes.*{s3}", AepExploreOperator, base_connection_id=base)
 
 
 def test_a_connection_spec_that_does_not_exist(aep):

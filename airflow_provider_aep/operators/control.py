@@ -1,0 +1,196 @@
+"""What is done to a flow that exists: enable, disable, publish, update, run on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_aep.operators.base import AepOperator, native
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_aep.onboarding.control import Action
+
+
+class _AepFlowActionOperator(AepOperator):
+    """:param flow_id: (templated)"""
+
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "flow_id")
+
+    def __init__(self, *, flow_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+
+    def action(self) -> Action:
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.onboarding.control import act
+        from airflow_provider_aep.onboarding.ensure import checked_id
+
+        with self.aep() as client:
+            flow_id = checked_id(self.flow_id, "flow_id")
+            self._object = ("flow", flow_id)
+            return self.told(client, "flow", act(client, self.action(), flow_id))
+
+
+class AepEnableFlowOperator(_AepFlowActionOperator):
+    """Enable a disabled flow; an enabled one is left alone.
+
+    :param flow_id: (templated)
+    :return: the id
+    """
+
+    def action(self) -> Action:
+        from airflow_provider_aep.onboarding.control import ENABLE
+
+        return ENABLE
+
+
+class AepDisableFlowOperator(_AepFlowActionOperator):
+    """Disable an enabled flow: it has no further runs; a disabled one is left alone.
+
+    :param flow_id: (templated)
+    :return: the id
+    """
+
+    def action(self) -> Action:
+        from airflow_provider_aep.onboarding.control import DISABLE
+
+        return DISABLE
+
+
+class AepPublishFlowOperator(_AepFlowActionOperator):
+    """Publish a draft: from then on it runs as scheduled; a published one is left alone.
+
+    :param flow_id: (templated)
+    :return: the id
+    """
+
+    def action(self) -> Action:
+        from airflow_provider_aep.onboarding.control import PUBLISH
+
+        return PUBLISH
+
+
+class AepUpdateFlowOperator(AepOperator):
+    """Change the schedule or the mapping set of a flow; what is left out stays, and so does its delta column.
+
+    The same rules as for a new flow are checked first. A flow that runs once cannot become one that runs repeatedly,
+    nor the other way round.
+
+    :param flow_id: (templated)
+    :param mapping_set: ``{"id", "version"}`` (templated)
+    :param frequency: ``minute``, ``hour``, ``day`` or ``week`` (templated)
+    :param interval: in units of frequency (templated); at least 15 with ``minute``
+    :param start_in_minutes: from now to another start (templated)
+    :return: the id
+    """
+
+    template_fields: Sequence[str] = (
+        *AepOperator.template_fields,
+        "flow_id",
+        "mapping_set",
+        "frequency",
+        "interval",
+        "start_in_minutes",
+    )
+
+    def __init__(
+        self,
+        *,
+        flow_id: str,
+        mapping_set: Mapping[str, Any] | None = None,
+        frequency: str | None = None,
+        interval: int | None = None,
+        start_in_minutes: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.mapping_set = mapping_set
+        self.frequency = frequency
+        self.interval = interval
+        self.start_in_minutes = start_in_minutes
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client import flow_service
+        from airflow_provider_aep.onboarding.control import changes
+        from airflow_provider_aep.onboarding.ensure import checked_id, fresh, mend
+        from airflow_provider_aep.onboarding.kinds import FLOW_UPDATE
+
+        with self.aep() as client:
+            flow = fresh(client, flow_service.get_flow(checked_id(self.flow_id, "flow_id")))
+            self._object = ("flow", flow.id)
+            wanted = changes(
+                flow,
+                mapping_set=native(self.mapping_set),
+                frequency=self.frequency,
+                interval=native(self.interval),
+                start_in_minutes=native(self.start_in_minutes),
+                now=client.clock.now(),
+            )
+            return self.told(client, "flow", mend(client, FLOW_UPDATE, flow.id, wanted))
+
+
+class AepRunFlowOperator(AepOperator):
+    """Start an on-demand run of a flow that is scheduled once; wait for it with
+    :class:`~airflow_provider_aep.sensors.flow_run.AepFlowRunSensor`.
+
+    Each execution starts a run of its own. What AEP would refuse is told before it is asked.
+
+    :param flow_id: (templated)
+    :param window_start: rows from this moment on (templated): ISO 8601, or seconds since the epoch; everything unless
+        given
+    :param window_end: rows before this moment (templated); now unless given
+    :param delta_column: date-time column that tells a row's moment (templated); needed with the first on-demand run of
+        a flow, which keeps it
+    :return: the run's id
+    """
+
+    template_fields: Sequence[str] = (
+        *AepOperator.template_fields,
+        "flow_id",
+        "window_start",
+        "window_end",
+        "delta_column",
+    )
+
+    def __init__(
+        self,
+        *,
+        flow_id: str,
+        window_start: datetime | float | str | None = None,
+        window_end: datetime | float | str | None = None,
+        delta_column: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.window_start = window_start
+        self.window_end = window_end
+        self.delta_column = delta_column
+
+    def execute(self, context: Context) -> str:
+        from airflow_provider_aep.client import flow_service
+        from airflow_provider_aep.onboarding.control import run_params
+        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+
+        with self.aep() as client:
+            flow = fresh(client, flow_service.get_flow(checked_id(self.flow_id, "flow_id")))
+            self._object = ("flow", flow.id)
+            spec = client.send(flow_service.get_flow_spec(flow.flowSpec.id if flow.flowSpec else ""))
+            params = run_params(
+                flow,
+                takes_delta=spec.takes_delta,
+                window_start=native(self.window_start),
+                window_end=native(self.window_end),
+                delta_column=native(self.delta_column),
+                now=client.clock.now(),
+            )
+            run = client.send(flow_service.create_run(flow.id, params))
+            self._object = ("run", flow.id, run.id)
+            self.log.info("Run of flow %r started: %s in sandbox %s", flow.name, run.id, client.settings.sandbox)
+            return run.id

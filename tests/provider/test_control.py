@@ -1,0 +1,208 @@
+"""What is done to a flow that exists."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import pytest
+from tasks import flow, refused, run
+
+from airflow_provider_aep.client import flow_service
+from airflow_provider_aep.exceptions import AepRetryableError
+from airflow_provider_aep.operators.control import (
+    AepDisableFlowOperator,
+    AepEnableFlowOperator,
+    AepPublishFlowOperator,
+    AepRunFlowOperator,
+    AepUpdateFlowOperator,
+)
+from airflow_provider_aep.operators.flow import AepCreateMappingSetOperator
+from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+
+SOON = {"start_in_minutes": 0.01}
+
+
+def stored(aep):
+    [(_, body)] = aep.world.store.everywhere("flows")
+    return body
+
+
+@pytest.fixture
+def once(aep, parts):
+    return flow(parts, start_in_minutes=5)
+
+
+@pytest.fixture
+def hourly(aep, parts):
+    return flow(parts, frequency="hour", delta_column="sys_updated_on", start_in_minutes=5)
+
+
+def run_until(aep, flow_id, run_id=None):
+    sensor = AepFlowRunSensor(
+        task_id="s", flow_id=flow_id, run_id=run_id, max_failed_ratio=0.01, poke_interval=0.1, timeout=30
+    )
+    return sensor.execute({})
+
+
+# -- states ---------------------------------------------------------------------------------------------------------
+
+
+def test_disable_and_enable_and_neither_twice(aep, once):
+    for operator, state in ((AepDisableFlowOperator, "disabled"), (AepEnableFlowOperator, "enabled")):
+        for _ in range(2):
+            assert run(operator, flow_id=once) == once
+            assert stored(aep)["state"] == state
+    assert len([w for w in aep.writes() if w.endswith("/action")]) == 2
+
+
+def test_a_draft_runs_when_it_is_published(aep, parts):
+    draft = flow(parts, draft=True, **SOON)
+    assert stored(aep)["state"] == "draft"
+    time.sleep(1.2)  # past its start time
+    assert aep.world.store.everywhere("runs") == []
+    refused(aep, "Cannot enable the flow.*it is draft.*Publish it first", AepEnableFlowOperator, flow_id=draft)
+    refused(aep, "Cannot disable the flow.*it is draft", AepDisableFlowOperator, flow_id=draft)
+    for _ in range(2):
+        assert run(AepPublishFlowOperator, flow_id=draft) == draft
+    assert flow(parts, draft=True, **SOON) == draft
+    assert stored(aep)["state"] == "enabled"
+    assert run_until(aep, draft)["written"] == 997
+
+
+def test_a_disabled_flow_is_not_published(aep, once):
+    run(AepDisableFlowOperator, flow_id=once)
+    refused(aep, "Cannot publish the flow.*it is disabled.*It must be draft", AepPublishFlowOperator, flow_id=once)
+
+
+def test_an_action_whose_answer_was_lost_is_no_failure(aep, once, monkeypatch):
+    disable = flow_service.disable_flow
+
+    def twice(id_):
+        with aep.client() as client:
+            client.send(disable(id_))
+        return disable(id_)
+
+    from airflow_provider_aep.onboarding import control
+
+    monkeypatch.setattr(control, "DISABLE", control.Action("disable", twice, "enabled", "disabled"))
+    assert run(AepDisableFlowOperator, flow_id=once) == once
+
+
+def test_a_flow_that_does_not_exist(aep):
+    refused(aep, "1101-404", AepEnableFlowOperator, flow_id="nobody")
+    refused(aep, "flow_id is ''", AepDisableFlowOperator, flow_id="")
+
+
+# -- update ---------------------------------------------------------------------------------------------------------
+
+
+def test_schedule_and_mapping_change_and_copy_stays_byte_equal(aep, parts, hourly):
+    copy = json.dumps(stored(aep)["transformations"][0])
+    mapping = {"name": "X mapping", "schema_id": parts["schema"], "mappings": {"sys_id": "_id"}}
+    newer = run(AepCreateMappingSetOperator, **mapping)
+    assert newer["version"] == 1
+    changes = {"frequency": "day", "interval": 2, "mapping_set": newer}
+    for _ in range(2):
+        assert run(AepUpdateFlowOperator, flow_id=hourly, **changes) == hourly
+    assert len([w for w in aep.writes() if w == "PATCH /data/foundation/flowservice/flows/{id}"]) == 1
+    body = stored(aep)
+    assert [t["name"] for t in body["transformations"]] == ["Copy", "Mapping"]
+    assert json.dumps(body["transformations"][0]) == copy
+    assert body["transformations"][1]["params"] == {"mappingId": newer["id"], "mappingVersion": 1}
+    assert (body["scheduleParams"]["frequency"], body["scheduleParams"]["interval"]) == ("day", 2)
+
+
+def test_the_mapping_is_found_by_name_wherever_it_stands(aep, parts, hourly):
+    [(scope, body)] = aep.world.store.everywhere("flows")
+    body["transformations"].reverse()
+    aep.world.store.put("flows", scope, hourly, body)
+    newer = run(AepCreateMappingSetOperator, name="X mapping", schema_id=parts["schema"], mappings={"sys_id": "_id"})
+    run(AepUpdateFlowOperator, flow_id=hourly, mapping_set=json.dumps(newer))
+    assert [t["name"] for t in stored(aep)["transformations"]] == ["Mapping", "Copy"]
+
+
+def test_the_start_moves_and_the_run_with_it(aep, parts, once):
+    start = stored(aep)["scheduleParams"]["startTime"]
+    run(AepUpdateFlowOperator, flow_id=once, start_in_minutes="0.02")
+    assert stored(aep)["scheduleParams"]["startTime"] < start
+    assert run_until(aep, once)["written"] == 997
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "Nothing is to be updated"),
+        ({"frequency": "minute", "interval": 5}, "at least 15 when frequency is minute"),
+        ({"frequency": "minute"}, "at least 15 when frequency is minute"),  # the flow has 1
+        ({"frequency": "once"}, "runs is 'repeatedly', wanted 'once'"),
+        ({"frequency": "hourly"}, "1397-400"),
+        ({"start_in_minutes": -1}, "1360-400"),
+        ({"mapping_set": "x"}, "mapping_set is 'x'"),
+    ],
+)
+def test_an_update_that_aep_would_refuse_is_not_sent(aep, hourly, changes, says):
+    refused(aep, says, AepUpdateFlowOperator, flow_id=hourly, **changes)
+
+
+# -- runs on demand -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_on_demand_takes_the_window(aep, parts):
+    flow_id = flow(parts, **SOON)
+    run_until(aep, flow_id)
+    window = {"window_start": "2025-07-01", "window_end": datetime(2025, 8, 1, tzinfo=UTC)}
+    started = run(AepRunFlowOperator, flow_id=flow_id, delta_column="sys_updated_on", **window)
+    result = run_until(aep, flow_id, started)
+    assert (result["run_id"], result["verdict"] in {"succeeded", "partial"}) == (started, True)
+    assert 0 < result["read"] < 1000
+    assert stored(aep)["transformations"][0] == {
+        "name": "Copy",
+        "params": {"deltaColumn": {"name": "sys_updated_on"}},
+    }
+    again = run(AepRunFlowOperator, flow_id=flow_id)  # the flow has kept the delta column
+    assert again != started
+    assert run_until(aep, flow_id, again)["read"] > 900
+    run(AepUpdateFlowOperator, flow_id=flow_id, mapping_set=parts["mapping_set"])  # the flow can still be written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({}, "no delta column is known .AEP would refuse with 1383-400"),
+        ({"window_start": 5, "window_end": 4, "delta_column": "sys_updated_on"}, "1381-400"),
+        ({"window_start": "yesterday", "delta_column": "sys_updated_on"}, "window_start is 'yesterday'"),
+        ({"delta_column": "email"}, "1383-400"),
+    ],
+)
+def test_a_run_that_aep_would_refuse(aep, once, arguments, says):
+    if arguments == {"delta_column": "email"}:  # which AEP alone can tell
+        with pytest.raises(Exception, match=says):
+            run(AepRunFlowOperator, flow_id=once, **arguments)
+        return
+    refused(aep, says, AepRunFlowOperator, flow_id=once, **arguments)
+
+
+def test_only_enabled_flows_that_run_once_run_on_demand(aep, parts, hourly):
+    refused(aep, "its frequency is 'hour'.*1386-400", AepRunFlowOperator, flow_id=hourly)
+
+
+def test_a_disabled_flow_does_not_run_on_demand(aep, once):
+    run(AepDisableFlowOperator, flow_id=once)
+    refused(aep, "it is disabled.*1388-400", AepRunFlowOperator, flow_id=once, delta_column="sys_updated_on")
+
+
+def test_the_kept_delta_column_cannot_change(aep, once):
+    run(AepRunFlowOperator, flow_id=once, delta_column="sys_updated_on")
+    says = "its delta column is 'sys_updated_on', not 'sys_created_on'.*1382-400"
+    refused(aep, says, AepRunFlowOperator, flow_id=once, delta_column="sys_created_on")
+
+
+def test_a_lost_answer_to_a_run_may_be_retried_by_airflow_alone(aep, once, monkeypatch):
+    from airflow_provider_aep.client.errors import AepAnswerLostError
+
+    def lost(*_):
+        raise AepAnswerLostError("lost")
+
+    monkeypatch.setattr(flow_service, "create_run", lost)
+    with pytest.raises(AepRetryableError):
+        run(AepRunFlowOperator, flow_id=once, delta_column="sys_updated_on")

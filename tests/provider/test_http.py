@@ -1,0 +1,246 @@
+"""The escape hatch: Airflow's HTTP provider with our authentication, and what must never leave."""
+
+import json
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from airflow.providers.http.operators.http import HttpOperator
+
+from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
+from airflow_provider_aep.hooks.aep import AepHook
+from airflow_provider_aep.hooks.http import AepHttpHook
+from airflow_provider_aep.operators.http import AepHttpOperator
+from airflow_provider_aep.operators.target import AepCreateSchemaOperator
+from airflow_provider_aep.sensors.http import AepHttpSensor
+
+DATASETS = "/data/foundation/catalog/dataSets"
+FLOWS = "/data/foundation/flowservice/flows"
+
+
+@pytest.fixture
+def aep(emulator, connect):
+    connect(emulator)
+    return emulator
+
+
+@pytest.fixture
+def recorder():
+    """A server that keeps every byte it is sent, and answers what it is told to."""
+    received, answer = [], {"status": 200, "headers": {}, "body": "{}"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            length = int(self.headers.get("content-length") or 0)
+            received.append(f"{self.command} {self.path}\n{self.headers}\n{self.rfile.read(length).decode()}")
+            body = answer["body"].encode()
+            self.send_response(answer["status"])
+            for name, value in {"content-length": str(len(body)), **answer["headers"]}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.url, server.received, server.answer = f"http://127.0.0.1:{server.server_address[1]}", received, answer
+    yield server
+    server.shutdown()
+
+
+def ask(endpoint, operator=AepHttpOperator, **arguments):
+    return operator(task_id="t", endpoint=endpoint, **arguments).execute({})
+
+
+# -- what it is for -------------------------------------------------------------------------------------------------
+
+
+def test_it_pages_through_250_datasets(aep):
+    schema = AepCreateSchemaOperator(task_id="s", title="S").execute({})
+    for n in range(250):
+        body = {"name": f"dataset {n}", "schemaRef": {"id": schema, "contentType": "x"}}
+        answer = ask(DATASETS, method="POST", data=json.dumps(body), headers={"Content-Type": "application/json"})
+        assert json.loads(answer)[0].startswith("@/dataSets/")
+
+    def following(response):
+        start = int(dict(p.split("=") for p in response.request.url.split("?")[1].split("&"))["start"])
+        return {"data": {"start": start + 100}} if len(response.json()) == 100 else None
+
+    names = ask(
+        DATASETS,
+        data={"limit": 100, "start": 0, "orderBy": "asc:created"},
+        pagination_function=following,
+        response_check=lambda responses: len(responses) == 3,
+        response_filter=lambda responses: [d["name"] for r in responses for d in r.json().values()],
+    )
+    assert names == [f"dataset {n}" for n in range(250)]
+
+
+def test_a_failed_check_fails_the_task(aep):
+    with pytest.raises(Exception, match="Response check returned False"):
+        ask(DATASETS, response_check=lambda response: False)
+
+
+def test_errors_are_typed_and_say_what_to_do(aep, caplog):
+    with pytest.raises(AepPermanentError, match=r"HTTP 404, AEP code 1101-404, request id .*Next step:") as caught:
+        ask(f"{FLOWS}/nobody")
+    assert caught.value.__cause__.code == "1101-404"
+    assert "no flows with id" not in caplog.text  # what AEP says may quote a row
+
+
+def test_an_expired_token_is_replaced_once(aep):
+    with AepHook().get_conn() as client:
+        client.identity()
+    aep.world.store._db.execute("DELETE FROM tokens")
+    assert ask(DATASETS) == "{}"
+    codes = [e["code"] for e in aep.journal() if e["operation"].endswith("dataSets")]
+    assert codes == ["401013", ""]
+
+
+def test_throttling_and_outages_are_retryable(aep, recorder, connect):
+    connect(aep, host=recorder.url)
+    recorder.answer |= {"status": 429, "headers": {"retry-after": "7"}, "body": '{"error_code": "429050"}'}
+    with pytest.raises(AepRetryableError) as caught:
+        ask(DATASETS)
+    assert caught.value.retry_after == 7
+    recorder.answer |= {"status": 503, "body": ""}
+    with pytest.raises(AepRetryableError):
+        ask(DATASETS)
+    connect(aep, host="http://127.0.0.1:9")
+    with pytest.raises(AepRetryableError, match="No answer from 127.0.0.1:9"):
+        ask(DATASETS)
+
+
+def test_wrong_credentials_are_permanent(aep, connect):
+    connect(aep, password="another")
+    with pytest.raises(AepPermanentError, match="Adobe IMS refused the credentials"):
+        ask(DATASETS)
+
+
+def test_the_sensor_waits_for_what_is_not_there_yet(aep):
+    sensor = AepHttpSensor(task_id="t", endpoint=f"{FLOWS}/nobody")
+    assert sensor.poke({}) is False
+    checks = []
+    sensor = AepHttpSensor(
+        task_id="t",
+        endpoint=FLOWS,
+        request_params={"limit": 1},
+        response_check=lambda response: checks.append(response) or bool(response.json()["items"]),
+    )
+    assert sensor.poke({}) is False
+    assert len(checks) == 1
+    assert AepHttpSensor(task_id="t", endpoint=FLOWS).poke({}) is True
+    strict = AepHttpSensor(task_id="t", endpoint=f"{FLOWS}/nobody", response_error_codes_allowlist=[])
+    with pytest.raises(AepPermanentError, match="1101-404"):
+        strict.poke({})
+
+
+def test_the_sensor_waits_out_an_outage(aep, recorder, connect):
+    connect(aep, host=recorder.url)
+    recorder.answer |= {"status": 503}
+    assert AepHttpSensor(task_id="t", endpoint=FLOWS).poke({}) is False
+
+
+# -- what is refused when the DAG is parsed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [AepHttpOperator, AepHttpSensor])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"endpoint": "https://evil.example/x"}, "is an absolute URL"),
+        ({"endpoint": "//evil.example/x"}, "is an absolute URL"),
+        ({"endpoint": "/x", "deferrable": True}, "deferrable is not possible"),
+        ({"endpoint": "/x", "http_conn_id": "other"}, "http_conn_id is not taken"),
+    ],
+)
+def test_what_cannot_work_is_an_import_error(kind, arguments, says):
+    with pytest.raises(ValueError, match=says):
+        kind(task_id="t", **arguments)
+
+
+def test_a_default_of_deferring_does_not_make_it_defer(aep, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    assert ask(DATASETS) == "{}"
+
+
+# -- what must never leave ------------------------------------------------------------------------------------------
+
+
+def test_a_plain_http_operator_is_told_and_sends_nothing(aep, recorder, connect):
+    connect(aep, host=recorder.url, extra={"ims_url": recorder.url, "scopes": "openid,emulator-secret-in-extra"})
+    with pytest.raises(AepPermanentError, match="use AepHttpOperator"):
+        ask("/x", HttpOperator, http_conn_id="aep_default", method="GET")
+    assert recorder.received == []
+
+
+def test_a_hostile_link_to_the_next_page_gets_nothing(aep, recorder):
+    with pytest.raises(AepPermanentError, match="is an absolute URL"):
+        ask(DATASETS, pagination_function=lambda response: {"endpoint": f"{recorder.url}/steal"})
+    assert recorder.received == []
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["@{host}/x", "\\\\{host}/x", ":80@{host}/x", ".{host}", "/\\{host}", "?@{host}", "http:{host}/x"]
+)
+def test_no_spelling_of_an_endpoint_leads_elsewhere(aep, recorder, endpoint):
+    host = recorder.url.removeprefix("http://")
+    with suppress(AepPermanentError, AepRetryableError):
+        AepHttpHook("GET").run(endpoint.format(host=host))
+    assert recorder.received == []
+
+
+def test_a_redirect_is_not_followed(aep, recorder, connect):
+    connect(aep, host=recorder.url)
+    other = aep.url.replace("127.0.0.1", "localhost")
+    recorder.answer |= {"status": 302, "headers": {"location": f"{other}{DATASETS}"}}
+    before = len(aep.journal())
+    with pytest.raises(AepPermanentError, match="redirect"):
+        ask(DATASETS)
+    assert [e["operation"] for e in aep.journal()[before:]] in ([], ["POST token"])
+
+
+def test_a_hostile_ims_or_host_gets_nothing(aep, recorder, connect, monkeypatch):
+    """The recorder stands for a host that is not allowed: loopback is, so the rule is made to say no."""
+    from airflow_provider_aep.client import hosts
+
+    monkeypatch.setattr(hosts, "_is_loopback", lambda host: host == "localhost")
+    good = aep.url.replace("127.0.0.1", "localhost")
+    for changes in (
+        {"host": recorder.url, "extra": {"ims_url": good}},
+        {"host": good, "extra": {"ims_url": recorder.url}},
+    ):
+        connect(aep, **changes)
+        with pytest.raises(AepPermanentError, match="not allowed to receive credentials"):
+            ask(DATASETS)
+        with pytest.raises(AepPermanentError, match="not allowed to receive credentials"):
+            AepCreateSchemaOperator(task_id="s", title="S").execute({})
+        assert AepHook().test_connection()[0] is False
+    assert recorder.received == []
+
+
+def test_extras_never_become_headers_and_the_secret_is_not_sent(aep, recorder, connect):
+    connect(aep, host=recorder.url, extra={"x-evil": "from-the-extra", "private_key": "canary-key"})
+    ask(DATASETS, headers={"x-own": "mine", "Authorization": "Bearer mine"})
+    [received] = recorder.received
+    assert "x-own: mine" in received
+    assert "from-the-extra" not in received
+    assert "canary-key" not in received
+    assert "emulator-secret" not in received
+    assert "Basic" not in received
+    assert "Bearer mine" not in received
+    for header in ("Authorization: Bearer emulated.", "x-api-key: emulator", "x-gw-ims-org-id:", "x-sandbox-name: dev"):
+        assert header in received
+
+
+def test_tls_stays_on(aep):
+    with pytest.raises(AepPermanentError, match="verify=False"):
+        ask(DATASETS, extra_options={"verify": False})
+    with pytest.raises(AepPermanentError, match="extra_options has allow_redirects"):
+        ask(DATASETS, extra_options={"allow_redirects": True})
+    assert ask(DATASETS, extra_options={"timeout": 5}) == "{}"
