@@ -18,8 +18,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,dev]'
 	@touch $@
 
-demo: install ## onboard a table into the emulator; ARGS="--table incident --source-data DIR"
-	@$(BIN)/python -m airflow_provider_aep.emulator.demo $(ARGS)
+demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--table incident --source-data DIR"
+	@$(BIN)/python -m airflow_provider_aep.emulator.demo $(if $(SYSTEM),--system $(SYSTEM)) $(ARGS)
 
 test: install ## run the tests
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered

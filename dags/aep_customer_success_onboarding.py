@@ -1,27 +1,27 @@
-"""Onboard a ServiceNow table into Adobe Experience Platform, and wait until its first rows have landed."""
+"""Onboard a table of a customer success system into Adobe Experience Platform, and wait until its rows have landed."""
 
 from airflow.sdk import DAG, Param, task
 
 from airflow_provider_aep.onboarding.names import ONBOARDING_PATTERN, Names
+from airflow_provider_aep.onboarding.systems import SYSTEMS
 from airflow_provider_aep.operators import flow, source, target
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
-PERSON = {"sys_id": "_id", "first_name": "person.name.firstName", "last_name": "person.name.lastName"}
-MAPPINGS = {  # by table: column of the source -> field of the schema
-    "customer_contact": PERSON | {"email": "personalEmail.address", "birth_date": "person.birthDate"},
-    "customer_account": {"sys_id": "_id", "name": "person.name.fullName", "email": "personalEmail.address"},
-    "incident": {"sys_id": "_id", "caller_email": "personalEmail.address"},
-}
+WHAT = {"system": Param("servicenow", enum=[*SYSTEMS]), "table": Param(None, type=["null", "string"])}
 NAME = Param("Customer success", pattern=ONBOARDING_PATTERN, description="Names everything that a run creates")
-WHAT = {"name": NAME, "table": "customer_contact", "mappings": MAPPINGS}
+HOW = {"name": NAME, "mappings": Param(None, type=["null", "object"], description="column of the source: field")}
 FREQUENCY = Param("once", enum=["once", "minute", "hour", "day", "week"])
 WHEN = {"frequency": FREQUENCY, "start_in_minutes": Param(1, type="number", exclusiveMinimum=0), "poke_interval": 30}
-NAMES, TABLE = Names("{{ params.name }}"), "{{ params.table }}"
+PARAMS = {"params": WHAT | HOW | WHEN, "user_defined_macros": {"systems": SYSTEMS}}
+NAMES, LOGIN = Names("{{ params.name }}"), "aep_{{ params.system | replace('-', '_') }}"
+TABLE = "{{ params.table or systems[params.system].table }}"
+MAPPINGS = "{{ params.mappings or systems[params.system].mappings_of(params.table) }}"
 START, POKE = "{{ params.start_in_minutes }}", "{{ params.poke_interval }}"
-DELTA = "{{ none if params.frequency == 'once' else 'sys_updated_on' }}"
+DELTA = "{{ none if params.frequency == 'once' else systems[params.system].delta_column }}"
 
-with DAG("aep_customer_success_onboarding", schedule=None, max_active_runs=1, params=WHAT | WHEN):
-    base = source.AepCreateBaseConnectionOperator(task_id="base_connection", name=NAMES.base).output
+with DAG("aep_customer_success_onboarding", schedule=None, max_active_runs=1, **PARAMS):
+    login = {"system": "{{ params.system }}", "source_conn_id": LOGIN}
+    base = source.AepCreateBaseConnectionOperator(task_id="base_connection", name=NAMES.base, **login).output
     tested = source.AepTestConnectionOperator(task_id="test_connection", base_connection_id=base).output
     columns = source.AepExploreOperator(task_id="explore", base_connection_id=tested, table=TABLE).output
     rows = {"base_connection_id": base, "table": TABLE, "columns": columns}
@@ -29,9 +29,9 @@ with DAG("aep_customer_success_onboarding", schedule=None, max_active_runs=1, pa
     schema = (columns >> target.AepCreateSchemaOperator(task_id="schema", title=NAMES.schema)).output
     dataset = target.AepCreateDatasetOperator(task_id="dataset", name=NAMES.dataset, schema_id=schema).output
     lake = target.AepCreateTargetConnectionOperator(task_id="target", name=NAMES.target, dataset_id=dataset).output
-    pairs = {"schema_id": schema, "columns": columns, "mappings": "{{ params.mappings.get(params.table, {}) }}"}
+    pairs = {"schema_id": schema, "columns": columns, "mappings": MAPPINGS}
     mapping = flow.AepCreateMappingSetOperator(task_id="mapping_set", name=NAMES.mapping, **pairs).output
-    spec = flow.AepGetFlowSpecOperator(task_id="flow_spec").output
+    spec = flow.AepGetFlowSpecOperator(task_id="flow_spec", base_connection_id=base).output
     parts = {"source_connection_id": origin, "target_connection_id": lake, "mapping_set": mapping, "flow_spec": spec}
     when = {"frequency": "{{ params.frequency }}", "start_in_minutes": START, "delta_column": DELTA, "columns": columns}
     flow_id = flow.AepCreateFlowOperator(task_id="flow", name=NAMES.flow, **parts, **when).output
