@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test lint check bench mutants constraints clean
+.PHONY: install demo test lint check docs bench mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -15,7 +15,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	  echo "Python's venv module is missing (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,dev,docs]'
 	@touch $@
 
 demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--table incident --source-data DIR"
@@ -29,6 +29,9 @@ lint: install ## style, types and the import contract
 
 check: lint test ## everything that CI checks
 
+docs: install ## the documentation site, in site/; warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 bench: $(VENV)-bench/installed ## what importing the operators costs, beside other providers
 	@$(VENV)-bench/bin/python benchmarks/import_cost.py $(ARGS)
 
@@ -41,8 +44,8 @@ mutants: install ## break the error handling and the run table in every way; lis
 	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results
 
 constraints: ## pin anew what is installed; needs uv
-	uv pip compile $(PIN) --extra emulator --extra dev pyproject.toml -o constraints.txt
+	uv pip compile $(PIN) --extra emulator --extra dev --extra docs pyproject.toml -o constraints.txt
 	uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench .demo
+	rm -rf $(VENV) $(VENV)-bench .demo site

@@ -40,7 +40,7 @@ class RealAirflow:
 
     def __init__(self, url: str, home: Path, output: Path) -> None:
         self.url, self.home, self.output = url, home, output
-        self._http = httpx.Client(base_url=f"{url}/api/v2", trust_env=False)
+        self._http = httpx.Client(base_url=f"{url}/api/v2", trust_env=False, timeout=60)
 
     def log_in(self) -> None:
         token = httpx.get(f"{self.url}/auth/token", trust_env=False).raise_for_status().json()["access_token"]

@@ -1,0 +1,38 @@
+"""Examples in the documentation are statements of DAGs that are tested: ``<!-- example: FILE TASK_ID ... -->``."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = re.compile(r"<!-- example: (?P<file>\S+) (?P<tasks>[\w ]+) -->")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the source of the tasks in place of each mark."""
+    return EXAMPLE.sub(lambda m: example(m["file"], m["tasks"].split()), markdown)
+
+
+def example(file: str, tasks: list[str]) -> str:
+    """The statements of a DAG file that make these tasks, as a code block."""
+    source = (ROOT / file).read_text()
+    found = {task: text for task, text in _statements(source) if task in tasks}
+    if missing := [t for t in tasks if t not in found]:
+        raise PluginError(f"{file} has no task {', '.join(missing)}")
+    return "\n".join(["```python", *(found[t] for t in tasks), "```"])
+
+
+def _statements(source: str) -> list[tuple[str, str]]:
+    """Task id and text of each statement that names one."""
+    found = []
+    for block in ast.walk(ast.parse(source)):
+        for statement in getattr(block, "body", []) if isinstance(block, ast.With) else []:
+            text = ast.get_source_segment(source, statement) or ""
+            if task := re.search(r'task_id="(\w+)"', text):
+                found.append((task[1], re.sub(r"^ {4}", "", text, flags=re.MULTILINE)))
+    return found

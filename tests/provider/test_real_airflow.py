@@ -1,0 +1,88 @@
+"""A real scheduler and triggerer: both example DAGs for every system, and the link in every state of a task."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_aep.onboarding.systems import SYSTEMS
+
+DAGS = Path(__file__).parents[2] / "dags"
+BOTH = ("aep_customer_success_onboarding", "aep_customer_success_tutorial")
+QUICK = {"start_in_minutes": 0.02, "poke_interval": 0.5}
+
+MAPPED = """
+from airflow.sdk import DAG, task
+from airflow_provider_aep.operators.control import AepDisableFlowOperator
+from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+
+with DAG("mapped", schedule=None, params={"flows": []}):
+    flows = task(task_id="flows")(lambda params: params["flows"])()
+    AepFlowRunSensor.partial(task_id="wait", poke_interval=1, deferrable=True, retries=0).expand(flow_id=flows)
+    AepDisableFlowOperator.partial(task_id="disable").expand(flow_id=flows)
+"""
+
+
+@pytest.fixture
+def airflow(emulator, start_airflow, tmp_path):
+    folder = shutil.copytree(DAGS, tmp_path / "dags")
+    (folder / "mapped.py").write_text(MAPPED)
+    options = {"AIRFLOW__CORE__DAGS_FOLDER": str(folder), "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True"}
+    with start_airflow(emulator, **options) as running:
+        yield running
+
+
+def links(airflow, dag, run, task, **query):
+    path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/links"
+    return airflow.ask("GET", path, params=query)["extra_links"]["Open in Experience Platform"]
+
+
+def runs_of(airflow, dag):
+    return [r["dag_run_id"] for r in airflow.ask("GET", f"/dags/{dag}/dagRuns")["dag_runs"]]
+
+
+def test_both_dags_for_every_system_and_the_links(emulator, airflow):
+    tasks = {}
+    for dag in BOTH:
+        for system in SYSTEMS:
+            conf = {**QUICK, "name": f"{dag[21:]} {system}", "system": system}
+            state, tasks[dag] = airflow.run(dag, conf, seconds=240)
+            assert state == "success", (system, tasks[dag])
+    assert len(emulator.world.store.everywhere("flows")) == 8
+
+    root = "https://experience.adobe.com/#/@EMULATOR@AdobeOrg/sname:dev/platform/"
+    run = runs_of(airflow, BOTH[1])[0]
+    pages = {task: links(airflow, BOTH[1], run, task) for task in tasks[BOTH[1]] if task != "verdict"}
+    assert all(page.startswith(root) for task, page in pages.items() if task != "flow_spec"), pages
+    assert not pages["flow_spec"]
+    assert "/activity/" in pages["first_run"]  # the run, after the task was deferred
+
+    link_of_waits(emulator, airflow, root)
+
+
+def link_of_waits(emulator, airflow, root):
+    """Mapped waits link to their flows while they are deferred, and still when they have failed."""
+    scope, one = emulator.world.store.everywhere("flows")[0]
+    ids = ["11111111-aaaa", "22222222-bbbb"]
+    for id_ in ids:  # flows without a run
+        emulator.world.store.add("flows", scope, id_, {**one, "id": id_, "_emulator": {"nextRunAt": None}}, name=id_)
+    made = airflow.ask("POST", "/dags/mapped/dagRuns", json={"conf": {"flows": ids}, "logical_date": None})
+    run = made["dag_run_id"]
+
+    def waits():
+        found = airflow.ask("GET", f"/dags/mapped/dagRuns/{run}/taskInstances")["task_instances"]
+        return {t["map_index"]: t["state"] for t in found if t["task_id"] == "wait"}
+
+    seen = set()
+    deadline = time.monotonic() + 120
+    while waits() != {0: "failed", 1: "failed"}:  # the other task has disabled the flows
+        assert time.monotonic() < deadline, waits()
+        for index, state in waits().items():
+            if index >= 0 and state == "deferred":
+                seen.add((index, links(airflow, "mapped", run, "wait", map_index=index)))
+        time.sleep(0.1)
+    expected = {(n, f"{root}source/dataflows/{id_}/activity") for n, id_ in enumerate(ids)}
+    assert seen == expected
+    assert {(n, links(airflow, "mapped", run, "wait", map_index=n)) for n in range(2)} == expected
+    assert links(airflow, "mapped", run, "disable", map_index=1) == f"{root}source/dataflows/{ids[1]}/activity"
