@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test lint check docs bench mutants constraints clean
+.PHONY: install demo test matrix cluster lint check docs bench mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -23,6 +23,17 @@ demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--tabl
 
 test: install ## run the tests
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+matrix: install ## the tests on Airflow 3.0 to 3.3, lowest and newest dependencies, Python 3.11 to 3.13
+	@$(BIN)/python tests/matrix.py $(ARGS)
+
+cluster: $(VENV)-cluster/installed ## docker-compose.yaml's services by hand; a worker is killed in the middle of a DAG run
+	@$(VENV)-cluster/bin/python tests/cluster.py $(ARGS)
+
+$(VENV)-cluster/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(VENV)-cluster
+	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,cluster]'
+	@touch $@
 
 lint: install ## style, types and the import contract
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -43,9 +54,9 @@ $(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
 mutants: install ## break the error handling and the run table in every way; lists what no test noticed
 	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results
 
-constraints: ## pin anew what is installed; needs uv
-	uv pip compile $(PIN) --extra emulator --extra dev --extra docs pyproject.toml -o constraints.txt
-	uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
+constraints: install ## pin anew what is installed
+	$(BIN)/uv pip compile $(PIN) --extra emulator --extra dev --extra docs --extra cluster pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench .demo site
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-cluster $(VENV)-matrix .demo site

@@ -45,8 +45,9 @@ class AepLink(BaseOperatorLink):
         from airflow_provider_aep.client.errors import AepError
         from airflow_provider_aep.hooks.aep import AepHook
 
-        target = operator.link_target()
-        if target is None:
+        target = getattr(operator, "link_target", lambda: None)()
+        # A task that failed before it was rendered still has its templates.
+        if target is None or not all(isinstance(part, str) and "{" not in part for part in target):
             return ""
         try:
             return page(AepHook(operator.aep_conn_id).settings, *target)

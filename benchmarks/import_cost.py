@@ -20,7 +20,8 @@ OURS = "airflow-provider-aep (every operator and sensor)"
 CANDIDATES = {
     OURS: """
 from airflow_provider_aep.onboarding.names import Names
-from airflow_provider_aep.operators import flow, source, target
+from airflow_provider_aep.onboarding.systems import SYSTEMS
+from airflow_provider_aep.operators import control, flow, profile, source, target
 from airflow_provider_aep.sensors import flow_run
 """,
     "HttpOperator": "from airflow.providers.http.operators.http import HttpOperator",

@@ -7,21 +7,20 @@ from airflow_provider_aep.onboarding.systems import SYSTEMS
 from airflow_provider_aep.operators import flow, source, target
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
-WHAT = {"system": Param("servicenow", enum=[*SYSTEMS]), "table": Param(None, type=["null", "string"])}
-NAME = Param("Customer success", pattern=ONBOARDING_PATTERN, description="Names everything that a run creates")
-HOW = {"name": NAME, "mappings": Param(None, type=["null", "object"], description="column of the source: field")}
+WHAT = {"system": Param("servicenow", enum=[*SYSTEMS]), "table": Param(None, "else the usual", type=["null", "string"])}
+NAME = Param("Customer success tutorial", pattern=ONBOARDING_PATTERN, description="Names everything that a run creates")
+HOW = {"name": NAME, "mappings": Param(None, type=["null", "object"], description="column: field; else the usual")}
 FREQUENCY = Param("once", enum=["once", "minute", "hour", "day", "week"])
 WHEN = {"frequency": FREQUENCY, "start_in_minutes": Param(1, type="number", exclusiveMinimum=0), "poke_interval": 30}
 PARAMS = {"params": WHAT | HOW | WHEN, "user_defined_macros": {"systems": SYSTEMS}}
-NAMES, LOGIN = Names("{{ params.name }}"), "aep_{{ params.system | replace('-', '_') }}"
+NAMES, SYSTEM, FORMAT = Names("{{ params.name }}"), "{{ params.system }}", "{{ systems[params.system].target_format }}"
 TABLE = "{{ params.table or systems[params.system].table }}"
 MAPPINGS = "{{ params.mappings or systems[params.system].mappings_of(params.table) }}"
 START, POKE = "{{ params.start_in_minutes }}", "{{ params.poke_interval }}"
 DELTA = "{{ none if params.frequency == 'once' else systems[params.system].delta_column }}"
 
 with DAG("aep_customer_success_tutorial", schedule=None, max_active_runs=1, **PARAMS):
-    login = {"system": "{{ params.system }}", "source_conn_id": LOGIN}
-    base = source.AepCreateBaseConnectionOperator(task_id="base_connection", name=NAMES.base, **login).output
+    base = source.AepCreateBaseConnectionOperator(task_id="base_connection", name=NAMES.base, system=SYSTEM).output
     tested = source.AepTestConnectionOperator(task_id="test_connection", base_connection_id=base).output
     columns = source.AepExploreOperator(task_id="explore", base_connection_id=tested, table=TABLE).output
     rows = {"base_connection_id": base, "table": TABLE, "columns": columns}
@@ -33,7 +32,7 @@ with DAG("aep_customer_success_tutorial", schedule=None, max_active_runs=1, **PA
     schema = (columns >> target.AepCreateSchemaOperator(task_id="schema", title=NAMES.schema)).output
     dataset = target.AepCreateDatasetOperator(task_id="dataset", name=NAMES.dataset, schema_id=schema).output
     end = target.AepCreateDatasetBaseConnectionOperator(task_id="dataset_base_connection", name=NAMES.dataset_base)
-    to = {"dataset_id": dataset, "base_connection_id": (columns >> end).output}
+    to = {"dataset_id": dataset, "data_format": FORMAT, "base_connection_id": (columns >> end).output}
     lake = target.AepCreateTargetConnectionOperator(task_id="target", name=NAMES.target, **to).output
     pairs = {"schema_id": schema, "columns": columns, "mappings": MAPPINGS}
     mapping = flow.AepCreateMappingSetOperator(task_id="mapping_set", name=NAMES.mapping, **pairs).output

@@ -1,4 +1,7 @@
-"""Examples in the documentation are statements of DAGs that are tested: ``<!-- example: FILE TASK_ID ... -->``."""
+"""What the documentation takes from the code: examples are statements of DAGs that are tested.
+
+``<!-- example: FILE TASK_ID ... -->`` becomes the source of these tasks.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 
+ROLE = re.compile(r":\w+:<code>(?:~?[\w.]*\.)?(\w+)</code>")
 ROOT = Path(__file__).parents[1]
 EXAMPLE = re.compile(r"<!-- example: (?P<file>\S+) (?P<tasks>[\w ]+) -->")
 
@@ -16,6 +20,11 @@ EXAMPLE = re.compile(r"<!-- example: (?P<file>\S+) (?P<tasks>[\w ]+) -->")
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the source of the tasks in place of each mark."""
     return EXAMPLE.sub(lambda m: example(m["file"], m["tasks"].split()), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Docstrings name what they refer to in Sphinx's way; the name alone is enough here."""
+    return ROLE.sub(r"<code>\1</code>", html)
 
 
 def example(file: str, tasks: list[str]) -> str:

@@ -17,6 +17,7 @@ for _name in [n for n in os.environ if n.startswith(("AIRFLOW", "_AIRFLOW"))]:
     del os.environ[_name]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"  # lets a test call an operator's execute
+os.environ["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"  # Airflow 3.1.0 colours a pipe, too
 
 import pytest
 
@@ -27,6 +28,7 @@ from airflow_provider_aep.emulator.server import running
 from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.tables import Sources, sample_data
+from airflow_provider_aep.onboarding.systems import SYSTEMS
 
 
 @dataclass
@@ -109,10 +111,12 @@ SOURCE = {"conn_type": "http", "host": "https://x.service-now.com", "login": "u"
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``connect(emulator, **changes)`` sets ``aep_default``, and ``aep_source`` to a ServiceNow."""
+    """``connect(emulator, **changes)`` sets ``aep_default``, and a login for each system, and ``aep_source``."""
 
     def set_connections(emulator: Emulator, source: dict[str, Any] | None = None, **changes: Any) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_AEP_DEFAULT", json.dumps(emulator.connection(**changes)))
-        monkeypatch.setenv("AIRFLOW_CONN_AEP_SOURCE", json.dumps({**SOURCE, **(source or {})}))
+        for system in ("source", *SYSTEMS):
+            name = f"AIRFLOW_CONN_AEP_{system.replace('-', '_').upper()}"
+            monkeypatch.setenv(name, json.dumps({**SOURCE, **(source or {})}))
 
     return set_connections

@@ -108,7 +108,8 @@ def test_an_interrupted_demo_leaves_no_process_and_goes_on_later(run, tmp_path):
     )
     said = ""
     while "base_connection" not in said:
-        said += process.stdout.readline()
+        said += (line := process.stdout.readline())
+        assert line, said
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said += process.communicate(timeout=30)[0]
     assert process.returncode == 130

@@ -9,9 +9,9 @@ import asyncio
 import inspect
 import threading
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_aep.client._http import Auth, Request, Response
 from airflow_provider_aep.client.clock import Clock
@@ -25,6 +25,7 @@ REFRESH_EARLY = 300.0
 SIGNATURE = ("Authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name")
 """The headers that say who asks, and for which sandbox."""
 
+TIMEOUT: Mapping[str, float] = {"connect": 10.0, "read": 60.0, "write": 30.0, "pool": 60.0}
 _ATTEMPTS = 2  # the request, and one replay with another token
 _MILLISECONDS_ABOVE = 1_000_000  # no token lives eleven days, so a larger expires_in is in milliseconds
 
@@ -34,6 +35,13 @@ class Token:
     value: str = field(repr=False)
     expires_at: float
     """Seconds since the epoch."""
+
+
+class HasHeaders(Protocol):
+    """A response of any HTTP library."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
 
 class TokenCache:
@@ -84,14 +92,21 @@ class ImsAuth(Auth):
     One replay follows a 401 with code 401013 (token not valid), the only answer that a new token can mend.
 
     :param on_token: told every token that was fetched, so that it can be masked in logs; awaited on an event loop
+    :param timeout: seconds to ``connect``, ``read``, ``write`` and wait for the ``pool``, of a token request
     :raises AepCredentialsError: IMS refused the credentials
     :raises AepUnreachableError: IMS gave no token for the moment
     """
 
     def __init__(
-        self, settings: AepSettings, clock: Clock, cache: TokenCache, on_token: Callable[[str], Any] = lambda _: None
+        self,
+        settings: AepSettings,
+        clock: Clock,
+        cache: TokenCache,
+        on_token: Callable[[str], Any] = lambda _: None,
+        timeout: Mapping[str, float] = TIMEOUT,
     ) -> None:
         self._settings = settings
+        self._timeout = dict(timeout)
         self._key = settings.credential_key
         self._clock = clock
         self._cache = cache
@@ -148,6 +163,7 @@ class ImsAuth(Auth):
                 "client_secret": s.client_secret.get_secret_value(),
                 "scope": s.scopes,
             },
+            extensions={"timeout": self._timeout},  # httpx gives its own to the outer request only
         )
 
     def _token_in(self, response: Response) -> Token:
@@ -183,7 +199,7 @@ class ImsAuth(Auth):
         return refused
 
 
-def retry_after(response: Response, clock: Clock) -> float | None:
+def retry_after(response: HasHeaders, clock: Clock) -> float | None:
     """Seconds that ``Retry-After`` asks to wait (a number or an HTTP date), or ``None``."""
     from email.utils import parsedate_to_datetime
 

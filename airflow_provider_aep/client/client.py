@@ -14,7 +14,15 @@ from tenacity.wait import wait_exponential_jitter
 
 from airflow_provider_aep import __version__
 from airflow_provider_aep.client import _http
-from airflow_provider_aep.client.auth import SHARED_TOKENS, SIGNATURE, TOKEN_PATH, ImsAuth, TokenCache, retry_after
+from airflow_provider_aep.client.auth import (
+    SHARED_TOKENS,
+    SIGNATURE,
+    TIMEOUT,
+    TOKEN_PATH,
+    ImsAuth,
+    TokenCache,
+    retry_after,
+)
 from airflow_provider_aep.client.call import Answer, Call, Page, Safety
 from airflow_provider_aep.client.clock import Clock, SystemClock
 from airflow_provider_aep.client.errors import (
@@ -49,15 +57,14 @@ class _Plan:
         self.settings = settings
         self.clock = clock
         self.deadline = deadline
-        self.auth = ImsAuth(settings, clock, tokens, on_token)
+        self.timeout = {**TIMEOUT, "connect": min(10.0, deadline), "read": min(60.0, deadline)}
+        self.auth = ImsAuth(settings, clock, tokens, on_token, self.timeout)
 
     def http_options(self) -> dict[str, Any]:
         return {
             "base_url": self.settings.platform_url,
             "auth": self.auth,
-            "timeout": _http.Timeout(
-                connect=min(10.0, self.deadline), read=min(60.0, self.deadline), write=30.0, pool=60.0
-            ),
+            "timeout": _http.Timeout(**self.timeout),
             "follow_redirects": False,
             "headers": {"User-Agent": f"airflow-provider-aep/{__version__}"},
         }
@@ -117,7 +124,7 @@ class _Plan:
         return AepAnswerLostError(
             f"{call.operation} may have been carried out, its answer was lost: {cause.message}",
             where=cause.where,
-            next_step="Retry the task: it looks for what exists before it writes again.",
+            next_step="A retry of the task looks for what exists before it writes again.",
             retry_after=cause.retry_after,
         )
 

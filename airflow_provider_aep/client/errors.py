@@ -129,6 +129,10 @@ class AepAnswerLostError(AepError):
     retryable = True
 
 
+class AepUncertainError(AepError):
+    """Something that must not be done twice may have been done: a person has to look."""
+
+
 @dataclass(frozen=True)
 class _Verdict:
     error: type[AepError]

@@ -145,7 +145,7 @@ def patch_connection(id_: str, etag: str, ops: Sequence[Mapping[str, Any]]) -> C
 
 
 def publish_connection(id_: str) -> Call[Ref]:
-    """Make a draft one that can be used; after the base connection, where that is a draft, too."""
+    """Make a draft one that can be used; before the source and target connections on it."""
     return _act("connections", id_, "publish")
 
 

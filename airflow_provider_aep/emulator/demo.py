@@ -34,10 +34,12 @@ LOGINS: dict[str, dict[str, Any]] = {  # the example DAGs name a connection by t
 }
 
 # What the operators and the sensor log, one line each.
-_OBJECT = re.compile(r"\] (?P<kind>[A-Z][\w ]+) '(?P<name>.+?)' (?P<action>created|found|updated).*?: (?P<id>\S+) in ")
+_OBJECT = re.compile(
+    r"[\]-] (?P<kind>[A-Z][\w ]+) '(?P<name>.+?)' (?P<action>created|found|updated).*?: (?P<id>\S+) in "
+)
 _VERDICT = re.compile(r"(?:Accepted|Not accepted): (?P<run>run \S+ of flow .*?)(?: \[airflow|$)")
 _STATE = re.compile(r"Task instance state updated .*new_state=(?P<state>\w+)")
-_ENDED = re.compile(r"\[DAG TEST\] end task task_id=(?P<task>\S+)")
+_STARTED = re.compile(r"\[DAG TEST\] starting task_id=(?P<task>\S+)")
 _ERROR = re.compile(r"\b(?P<kind>\w+(?:Error|Exception)): (?P<text>.+)")
 
 
@@ -47,18 +49,19 @@ class Seen:
 
     objects: list[dict[str, str]] = field(default_factory=list)
     verdict: str = ""
-    state: str = ""
+    task: str = ""
 
     def take(self, line: str) -> str | None:
         """Keep what a line says; returns the task that it ends, if it does, and says so if that failed."""
         if found := _OBJECT.search(line):
-            self.objects.append(found.groupdict())
+            if found.groupdict() not in self.objects:  # Airflow 3.0 prints each line twice
+                self.objects.append(found.groupdict())
         elif judged := _VERDICT.search(line):
             self.verdict = judged["run"]
+        elif started := _STARTED.search(line):
+            self.task = started["task"]
         elif changed := _STATE.search(line):
-            self.state = changed["state"]
-        elif ended := _ENDED.search(line):
-            return ended["task"] + (" failed" if self.state == "failed" else "")
+            return self.task + (" failed" if changed["state"] == "failed" else "")
         return None
 
 
@@ -75,7 +78,7 @@ def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> d
         f"AIRFLOW_CONN_AEP_{system.replace('-', '_').upper()}": json.dumps(
             {"conn_type": "http", "login": "demo", "password": "demo-only", **fields}
         )
-        for system, fields in {"source": LOGINS["servicenow"], **LOGINS}.items()
+        for system, fields in LOGINS.items()
     }
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
     return inherited | {
@@ -83,7 +86,9 @@ def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> d
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__SENSORS__DEFAULT_TIMEOUT": "300",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",  # Airflow 3.1.0 does not know NO_COLOR
         "AIRFLOW_CONN_AEP_DEFAULT": json.dumps(aep),
+        "COLUMNS": "1000",  # Airflow 3.0 wraps error messages
         "NO_COLOR": "1",
         # The lower-case name wins where both are set.
         "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"])),

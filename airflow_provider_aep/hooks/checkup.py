@@ -1,6 +1,7 @@
-"""The connection test: one sentence for each thing that can be wrong, and nothing of what AEP or IMS answered.
+"""The connection test: one sentence for each thing that can be wrong, in our own words.
 
-Whoever may test connections reads it, so it quotes no answer: another host could answer anything.
+Whoever may test connections reads it, and a host could answer anything. So of an answer only what has the form of a
+code, a request id or a sandbox's name is told.
 """
 
 from __future__ import annotations
@@ -101,8 +102,10 @@ def _said(e: AepError, settings: AepSettings, service: str, permission: str) -> 
             f"The credential may not use {service}",
             f"Have an administrator add it to a role with {permission} (AEP, Permissions).",
         )
-    if isinstance(e, AepUnreachableError | AepConfigurationError | AepAnswerError):  # in our own words already
+    if isinstance(e, AepUnreachableError | AepAnswerError):  # in our own words already
         return e.message, e.next_step
+    if isinstance(e, AepConfigurationError):  # 2100-404 and its kind
+        return f"{service} does not know the sandbox {settings.sandbox!r}", "Check sandbox."
     if isinstance(e, AepThrottledError):
         return f"{service} has too many requests for now", "Test again in a minute."
     if e.retryable:

@@ -10,10 +10,13 @@ from airflow.providers.http.hooks.http import HttpHook
 from requests import PreparedRequest, Response, Session
 from requests import exceptions as broken
 from requests.auth import AuthBase
+from urllib3.exceptions import NewConnectionError
 
-from airflow_provider_aep.client.auth import SHARED_TOKENS
+from airflow_provider_aep.client.auth import SHARED_TOKENS, retry_after
+from airflow_provider_aep.client.clock import SystemClock
 from airflow_provider_aep.client.errors import (
     AepConfigurationError,
+    AepError,
     AepHostNotAllowedError,
     AepUnavailableError,
     AepUnreachableError,
@@ -45,13 +48,14 @@ class AepHttpHook(HttpHook):
     def __init__(self, method: str = "GET", aep_conn_id: str = AepHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(method=method, http_conn_id=aep_conn_id, **kwargs)
         self.aep = AepHook(aep_conn_id)
+        self._options: dict[str, Any] = {}
 
     def run(self, endpoint: str | None = None, *args: Any, **kwargs: Any) -> Response:
         """Send one request.
 
         :param endpoint: path and query, such as ``/data/foundation/catalog/dataSets``
         :raises AepPermanentError: what a retry cannot mend
-        :raises AepRetryableError: what it can
+        :raises AepRetryableError: what it can; of a POST whose answer was lost, AEP may have carried it out
         """
         with airflow_errors():
             checked_endpoint(endpoint)
@@ -59,17 +63,30 @@ class AepHttpHook(HttpHook):
             try:
                 return super().run(endpoint, *args, **kwargs)
             except broken.RequestException as e:
-                where = Where(f"{self.method} {urlsplit(endpoint or '').path}", self.aep.settings.sandbox)
-                unsent = isinstance(e, broken.ConnectTimeout) or (
-                    isinstance(e, broken.ConnectionError) and not isinstance(e, broken.ReadTimeout)
-                )
-                kind = AepUnreachableError if unsent else AepUnavailableError
                 # Its text may quote the URL, and that a row.
-                raise kind(
-                    f"No answer from {urlsplit(self.aep.settings.platform_url).netloc} ({type(e).__name__})",
-                    where=where,
-                    next_step="Check network, proxy and the URL in the connection.",
-                ) from None
+                raise self._transport_error(e, endpoint or "") from None
+
+    def _transport_error(self, e: broken.RequestException, endpoint: str) -> AepError:
+        where = Where(f"{self.method} {urlsplit(endpoint).path}", self.aep.settings.sandbox)
+        host, kind = urlsplit(self.aep.settings.platform_url).netloc, type(e).__name__
+        reason = getattr(e.args[0] if e.args else None, "reason", None)
+        if isinstance(e, broken.SSLError):
+            step = "Check the connection's host and the CA bundle: TLS stays on."
+            return AepConfigurationError(f"The certificate of {host} is not accepted", where=where, next_step=step)
+        if isinstance(e, broken.ConnectTimeout) or isinstance(reason, NewConnectionError):
+            step = "Check network, proxy and the URL in the connection."
+            return AepUnreachableError(f"No answer from {host} ({kind})", where=where, next_step=step)
+        if isinstance(e, broken.ConnectionError | broken.Timeout | broken.ChunkedEncodingError):
+            step = (
+                "AEP may have carried it out: look before it is sent again." if self.method == "POST" else "Try again."
+            )
+            return AepUnavailableError(f"The connection broke to {host} ({kind})", where=where, next_step=step)
+        return AepConfigurationError(f"The request cannot be sent ({kind})", where=where, next_step="Correct it.")
+
+    def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
+        session = super().get_conn(headers, extra_options)
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # whoever uses the session
+        return session
 
     def _set_base_url(self, connection: Any) -> None:
         self.base_url = self.aep.settings.platform_url
@@ -86,28 +103,37 @@ class AepHttpHook(HttpHook):
                 f"extra_options has {', '.join(sorted(unknown))}",
                 next_step=f"Of requests' options these are passed on: {', '.join(sorted(_OPTIONS))}.",
             )
-        if extra_options.get("verify", True) is False:
-            raise AepConfigurationError("extra_options has verify=False", next_step="Give a CA bundle's path instead.")
-        self.merged_extra = {"timeout": TIMEOUT, **extra_options, "allow_redirects": False}
+        verify = extra_options.get("verify", True)
+        if verify is not True and not (isinstance(verify, str) and verify):
+            raise AepConfigurationError(
+                f"extra_options has verify={verify!r}", next_step="TLS stays on: give a CA bundle's path instead."
+            )
+        self._options = dict(extra_options)
         session.proxies = dict(extra_options.get("proxies", {}))
-        session.verify = extra_options.get("verify", True)
+        session.verify = verify
         session.stream = extra_options.get("stream", False)
         return session
 
-    def run_and_check(
-        self, session: Session, prepped_request: PreparedRequest, extra_options: dict[Any, Any]
-    ) -> Response:
-        """Send, once more if the token was refused as not valid, and check the answer."""
-        unchecked = {**extra_options, "check_response": False}
-        response: Response = super().run_and_check(session, prepped_request, unchecked)
+    def run_and_check(self, session: Session, prepped_request: PreparedRequest, *_: Any, **__: Any) -> Response:
+        """Send, once more if the token was refused as not valid, and check the answer.
+
+        The HTTP provider's own logs what went wrong with the URL in it.
+        """
+        response = self._send(session, prepped_request)
         if response.status_code == 401 and _body(response).get("error_code") == "401013":
             refused = str(prepped_request.headers["Authorization"]).removeprefix("Bearer ")
             SHARED_TOKENS.drop(self.aep.settings.credential_key, refused)
             prepped_request.prepare_auth(self._extract_auth(None))
-            response = super().run_and_check(session, prepped_request, unchecked)
-        if extra_options.get("check_response", True):
+            response = self._send(session, prepped_request)
+        if self._options.get("check_response", True):
             self.check_response(response)
         return response
+
+    def _send(self, session: Session, request: PreparedRequest) -> Response:
+        known = (session.proxies, session.stream, session.verify, session.cert)
+        environment = session.merge_environment_settings(str(request.url), *known)
+        timeout = self._options.get("timeout", TIMEOUT)
+        return session.send(request, timeout=timeout, allow_redirects=False, **environment)
 
     def check_response(self, response: Response) -> None:
         """:raises AepPermanentError, AepRetryableError: anything but a success, with AEP's code and request id"""
@@ -116,9 +142,8 @@ class AepHttpHook(HttpHook):
         request = response.request
         operation = f"{request.method} {urlsplit(request.url or '').path}"
         where = Where(operation, self.aep.settings.sandbox, request_id=response.headers.get("x-request-id", ""))
-        wait = response.headers.get("retry-after", "")
         with airflow_errors():
-            raise service_error(response.status_code, _body(response), where, float(wait) if wait.isdecimal() else None)
+            raise service_error(response.status_code, _body(response), where, retry_after(response, SystemClock()))
 
 
 class _Signed(AuthBase):

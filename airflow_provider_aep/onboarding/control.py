@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,12 @@ from typing import Any
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.call import Call
 from airflow_provider_aep.client.client import AepClient
-from airflow_provider_aep.client.errors import AepConfigurationError, AepInvalidRequestError
+from airflow_provider_aep.client.errors import (
+    AepAnswerLostError,
+    AepConfigurationError,
+    AepInvalidRequestError,
+    AepUncertainError,
+)
 from airflow_provider_aep.client.models import Flow, Ref
 from airflow_provider_aep.onboarding.ensure import Body, Outcome, checked_reference, fresh, settled
 from airflow_provider_aep.onboarding.kinds import FLOW, runs
@@ -26,6 +32,9 @@ class Action:
     needs: str
     leads_to: str
 
+
+_OTHER_STATE = frozenset({"1420-400", "1421-400", "1422-400"})
+"""AEP's codes for an action that does not fit the state an object is in."""
 
 ENABLE = Action("enable", flow_service.enable_flow, "disabled", "enabled")
 DISABLE = Action("disable", flow_service.disable_flow, "enabled", "disabled")
@@ -43,13 +52,17 @@ def act(client: AepClient, action: Action, flow_id: str) -> Outcome:
     if found.state != action.needs:
         raise AepConfigurationError(
             f"Cannot {action.name} the flow {found.name!r} ({found.id}): it is {found.state}",
-            next_step="Publish it first." if found.state == "draft" else f"It must be {action.needs}.",
+            next_step="A draft does not run: publish it if it shall."
+            if found.state == "draft"
+            else f"It must be {action.needs}.",
         )
     try:
         client.send(action.call(flow_id))
     except AepInvalidRequestError as e:
         # The answer to an earlier try may have been lost, or somebody else was faster.
-        if e.code != "1422-400" or client.send(flow_service.get_flow(flow_id)).state != action.leads_to:
+        if e.code not in _OTHER_STATE:
+            raise
+        if settled(client, FLOW, FLOW.found(client.send(flow_service.get_flow(flow_id)))).state != action.leads_to:
             raise
     return Outcome(found.name, found.id, found.id, "updated", (action.leads_to,))
 
@@ -124,6 +137,21 @@ def run_params(
     return {**params, "deltaColumn": {"name": delta_column or kept}}
 
 
+def start_run(client: AepClient, flow: Flow, params: Mapping[str, Any]) -> Ref:
+    """Start an on-demand run.
+
+    :raises AepUncertainError: its answer was lost, so it may or may not have started
+    """
+    try:
+        return client.send(flow_service.create_run(flow.id, params))
+    except AepAnswerLostError as e:
+        raise AepUncertainError(
+            f"A run of the flow {flow.name!r} may have started, its answer was lost",
+            where=e.where,
+            next_step="Look at the flow's runs in AEP; run the task again if there is none of this window.",
+        ) from None
+
+
 def _kept_delta(flow: Flow) -> str | None:
     copies = [t.params.get("deltaColumn") for t in flow.transformations if t.name == "Copy"]
     return next((str(c["name"]) for c in copies if isinstance(c, Mapping) and c.get("name")), None)
@@ -137,15 +165,21 @@ def _refused(flow: Flow, why: str, step: str, code: int) -> AepConfigurationErro
 
 
 def _seconds(moment: object, default: int, field: str) -> int:
-    """Seconds since the epoch; without an offset a moment is UTC."""
+    """Seconds since the epoch; without an offset a moment is UTC.
+
+    A number of eight digits may be a date without dashes, and one of thirteen milliseconds, so seconds have ten (or are
+    0, for everything).
+    """
     if moment is None or moment == "":
         return default
-    if isinstance(moment, int | float) and not isinstance(moment, bool):
-        return int(moment)
+    text = str(moment)
+    if re.fullmatch(r"0|[0-9]{10}(\.[0-9]+)?", text):
+        return int(float(text))
     try:
-        at = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
+        at = moment if isinstance(moment, datetime) else datetime.fromisoformat(text)
     except ValueError:
         raise AepConfigurationError(
-            f"{field} is {moment!r}", next_step="It must be an ISO 8601 moment or seconds since the epoch."
+            f"{field} is {moment!r}",
+            next_step="It must be an ISO 8601 moment, or seconds (not milliseconds) since 1970.",
         ) from None
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())

@@ -182,6 +182,15 @@ def fresh(client: AepClient, call: Call[T]) -> T:
     return client.send(call)
 
 
+def eventually(client: AepClient, there: Callable[[], bool]) -> bool:
+    """Whether something that may have been written a moment ago is there: AEP's reads lag behind its writes."""
+    for wait in FRESH_WAITS:
+        if there():
+            return True
+        client.clock.sleep(wait)
+    return there()
+
+
 async def afresh(client: AsyncAepClient, call: Call[T]) -> T:
     """:func:`fresh` on an event loop."""
     for wait in FRESH_WAITS:

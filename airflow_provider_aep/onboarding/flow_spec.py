@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConfigurationError
@@ -49,3 +52,17 @@ def check_records(base: Connection, table: str | None) -> None:
             f"table is {table!r}, and this source delivers records of one kind, not tables",
             next_step=f"Leave table out{f', or say {known!r}' if known else ''}.",
         )
+
+
+def checked_params(given: object) -> dict[str, Any]:
+    """What a REST source is asked for.
+
+    :raises AepConfigurationError: it is no dict
+    """
+    if given is None or given == "":
+        return {}
+    if not isinstance(given, Mapping):
+        raise AepConfigurationError(
+            f"source_params is {given!r}, not a dict", next_step="Give source_params as a dict."
+        )
+    return dict(given)

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_aep.client import catalog, data_prep, flow_service, schema_registry
 from airflow_provider_aep.client.call import Call
+from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.models import (
     DataSet,
     Flow,
@@ -15,7 +16,6 @@ from airflow_provider_aep.client.models import (
     MappingSet,
     MappingValidation,
     Ref,
-    SourceConnection,
     XdmSchema,
 )
 from airflow_provider_aep.onboarding.ensure import Body, Found, Kind, at
@@ -57,23 +57,16 @@ BASE_CONNECTION = Kind(
 )
 
 
-def _source(source: SourceConnection) -> Found:
-    """``asked`` is what a REST source is asked for."""
-    found = _flow_object(source)
-    asked = {k: v for k, v in source.params.items() if k not in {"tableName", "columns"}}
-    return Found(found.id, found.name, {**found.fields, "asked": asked}, found.result, found.state)
-
-
 # A change to a source or target connection is not reflected in the flow that uses it ("Update dataflows" in Adobe's
 # guide), so what matters to the flow is fixed. Columns are used at birth: a new one that nobody maps changes nothing.
 SOURCE_CONNECTION = Kind(
     label="source connection",
     find=lambda name: flow_service.list_source_connections({"name": name}),
     get=flow_service.get_source_connection,
-    found=_source,
-    create=lambda wanted: flow_service.create_source_connection({k: v for k, v in wanted.items() if k != "asked"}),
+    found=_flow_object,
+    create=flow_service.create_source_connection,
     created=_ref,
-    fixed=("connectionSpec.id", "baseConnectionId", "data.format", "data.schema.id", "params.tableName", "asked"),
+    fixed=("connectionSpec.id", "baseConnectionId", "data.format", "data.schema.id", "params.tableName"),
     owned=("description",),
     mend=_patch_with(flow_service.patch_source_connection),
 )
@@ -175,7 +168,12 @@ def ad_hoc_fields(columns: Sequence[dict[str, Any]]) -> dict[str, Any]:
         *parents, leaf = str(column["name"]).split(".")
         node = root
         for name in parents:
-            node = node.setdefault(name, {"type": "object", "properties": {}})["properties"]
+            node = node.setdefault(name, {"type": "object", "properties": {}}).get("properties")
+            if node is None:
+                raise AepConfigurationError(
+                    f"The columns {'.'.join(parents)!r} and {column['name']!r} cannot both be fields of a class",
+                    next_step="Leave one of them out.",
+                )
         xdm = dict(column.get("xdm") or {"type": "string"})
         node[leaf] = {**xdm, "items": {"type": "string"}} if xdm.get("type") == "array" else xdm
     return root

@@ -6,7 +6,7 @@ from airflow_provider_aep.client import catalog, schema_registry
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError
 from airflow_provider_aep.client.models import DataSet, Descriptor
-from airflow_provider_aep.onboarding.ensure import Outcome, fresh
+from airflow_provider_aep.onboarding.ensure import Outcome, eventually, fresh
 from airflow_provider_aep.onboarding.mapping import field_at
 
 IDENTITY = "xdm:descriptorIdentity"
@@ -29,7 +29,7 @@ def ensure_identity(client: AepClient, schema_id: str, path: str, namespace: str
             next_step="Name a text field of the schema, such as personalEmail.address.",
         )
     slashed = "/" + path.replace(".", "/")
-    identities = [d for d in client.items(schema_registry.list_descriptors(schema.id)) if d.type == IDENTITY]
+    identities = _identities(client, schema.id)
     for there in identities:
         if there.property_path != slashed:
             continue
@@ -51,6 +51,10 @@ def ensure_identity(client: AepClient, schema_id: str, path: str, namespace: str
     return Outcome(path, made.id, made.id, "created")
 
 
+def _identities(client: AepClient, schema_id: str) -> list[Descriptor]:
+    return [d for d in client.items(schema_registry.list_descriptors(schema_id)) if d.type == IDENTITY]
+
+
 def _taken(title: str, there: Descriptor, why: str) -> AepConflictError:
     kind = "primary" if there.is_primary else "secondary"
     return AepConflictError(
@@ -67,7 +71,7 @@ def ensure_union(client: AepClient, schema_id: str) -> Outcome:
     schema = fresh(client, schema_registry.get_schema(schema_id))
     if "union" in schema.immutable_tags:
         return Outcome(schema.title, schema.id, schema.id, "found")
-    if not any(d.is_primary for d in client.items(schema_registry.list_descriptors(schema.id))):
+    if not eventually(client, lambda: any(d.is_primary for d in _identities(client, schema.id))):
         fields = client.send(schema_registry.get_schema(schema_id, resolved=True)).properties
         if "identityMap" not in fields:
             raise AepConfigurationError(
@@ -89,7 +93,11 @@ def ensure_profile_tags(client: AepClient, dataset_id: str) -> Outcome:
     if not missing:
         return Outcome(dataset.name, dataset.id, dataset.id, "found")
     schema_id = dataset.schemaRef.id if dataset.schemaRef else ""
-    if not schema_id or "union" not in client.send(schema_registry.get_schema(schema_id)).immutable_tags:
+
+    def enabled() -> bool:
+        return "union" in client.send(schema_registry.get_schema(schema_id)).immutable_tags
+
+    if not schema_id or not eventually(client, enabled):
         raise AepConfigurationError(
             f"The dataset {dataset.name!r} is of schema {schema_id or '(none)'}, which is not enabled for Profile",
             next_step="Enable the schema first (AepEnableSchemaForProfileOperator).",

@@ -20,6 +20,7 @@ class System:
         schema), ``host``, ``login``, ``password``, or ``extra.`` and a name
     :param table: what is onboarded unless said otherwise; the only one where the source delivers records, not tables
     :param delta_column: tells the changed rows of its tables; ``None`` where AEP takes none
+    :param target_format: data format of the target connection, where Adobe's samples have one
     :param mappings: a start for the person fields of Adobe's profile schemas: by table, column -> destination path
     """
 
@@ -28,6 +29,7 @@ class System:
     auth_params: Mapping[str, str]
     table: str = ""
     delta_column: str | None = None
+    target_format: str | None = None
     mappings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def mappings_of(self, table: str | None) -> Mapping[str, str]:
@@ -94,6 +96,7 @@ SYSTEMS: Mapping[str, System] = {
         "OAuth2 Refresh Code",
         {"subdomain": "url", "accessToken": "password"},
         table="users",
+        target_format="json",
         mappings={
             "users": {
                 "result.id": "_id",
@@ -131,3 +134,16 @@ def connector(
             next_step="Give both, as the connection spec lists them.",
         )
     return System(connection_spec_id, auth_spec, auth_params)
+
+
+def source_conn_id(system: str, connection_spec_id: str | None) -> str:
+    """The Airflow connection of a system's login, where none is named.
+
+    :raises AepConfigurationError: it is another connector, so nobody knows
+    """
+    if connection_spec_id:
+        raise AepConfigurationError(
+            f"connection_spec_id is {connection_spec_id!r}, without source_conn_id",
+            next_step="Name the Airflow connection of the source.",
+        )
+    return f"aep_{system.replace('-', '_')}"

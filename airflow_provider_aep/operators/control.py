@@ -127,7 +127,7 @@ class AepUpdateFlowOperator(AepOperator):
             wanted = changes(
                 flow,
                 mapping_set=native(self.mapping_set),
-                frequency=self.frequency,
+                frequency=native(self.frequency),
                 interval=native(self.interval),
                 start_in_minutes=native(self.start_in_minutes),
                 now=client.clock.now(),
@@ -139,7 +139,8 @@ class AepRunFlowOperator(AepOperator):
     """Start an on-demand run of a flow that is scheduled once; wait for it with
     :class:`~airflow_provider_aep.sensors.flow_run.AepFlowRunSensor`.
 
-    Each execution starts a run of its own. What AEP would refuse is told before it is asked.
+    Each execution starts a run of its own. What AEP would refuse is told before it is asked. If the answer is lost, the
+    task fails without a retry, because another run would ingest the window again.
 
     :param flow_id: (templated)
     :param window_start: rows from this moment on (templated): ISO 8601, or seconds since the epoch; everything unless
@@ -175,7 +176,7 @@ class AepRunFlowOperator(AepOperator):
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.control import run_params
+        from airflow_provider_aep.onboarding.control import run_params, start_run
         from airflow_provider_aep.onboarding.ensure import checked_id, fresh
 
         with self.aep() as client:
@@ -185,12 +186,12 @@ class AepRunFlowOperator(AepOperator):
             params = run_params(
                 flow,
                 takes_delta=spec.takes_delta,
-                window_start=native(self.window_start),
-                window_end=native(self.window_end),
+                window_start=self.window_start,
+                window_end=self.window_end,
                 delta_column=native(self.delta_column),
                 now=client.clock.now(),
             )
-            run = client.send(flow_service.create_run(flow.id, params))
+            run = start_run(client, flow, params)
             self._object = ("run", flow.id, run.id)
             self.log.info("Run of flow %r started: %s in sandbox %s", flow.name, run.id, client.settings.sandbox)
             return run.id

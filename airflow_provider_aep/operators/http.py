@@ -17,6 +17,9 @@ class AepHttpOperator(HttpOperator):
     ``response_filter``, but with our authentication, sandbox headers and typed errors. What it returns goes into XCom:
     the text of the answer, which may hold personal data, unless ``response_filter`` makes it less.
 
+    A POST whose answer is lost may have been carried out, and Airflow's retry sends it again: give such a task
+    ``retries=0`` unless that does no harm.
+
     :param endpoint: path and query, such as ``/data/foundation/catalog/dataSets`` (templated)
     :param method: ``GET`` unless said otherwise
     :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
@@ -43,4 +46,11 @@ class AepHttpOperator(HttpOperator):
 
     @property
     def hook(self) -> AepHttpHook:
-        return AepHttpHook(self.method, self.aep_conn_id)
+        return AepHttpHook(
+            self.method,
+            self.aep_conn_id,
+            tcp_keep_alive=self.tcp_keep_alive,
+            tcp_keep_alive_idle=self.tcp_keep_alive_idle,
+            tcp_keep_alive_count=self.tcp_keep_alive_count,
+            tcp_keep_alive_interval=self.tcp_keep_alive_interval,
+        )

@@ -51,9 +51,16 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
     template_fields: Sequence[str] = (*AepOperator.template_fields, "schema_id", "path", "namespace")
 
     def __init__(
-        self, *, schema_id: str, path: str, namespace: str = "Email", primary: bool = True, **kwargs: Any
+        self,
+        *,
+        schema_id: str,
+        path: str,
+        namespace: str = "Email",
+        primary: bool = True,
+        irreversible: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(irreversible=irreversible, **kwargs)
         self.schema_id = schema_id
         self.path = path
         self.namespace = namespace
@@ -87,8 +94,8 @@ class AepEnableSchemaForProfileOperator(_AepIrreversibleOperator):
     consequence = "a schema never leaves the union, and from then on fields can only be added to it"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "schema_id")
 
-    def __init__(self, *, schema_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, schema_id: str, irreversible: bool = False, **kwargs: Any) -> None:
+        super().__init__(irreversible=irreversible, **kwargs)
         self.schema_id = schema_id
 
     def execute(self, context: Context) -> str:
@@ -115,8 +122,8 @@ class AepEnableDatasetForProfileOperator(_AepIrreversibleOperator):
     consequence = "what Profile and Identity Service take from the dataset stays there"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "dataset_id")
 
-    def __init__(self, *, dataset_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, dataset_id: str, irreversible: bool = False, **kwargs: Any) -> None:
+        super().__init__(irreversible=irreversible, **kwargs)
         self.dataset_id = dataset_id
 
     def execute(self, context: Context) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aep.operators.base import AepOperator, native
@@ -19,7 +20,8 @@ class AepCreateBaseConnectionOperator(AepOperator):
 
     :param name: name of the base connection (templated)
     :param source_conn_id: Airflow connection of the source system (templated); its host is the instance's URL, login
-        and password are those of a user, or id and secret of a client
+        and password are those of a user, or id and secret of a client. ``aep_`` and the system's name unless given,
+        such as ``aep_servicenow``
     :param system: one of :data:`~airflow_provider_aep.onboarding.systems.SYSTEMS` (templated)
     :param connection_spec_id: of another connector (templated); then the next two are needed
     :param auth_spec: one of the connection spec's auth specs (templated); the system's usual one unless given
@@ -43,7 +45,7 @@ class AepCreateBaseConnectionOperator(AepOperator):
         self,
         *,
         name: str,
-        source_conn_id: str = "aep_source",
+        source_conn_id: str | None = None,
         system: str = "servicenow",
         connection_spec_id: str | None = None,
         auth_spec: str | None = None,
@@ -65,12 +67,13 @@ class AepCreateBaseConnectionOperator(AepOperator):
         from airflow_provider_aep.hooks.source import source_params
         from airflow_provider_aep.onboarding.connection_spec import checked_auth
         from airflow_provider_aep.onboarding.kinds import BASE_CONNECTION
-        from airflow_provider_aep.onboarding.systems import connector
+        from airflow_provider_aep.onboarding.systems import connector, source_conn_id
 
         with self.aep() as client:
             source = connector(self.system, self.connection_spec_id, self.auth_spec, self.auth_params)
             spec = client.send(flow_service.get_connection_spec(source.connection_spec_id))
-            params = source_params(self.source_conn_id, source.auth_params)
+            login = self.source_conn_id or source_conn_id(self.system, self.connection_spec_id)
+            params = source_params(login, source.auth_params)
             wanted = {
                 "name": self.name,
                 "description": self.description,
@@ -149,7 +152,8 @@ class AepExploreOperator(AepOperator):
             self._object = ("base connection", base.id)
             if flow_spec.taking(client, base).name == flow_spec.RECORDS:
                 flow_spec.check_records(base, self.table)
-                columns = client.send(flow_service.explore_records(base.id, native(self.source_params)))
+                asked = flow_spec.checked_params(native(self.source_params))
+                columns = client.send(flow_service.explore_records(base.id, asked))
                 return self._listed("The records have", [c.verbatim for c in columns])
             tables = [t.name for t in client.send(flow_service.explore_root(base.id))]
             if not self.table:
@@ -229,7 +233,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
             data: dict[str, Any]
             if flow_spec.taking(client, base).name == flow_spec.RECORDS:
                 flow_spec.check_records(base, self.table)
-                data, params = {"format": "json"}, dict(native(self.source_params) or {})
+                data, params = {"format": "json"}, flow_spec.checked_params(native(self.source_params))
             elif not self.table:
                 raise AepConfigurationError("table is missing", next_step="Name the table of the source to onboard.")
             else:
@@ -243,10 +247,12 @@ class AepCreateSourceConnectionOperator(AepOperator):
                 "baseConnectionId": base.id,
                 "data": data,
                 "params": {k: v for k, v in params.items() if v is not None},
-                "asked": {} if data["format"] == "tabular" else params,
                 "connectionSpec": base.connectionSpec and base.connectionSpec.model_dump(include={"id", "version"}),
             }
-            return self.ensure(client, SOURCE_CONNECTION, wanted)
+            # What a REST source is asked for decides what a flow delivers, so it cannot change either.
+            asked = tuple(f"params.{name}" for name in params) if data["format"] == "json" else ()
+            kind = replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked))
+            return self.ensure(client, kind, wanted)
 
 
 class AepCreateAdHocClassOperator(AepOperator):

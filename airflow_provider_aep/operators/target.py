@@ -128,6 +128,7 @@ class AepCreateTargetConnectionOperator(AepOperator):
     :param base_connection_id: as :class:`AepCreateDatasetBaseConnectionOperator` returns it (templated); AEP needs
         none today
     :param schema_id: ``$id`` of the schema that the dataset must have (templated); without it, any
+    :param data_format: as Adobe's samples have it: ``json`` where the source is a REST source (templated)
     :param description: left as it is unless given (templated)
     :return: the id
     """
@@ -138,6 +139,7 @@ class AepCreateTargetConnectionOperator(AepOperator):
         "dataset_id",
         "base_connection_id",
         "schema_id",
+        "data_format",
         "description",
     )
 
@@ -148,12 +150,14 @@ class AepCreateTargetConnectionOperator(AepOperator):
         dataset_id: str,
         base_connection_id: str | None = None,
         schema_id: str | None = None,
+        data_format: str | None = None,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
         self.dataset_id = dataset_id
+        self.data_format = data_format
         self.base_connection_id = base_connection_id
         self.schema_id = schema_id
         self.description = description
@@ -176,12 +180,12 @@ class AepCreateTargetConnectionOperator(AepOperator):
                     f"not {self.schema_id or 'of any'}",
                     next_step="Pass the dataset of this schema, or leave schema_id out.",
                 )
-            base = self.base_connection_id
+            base, form = self.base_connection_id, native(self.data_format)
             wanted = {
                 "name": self.name,
                 "description": self.description,
                 "baseConnectionId": None if base is None else checked_id(base, "base_connection_id"),
-                "data": {"schema": {"id": schema_id, "version": FULL}},
+                "data": {"schema": {"id": schema_id, "version": FULL}, **({"format": form} if form else {})},
                 "params": {"dataSetId": dataset_id},
                 "connectionSpec": {"id": DATA_LAKE, "version": "1.0"},
             }

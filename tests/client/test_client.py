@@ -554,7 +554,7 @@ LATER = "Next step: Try again later."
 POOL = "Next step: Lower the concurrency of AEP tasks, for instance with an Airflow pool."
 REDIRECT = "redirects are not followed, they could take the token elsewhere."
 NETWORK = "Next step: Check network, proxy and the URL in the connection."
-LOST = "Next step: Retry the task: it looks for what exists before it writes again."
+LOST = "Next step: A retry of the task looks for what exists before it writes again."
 PLACE = "GET flows, sandbox dev"
 
 
@@ -802,3 +802,18 @@ def test_nothing_secret_shows_in_a_repr():
         client.send(READ)
         shown = repr([SETTINGS, str(SETTINGS), secret_call, client, client._plan.auth, vars(client._plan)])
     assert "canary-secret" not in shown
+
+
+def test_a_silent_ims_is_not_waited_for_beyond_the_deadline(emulator):
+    """httpx bounds the request, but not those that an auth flow sends before it."""
+    import socket
+    import time
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = emulator.settings(ims_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        with AepClient(settings, tokens=TokenCache(), deadline=0.3) as aep:
+            for ask in (lambda: aep.send(sandboxes.list_sandboxes()), aep.identity):
+                with pytest.raises(AepUnreachableError):
+                    ask()
+        assert time.monotonic() - started < 20

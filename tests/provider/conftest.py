@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,20 @@ def parts(aep):
         "mapping_set": run(AepCreateMappingSetOperator, name=NAMES.mapping, **mapping),
         "flow_spec": run(AepGetFlowSpecOperator),
     }
+
+
+_LOGGED = re.compile(
+    r"\{\S+\} (?P<old>[A-Z]+) - (?P<old_text>.+)"  # Airflow 3.0
+    r"|\[(?P<level>[a-z]+) *\] (?P<text>.+?) *(?:\[airflow\S+\].*)?$"  # Airflow 3.1 and later
+)
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[tuple[str, str]]]:
+    """What was logged since the last call, as pairs of level and text."""
+
+    def read() -> list[tuple[str, str]]:
+        lines = [found for line in capsys.readouterr().out.splitlines() if (found := _LOGGED.search(line))]
+        return [((f["old"] or f["level"]).lower(), f["old_text"] or f["text"]) for f in lines]
+
+    return read

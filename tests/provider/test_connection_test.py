@@ -91,9 +91,11 @@ def test_settings_that_cannot_work_are_said_before_anything_is_sent(emulator, co
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 418, 429, 500])
 @pytest.mark.parametrize("honest_ims", [False, True])
-def test_nothing_that_a_host_answers_is_quoted(emulator, connect, soon, status, honest_ims):
+@pytest.mark.parametrize("code", ["canary <b>code</b>", "2100-404", "403025"])
+def test_nothing_that_a_host_answers_is_quoted(emulator, connect, soon, status, honest_ims, code):
     """A listed host may be anybody's: what it says must not be read by whoever may press Test."""
-    says = {key: f"canary <b>{key}</b>" for key in ("message", "error", "error_description", "errorCode", "detail")}
+    says = {key: f"canary <b>{key}</b>" for key in ("message", "error", "error_description", "detail")}
+    says["errorCode"] = code
     says["sandboxes"] = [{"name": "dev", "state": "canary <i>"}, {"name": "canary <b>", "state": "active"}]
 
     class Hostile(BaseHTTPRequestHandler):
@@ -116,6 +118,7 @@ def test_nothing_that_a_host_answers_is_quoted(emulator, connect, soon, status, 
     connect(emulator, host=url, **({} if honest_ims else {"extra": {"ims_url": url}}))
     ok, message = AepHook().test_connection()
     server.shutdown()
+    server.server_close()
     assert not ok
     assert "canary" not in message
     assert "Next step: " in message

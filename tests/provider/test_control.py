@@ -8,7 +8,7 @@ import pytest
 from tasks import flow, refused, run
 
 from airflow_provider_aep.client import flow_service
-from airflow_provider_aep.exceptions import AepRetryableError
+from airflow_provider_aep.exceptions import AepPermanentError
 from airflow_provider_aep.operators.control import (
     AepDisableFlowOperator,
     AepEnableFlowOperator,
@@ -60,7 +60,7 @@ def test_a_draft_runs_when_it_is_published(aep, parts):
     assert stored(aep)["state"] == "draft"
     time.sleep(1.2)  # past its start time
     assert aep.world.store.everywhere("runs") == []
-    refused(aep, "Cannot enable the flow.*it is draft.*Publish it first", AepEnableFlowOperator, flow_id=draft)
+    refused(aep, "Cannot enable the flow.*it is draft.*publish it if it shall", AepEnableFlowOperator, flow_id=draft)
     refused(aep, "Cannot disable the flow.*it is draft", AepDisableFlowOperator, flow_id=draft)
     for _ in range(2):
         assert run(AepPublishFlowOperator, flow_id=draft) == draft
@@ -169,7 +169,7 @@ def test_a_run_on_demand_takes_the_window(aep, parts):
     ("arguments", "says"),
     [
         ({}, "no delta column is known .AEP would refuse with 1383-400"),
-        ({"window_start": 5, "window_end": 4, "delta_column": "sys_updated_on"}, "1381-400"),
+        ({"window_start": "2026-02-01", "window_end": "2026-01-01", "delta_column": "sys_updated_on"}, "1381-400"),
         ({"window_start": "yesterday", "delta_column": "sys_updated_on"}, "window_start is 'yesterday'"),
         ({"delta_column": "email"}, "1383-400"),
     ],
@@ -197,12 +197,36 @@ def test_the_kept_delta_column_cannot_change(aep, once):
     refused(aep, says, AepRunFlowOperator, flow_id=once, delta_column="sys_created_on")
 
 
-def test_a_lost_answer_to_a_run_may_be_retried_by_airflow_alone(aep, once, monkeypatch):
+def test_a_run_whose_answer_was_lost_is_not_started_again(aep, once, monkeypatch):
     from airflow_provider_aep.client.errors import AepAnswerLostError
 
     def lost(*_):
         raise AepAnswerLostError("lost")
 
     monkeypatch.setattr(flow_service, "create_run", lost)
-    with pytest.raises(AepRetryableError):
+    with pytest.raises(AepPermanentError, match="may have started, its answer was lost.*Look at the flow's runs"):
         run(AepRunFlowOperator, flow_id=once, delta_column="sys_updated_on")
+
+
+@pytest.mark.parametrize(
+    ("moment", "seconds"),
+    [
+        ("20260101", 1_767_225_600),  # a date without dashes, not a number
+        ("2026-01-01T01:00:00+01:00", 1_767_225_600),
+        ("1767225600", 1_767_225_600),
+        (1_767_225_600.5, 1_767_225_600),
+        (datetime(2026, 1, 1, tzinfo=UTC), 1_767_225_600),
+        (0, 0),
+        ("0", 0),
+    ],
+)
+def test_a_windows_moment(aep, once, moment, seconds):
+    started = run(AepRunFlowOperator, flow_id=once, window_start=moment, delta_column="sys_updated_on")
+    [(_, made)] = [(s, r) for s, r in aep.world.store.everywhere("runs") if r["id"] == started]
+    assert made["params"]["windowStartTime"] == seconds
+
+
+@pytest.mark.parametrize("moment", [1_767_225_600_000, "1767225600000", "1e999", True, "soon", 12])
+def test_what_is_no_moment_is_refused(aep, once, moment):
+    says = "window_start is .*not milliseconds"
+    refused(aep, says, AepRunFlowOperator, flow_id=once, window_start=moment, delta_column="sys_updated_on")

@@ -85,6 +85,36 @@ def test_a_table_is_onboarded_and_a_second_run_writes_nothing(emulator, dags_tes
     assert emulator.writes() == writes
 
 
+def test_a_flow_is_operated(emulator, dags_test, migrated):
+    code, said = dags_test({})
+    assert code == 0, said
+    [(_, flow)] = emulator.world.store.everywhere("flows")
+    code, said = dags_test({"flow_id": flow["id"]}, dag="aep_flow_control")
+    assert code == 0, said
+    [(_, flow)] = emulator.world.store.everywhere("flows")
+    assert [t["name"] for t in flow["transformations"]] == ["Copy", "Mapping"]
+    assert len(emulator.world.store.everywhere("runs")) == 2
+    assert xcom(migrated, "return_value")["batches"] == 2
+
+
+def test_a_dataset_is_let_into_profile_and_no_second_time(emulator, dags_test):
+    for _ in range(2):
+        code, said = dags_test({}, dag="aep_to_profile")
+        assert code == 0, said
+        assert len(emulator.writes()) == 5
+    [(_, dataset)] = emulator.world.store.everywhere("dataSets")
+    assert dataset["tags"]["unifiedProfile"] == ["enabled:true"]
+
+
+def test_the_tutorial_is_green_and_a_second_run_writes_nothing(emulator, dags_test):
+    for _ in range(2):
+        code, said = dags_test({}, dag="aep_customer_success_tutorial")
+        assert code == 0, said
+        assert len(emulator.writes()) == 11
+    [(_, source)] = emulator.world.store.everywhere("sourceConnections")
+    assert source["data"]["schema"]["id"] in {s["$id"] for _, s in emulator.world.store.everywhere("schemas")}
+
+
 @pytest.mark.parametrize("table", ["incident", "customer_account"])
 def test_the_other_tables_and_schedules_work_too(emulator, dags_test, table):
     code, said = dags_test({"table": table, "frequency": "hour"}, AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE="True")

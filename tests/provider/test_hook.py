@@ -5,6 +5,7 @@ import json
 from urllib.parse import urlencode
 
 import pytest
+from airflow.providers.common.compat.sdk import redact
 
 from airflow_provider_aep.client import sandboxes
 from airflow_provider_aep.client.errors import AepConfigurationError
@@ -96,8 +97,6 @@ def test_the_client_works_on_a_loop(emulator, connect):
 
 
 def test_secret_and_token_are_masked_in_logs(emulator, connect, capsys):
-    from airflow.sdk.log import redact
-
     connect(emulator)
     with AepHook().get_conn() as aep:
         aep.send(sandboxes.list_sandboxes())
@@ -107,8 +106,6 @@ def test_secret_and_token_are_masked_in_logs(emulator, connect, capsys):
 
 
 def test_a_token_fetched_on_a_loop_is_masked(emulator, connect):
-    from airflow.sdk.log import redact
-
     from airflow_provider_aep.client.auth import SHARED_TOKENS
 
     connect(emulator, extra={"scopes": "openid,session"})

@@ -8,11 +8,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from airflow.providers.http.operators.http import HttpOperator
 
+from airflow_provider_aep.client import flow_service
+from airflow_provider_aep.client.call import by_link
+from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
 from airflow_provider_aep.hooks.aep import AepHook
 from airflow_provider_aep.hooks.http import AepHttpHook
 from airflow_provider_aep.operators.http import AepHttpOperator
 from airflow_provider_aep.operators.target import AepCreateSchemaOperator
+from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 from airflow_provider_aep.sensors.http import AepHttpSensor
 
 DATASETS = "/data/foundation/catalog/dataSets"
@@ -51,6 +55,7 @@ def recorder():
     server.url, server.received, server.answer = f"http://127.0.0.1:{server.server_address[1]}", received, answer
     yield server
     server.shutdown()
+    server.server_close()
 
 
 def ask(endpoint, operator=AepHttpOperator, **arguments):
@@ -114,6 +119,31 @@ def test_throttling_and_outages_are_retryable(aep, recorder, connect):
     connect(aep, host="http://127.0.0.1:9")
     with pytest.raises(AepRetryableError, match="No answer from 127.0.0.1:9"):
         ask(DATASETS)
+
+
+def test_a_request_that_cannot_be_sent_is_permanent(aep):
+    with pytest.raises(AepPermanentError, match="The request cannot be sent .InvalidHeader"):
+        ask(DATASETS, headers={"x-number": 1})
+
+
+def test_a_broken_connection_is_retryable_and_its_url_is_not_logged(aep, recorder, connect, caplog, capsys):
+    connect(aep, host=recorder.url)
+    recorder.answer |= {"headers": {"content-length": "1000"}, "body": "short"}
+    with pytest.raises(AepRetryableError, match="The connection broke to .*ChunkedEncodingError") as caught:
+        ask("/data/x?entityId=alice%40example.com", extra_options={"timeout": 5})
+    connect(aep, host="http://127.0.0.1:9")
+    with pytest.raises(AepRetryableError, match="No answer from"):
+        ask("/data/x?entityId=alice%40example.com")
+    said = caplog.text + "".join(capsys.readouterr()) + str(caught.value)
+    assert "alice" not in said
+
+
+def test_a_moment_to_retry_after_is_understood(aep, recorder, connect):
+    connect(aep, host=recorder.url)
+    recorder.answer |= {"status": 503, "headers": {"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}}
+    with pytest.raises(AepRetryableError) as caught:
+        ask(DATASETS)
+    assert caught.value.retry_after > 1_000_000
 
 
 def test_wrong_credentials_are_permanent(aep, connect):
@@ -205,6 +235,14 @@ def test_a_redirect_is_not_followed(aep, recorder, connect):
     assert [e["operation"] for e in aep.journal()[before:]] in ([], ["POST token"])
 
 
+def test_the_session_alone_follows_no_redirect_either(aep, recorder, connect):
+    connect(aep, host=recorder.url)
+    recorder.answer |= {"status": 302, "headers": {"location": aep.url.replace("127.0.0.1", "localhost")}}
+    session = AepHttpHook("GET").get_conn(extra_options={})
+    assert session.get(f"{recorder.url}/x").status_code == 302
+    assert len(recorder.received) == 1
+
+
 def test_a_hostile_ims_or_host_gets_nothing(aep, recorder, connect, monkeypatch):
     """The recorder stands for a host that is not allowed: loopback is, so the rule is made to say no."""
     from airflow_provider_aep.client import hosts
@@ -224,6 +262,23 @@ def test_a_hostile_ims_or_host_gets_nothing(aep, recorder, connect, monkeypatch)
     assert recorder.received == []
 
 
+def test_links_in_answers_lead_nowhere_else(aep, recorder):
+    """A run's manifest and a list's next page name another host: it is not asked."""
+    scope = Scope(aep.world.options.org_id, "dev")
+    manifest = {"failedRecords": f"{recorder.url}/meta?path=row_errors", "sampleErrors": f"{recorder.url}/x"}
+    status = {"status": "success", "errors": [{"code": "CONNECTOR-2001-500"}], "extensions": {"manifest": manifest}}
+    run = {"id": "r", "flowId": "f", "createdAt": 1, "activities": [{"id": "a", "statusSummary": status}]}
+    run["metrics"] = {"statusSummary": status, "fileSummary": {"extensions": {"manifest": manifest}}}
+    aep.world.store.add("runs", scope, "r", run, parent="f")
+    with pytest.raises(AepPermanentError, match="Not accepted"):
+        AepFlowRunSensor(task_id="s", flow_id="f", run_id="r").execute({})
+    flows = flow_service.list_flows({"name": "f"})
+    with aep.client() as client:
+        hostile = by_link(f"{recorder.url}/data/foundation/flowservice/flows?limit=1", flow_service.BASE)
+        assert client.send(hostile(flows)).items == []
+    assert recorder.received == []
+
+
 def test_extras_never_become_headers_and_the_secret_is_not_sent(aep, recorder, connect):
     connect(aep, host=recorder.url, extra={"x-evil": "from-the-extra", "private_key": "canary-key"})
     ask(DATASETS, headers={"x-own": "mine", "Authorization": "Bearer mine"})
@@ -238,9 +293,13 @@ def test_extras_never_become_headers_and_the_secret_is_not_sent(aep, recorder, c
         assert header in received
 
 
-def test_tls_stays_on(aep):
-    with pytest.raises(AepPermanentError, match="verify=False"):
-        ask(DATASETS, extra_options={"verify": False})
+@pytest.mark.parametrize("verify", [False, 0, "", None])
+def test_tls_stays_on(aep, verify):
+    with pytest.raises(AepPermanentError, match="verify=.*TLS stays on"):
+        ask(DATASETS, extra_options={"verify": verify})
+
+
+def test_other_options_are_told(aep):
     with pytest.raises(AepPermanentError, match="extra_options has allow_redirects"):
         ask(DATASETS, extra_options={"allow_redirects": True})
     assert ask(DATASETS, extra_options={"timeout": 5}) == "{}"

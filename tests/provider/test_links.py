@@ -55,6 +55,8 @@ def test_there_is_no_link_before_there_is_an_object_or_without_a_connection(aep,
     monkeypatch.delenv("AIRFLOW_CONN_AEP_DEFAULT")
     assert link_of(task) == ""
     assert link_of(AepFlowRunSensor(task_id="s", flow_id="")) == ""
+    assert link_of(AepFlowRunSensor(task_id="s2", flow_id="{{ params.flow }}")) == ""  # it was never rendered
+    assert link_of(object()) == ""
 
 
 def test_a_failed_task_links_to_what_it_is_about(aep):

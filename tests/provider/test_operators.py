@@ -49,15 +49,15 @@ def test_running_again_finds_everything_and_writes_nothing(aep, parts):
     assert aep.writes() == before
 
 
-def test_a_task_says_in_one_line_what_it_did(aep, capsys):
+def test_a_task_says_in_one_line_what_it_did(aep, told):
     id_ = run(AepCreateSchemaOperator, title=NAMES.schema)
     run(AepCreateSchemaOperator, title=NAMES.schema)
     group = "https://ns.adobe.com/xdm/context/profile-personal-details"
     run(AepCreateSchemaOperator, title="Y schema", field_groups=[])
     run(AepCreateSchemaOperator, title="Y schema", field_groups=[group])
-    said = [line.split("] ", 1)[1] for line in capsys.readouterr().out.splitlines() if "] Schema" in line]
-    assert said[0].startswith(f"Schema 'X schema' created: {id_} in sandbox dev ")
-    assert said[1].startswith(f"Schema 'X schema' found: {id_} in sandbox dev ")
+    said = [line for level, line in told() if level == "info" and line.startswith("Schema")]
+    assert said[0] == f"Schema 'X schema' created: {id_} in sandbox dev"
+    assert said[1] == f"Schema 'X schema' found: {id_} in sandbox dev"
     assert said[3].startswith("Schema 'Y schema' updated (refs): ")
 
 
@@ -204,7 +204,17 @@ def test_what_a_rest_source_is_asked_for_cannot_change(emulator, connect):
     first = run(AepCreateSourceConnectionOperator, **asked)
     assert run(AepCreateSourceConnectionOperator, **asked) == first
     other = {**asked, "source_params": {"object_type": "contacts"}}
-    refused(emulator, "asked is .*accounts.*wanted .*contacts", AepCreateSourceConnectionOperator, **other)
+    refused(emulator, "params.object_type is 'accounts', wanted 'contacts'", AepCreateSourceConnectionOperator, **other)
+    nonsense = {**asked, "source_params": '{"a": null}'}
+    refused(emulator, "source_params is .*not a dict", AepCreateSourceConnectionOperator, **nonsense)
+
+
+def test_what_adobe_adds_to_a_source_connection_is_no_difference(aep, parts):
+    [(scope, source)] = aep.world.store.everywhere("sourceConnections")
+    source["params"]["cdcEnabled"] = False
+    aep.world.store.put("sourceConnections", scope, source["id"], source)
+    rows = {"base_connection_id": parts["base"], "table": "customer_contact", "columns": parts["columns"]}
+    assert run(AepCreateSourceConnectionOperator, name=NAMES.source, **rows) == source["id"]
 
 
 def test_a_rest_source_has_no_delta_column(emulator, connect, parts):
@@ -242,7 +252,8 @@ def test_every_connector_with_an_id_works_by_the_same_operators(make_emulator, c
     (tmp_path / "data" / "people.jsonl").write_text('{"id": 1, "mail": "a@b.example"}\n')
     emulator, auth = make_emulator(tmp_path / "data"), spec["authSpec"][0]
     connect(emulator, source={"extra": dict.fromkeys(auth["spec"]["properties"], "x")})
-    login = {"auth_spec": auth["name"], "auth_params": {p: f"extra.{p}" for p in auth["spec"]["properties"]}}
+    params = {p: f"extra.{p}" for p in auth["spec"]["properties"]}
+    login = {"source_conn_id": "aep_source", "auth_spec": auth["name"], "auth_params": params}
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=spec["id"], **login)
     rest = is_rest(spec["id"])
     table = None if rest else "people"
@@ -265,11 +276,18 @@ def test_every_connector_with_an_id_works_by_the_same_operators(make_emulator, c
 def test_another_connector_needs_its_auth_spec(aep):
     says = f"connection_spec_id is '{POSTGRESQL}', without auth_spec and auth_params"
     refused(aep, says, AepCreateBaseConnectionOperator, name="Y base", connection_spec_id=POSTGRESQL)
+    login = {"auth_spec": "Connection String Based Authentication", "auth_params": {"connectionString": "password"}}
+    says = f"connection_spec_id is '{POSTGRESQL}', without source_conn_id"
+    refused(aep, says, AepCreateBaseConnectionOperator, name="Y base", connection_spec_id=POSTGRESQL, **login)
 
 
 def test_a_source_that_is_neither_tables_nor_records(emulator, connect):
     connect(emulator, source={"login": "k", "extra": {"key": "k"}})
-    login = {"auth_spec": "Access Key", "auth_params": {"s3AccessKey": "login", "s3SecretKey": "password"}}
+    login = {
+        "source_conn_id": "aep_source",
+        "auth_spec": "Access Key",
+        "auth_params": {"s3AccessKey": "login", "s3SecretKey": "password"},
+    }
     s3 = "ecadc60c-7455-4d87-84dc-2a0e293d997b"
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=s3, **login)
     refused(emulator, f"Neither CRMToAEP nor RestStorageToAEP takes.*{s3}", AepExploreOperator, base_connection_id=base)

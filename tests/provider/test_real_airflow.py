@@ -17,10 +17,13 @@ from airflow.sdk import DAG, task
 from airflow_provider_aep.operators.control import AepDisableFlowOperator
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
-with DAG("mapped", schedule=None, params={"flows": []}):
-    flows = task(task_id="flows")(lambda params: params["flows"])()
-    AepFlowRunSensor.partial(task_id="wait", poke_interval=1, deferrable=True, retries=0).expand(flow_id=flows)
-    AepDisableFlowOperator.partial(task_id="disable").expand(flow_id=flows)
+for name in ("waits", "disables"):
+    with DAG(name, schedule=None, params={"flows": []}):
+        flows = task(task_id="flows")(lambda params: params["flows"])()
+        if name == "waits":
+            AepFlowRunSensor.partial(task_id="t", poke_interval=1, deferrable=True).expand(flow_id=flows)
+        else:
+            AepDisableFlowOperator.partial(task_id="t").expand(flow_id=flows)
 """
 
 
@@ -67,22 +70,21 @@ def link_of_waits(emulator, airflow, root):
     ids = ["11111111-aaaa", "22222222-bbbb"]
     for id_ in ids:  # flows without a run
         emulator.world.store.add("flows", scope, id_, {**one, "id": id_, "_emulator": {"nextRunAt": None}}, name=id_)
-    made = airflow.ask("POST", "/dags/mapped/dagRuns", json={"conf": {"flows": ids}, "logical_date": None})
+    expected = [f"{root}source/dataflows/{id_}/activity" for id_ in ids]
+    made = airflow.ask("POST", "/dags/waits/dagRuns", json={"conf": {"flows": ids}, "logical_date": None})
     run = made["dag_run_id"]
 
-    def waits():
-        found = airflow.ask("GET", f"/dags/mapped/dagRuns/{run}/taskInstances")["task_instances"]
-        return {t["map_index"]: t["state"] for t in found if t["task_id"] == "wait"}
+    def until(state):
+        """Wait until both are in a state; gives their links."""
+        path, deadline = f"/dags/waits/dagRuns/{run}/taskInstances", time.monotonic() + 120
+        while [t["state"] for t in airflow.ask("GET", path)["task_instances"] if t["map_index"] >= 0] != [state] * 2:
+            assert time.monotonic() < deadline, airflow.ask("GET", path)
+            time.sleep(0.2)
+        return [links(airflow, "waits", run, "t", map_index=n) for n in range(2)]
 
-    seen = set()
-    deadline = time.monotonic() + 120
-    while waits() != {0: "failed", 1: "failed"}:  # the other task has disabled the flows
-        assert time.monotonic() < deadline, waits()
-        for index, state in waits().items():
-            if index >= 0 and state == "deferred":
-                seen.add((index, links(airflow, "mapped", run, "wait", map_index=index)))
-        time.sleep(0.1)
-    expected = {(n, f"{root}source/dataflows/{id_}/activity") for n, id_ in enumerate(ids)}
-    assert seen == expected
-    assert {(n, links(airflow, "mapped", run, "wait", map_index=n)) for n in range(2)} == expected
-    assert links(airflow, "mapped", run, "disable", map_index=1) == f"{root}source/dataflows/{ids[1]}/activity"
+    assert until("deferred") == expected
+    state, _ = airflow.run("disables", {"flows": ids})
+    assert state == "success"
+    assert until("failed") == expected
+    [disabled] = runs_of(airflow, "disables")
+    assert [links(airflow, "disables", disabled, "t", map_index=n) for n in range(2)] == expected

@@ -120,11 +120,10 @@ def test_a_bad_run_fails_with_the_same_words_in_every_mode(aep, made, arguments,
     ("arguments", "level"),
     [({"on_partial": "warn"}, "warning"), ({"max_failed_ratio": 0.05}, "warning"), ({"on_partial": "succeed"}, "info")],
 )
-def test_a_partial_run_that_the_author_allows_passes_and_is_told(aep, capsys, mode, arguments, level):
+def test_a_partial_run_that_the_author_allows_passes_and_is_told(aep, told, mode, arguments, level):
     put_run(aep, failed=5)
     assert wait(mode, **arguments)["failed"] == 5
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "Accepted: run r1 of flow f: partial" in line]
-    assert f"[{level} " in line
+    assert [at for at, line in told() if "Accepted: run r1 of flow f: partial" in line] == [level]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -81,6 +81,11 @@ def test_nested_columns_become_nested_fields(aep):
     assert inside == {"id": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}
 
 
+def test_columns_that_cannot_be_fields_of_one_class(aep):
+    columns = [{"name": "a", "xdm": {"type": "string"}}, {"name": "a.b", "xdm": {"type": "string"}}]
+    refused(aep, "'a' and 'a.b' cannot both be fields", AepCreateAdHocClassOperator, title="c", columns=columns)
+
+
 def test_what_is_no_ad_hoc_class_is_refused(aep, explored):
     refused(aep, "columns is None, not a list", AepCreateAdHocClassOperator, title="c", columns=None)
     schema = run(AepCreateSchemaOperator, title=NAMES.schema)
