@@ -50,6 +50,12 @@ class AepHttpHook(HttpHook):
         self.aep = AepHook(aep_conn_id)
         self._options: dict[str, Any] = {}
 
+    @classmethod
+    def of(cls, task: Any) -> AepHttpHook:
+        """For an operator or sensor of the HTTP provider, with its settings of TCP."""
+        names = ("tcp_keep_alive", "tcp_keep_alive_idle", "tcp_keep_alive_count", "tcp_keep_alive_interval")
+        return cls(task.method, task.aep_conn_id, **{name: getattr(task, name) for name in names})
+
     def run(self, endpoint: str | None = None, *args: Any, **kwargs: Any) -> Response:
         """Send one request.
 

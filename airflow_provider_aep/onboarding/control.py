@@ -36,9 +36,14 @@ class Action:
 _OTHER_STATE = frozenset({"1420-400", "1421-400", "1422-400"})
 """AEP's codes for an action that does not fit the state an object is in."""
 
-ENABLE = Action("enable", flow_service.enable_flow, "disabled", "enabled")
-DISABLE = Action("disable", flow_service.disable_flow, "enabled", "disabled")
-PUBLISH = Action("publish", flow_service.publish_flow, "draft", "enabled")
+ACTIONS = {
+    action.name: action
+    for action in (
+        Action("enable", flow_service.enable_flow, "disabled", "enabled"),
+        Action("disable", flow_service.disable_flow, "enabled", "disabled"),
+        Action("publish", flow_service.publish_flow, "draft", "enabled"),
+    )
+}
 
 
 def act(client: AepClient, action: Action, flow_id: str) -> Outcome:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aep.operators.base import AepOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_aep.onboarding.control import Action
-
 
 class _AepFlowActionOperator(AepOperator):
     """:param flow_id: (templated)"""
+
+    action: ClassVar[str]
+    """One of :data:`~airflow_provider_aep.onboarding.control.ACTIONS`."""
 
     template_fields: Sequence[str] = (*AepOperator.template_fields, "flow_id")
 
@@ -23,17 +24,14 @@ class _AepFlowActionOperator(AepOperator):
         super().__init__(**kwargs)
         self.flow_id = flow_id
 
-    def action(self) -> Action:
-        raise NotImplementedError
-
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.control import act
+        from airflow_provider_aep.onboarding.control import ACTIONS, act
         from airflow_provider_aep.onboarding.ensure import checked_id
 
         with self.aep() as client:
             flow_id = checked_id(self.flow_id, "flow_id")
             self._object = ("flow", flow_id)
-            return self.told(client, "flow", act(client, self.action(), flow_id))
+            return self.told(client, "flow", act(client, ACTIONS[self.action], flow_id))
 
 
 class AepEnableFlowOperator(_AepFlowActionOperator):
@@ -43,10 +41,7 @@ class AepEnableFlowOperator(_AepFlowActionOperator):
     :return: the id
     """
 
-    def action(self) -> Action:
-        from airflow_provider_aep.onboarding.control import ENABLE
-
-        return ENABLE
+    action = "enable"
 
 
 class AepDisableFlowOperator(_AepFlowActionOperator):
@@ -56,10 +51,7 @@ class AepDisableFlowOperator(_AepFlowActionOperator):
     :return: the id
     """
 
-    def action(self) -> Action:
-        from airflow_provider_aep.onboarding.control import DISABLE
-
-        return DISABLE
+    action = "disable"
 
 
 class AepPublishFlowOperator(_AepFlowActionOperator):
@@ -69,10 +61,7 @@ class AepPublishFlowOperator(_AepFlowActionOperator):
     :return: the id
     """
 
-    def action(self) -> Action:
-        from airflow_provider_aep.onboarding.control import PUBLISH
-
-        return PUBLISH
+    action = "publish"
 
 
 class AepUpdateFlowOperator(AepOperator):

@@ -46,11 +46,4 @@ class AepHttpOperator(HttpOperator):
 
     @property
     def hook(self) -> AepHttpHook:
-        return AepHttpHook(
-            self.method,
-            self.aep_conn_id,
-            tcp_keep_alive=self.tcp_keep_alive,
-            tcp_keep_alive_idle=self.tcp_keep_alive_idle,
-            tcp_keep_alive_count=self.tcp_keep_alive_count,
-            tcp_keep_alive_interval=self.tcp_keep_alive_interval,
-        )
+        return AepHttpHook.of(self)

@@ -38,14 +38,7 @@ class AepHttpSensor(HttpSensor):
         self.aep_conn_id = aep_conn_id
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        hook = AepHttpHook(
-            self.method,
-            self.aep_conn_id,
-            tcp_keep_alive=self.tcp_keep_alive,
-            tcp_keep_alive_idle=self.tcp_keep_alive_idle,
-            tcp_keep_alive_count=self.tcp_keep_alive_count,
-            tcp_keep_alive_interval=self.tcp_keep_alive_interval,
-        )
+        hook = AepHttpHook.of(self)
         options, asked = self.extra_options, {"data": self.request_params, "headers": self.headers}
         try:
             response = hook.run(self.endpoint, extra_options=options, **asked, **self.request_kwargs)

@@ -84,7 +84,7 @@ def test_an_action_whose_answer_was_lost_is_no_failure(aep, once, monkeypatch):
 
     from airflow_provider_aep.onboarding import control
 
-    monkeypatch.setattr(control, "DISABLE", control.Action("disable", twice, "enabled", "disabled"))
+    monkeypatch.setitem(control.ACTIONS, "disable", control.Action("disable", twice, "enabled", "disabled"))
     assert run(AepDisableFlowOperator, flow_id=once) == once
 
 
