@@ -30,7 +30,7 @@ matrix: install ## the tests on Airflow 3.0 to 3.3, lowest and newest dependenci
 cluster: $(VENV)-cluster/installed ## docker-compose.yaml's services by hand; a worker is killed in the middle of a DAG run
 	@$(VENV)-cluster/bin/python tests/cluster.py $(ARGS)
 
-$(VENV)-cluster/installed: pyproject.toml constraints.txt
+$(VENV)-cluster/installed: $(VENV)/installed
 	@$(PYTHON) -m venv $(VENV)-cluster
 	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,cluster]'
 	@touch $@
@@ -38,7 +38,7 @@ $(VENV)-cluster/installed: pyproject.toml constraints.txt
 lint: install ## style, types and the import contract
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-check: lint test ## everything that CI checks
+check: lint test docs ## what CI checks, but for the lowest Airflow (make matrix ARGS=--short)
 
 docs: install ## the documentation site, in site/; warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

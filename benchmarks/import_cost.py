@@ -16,7 +16,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-OURS = "airflow-provider-aep (every operator and sensor)"
+OURS = "airflow-provider-aep (all but the two for any endpoint)"
 CANDIDATES = {
     OURS: """
 from airflow_provider_aep.onboarding.names import Names

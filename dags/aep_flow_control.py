@@ -1,4 +1,4 @@
-"""Operate a flow that exists: change its schedule and mapping, pause it, run it on demand, look at its batches."""
+"""Operate a flow that exists: move its start, pause it, run it on demand, look at its batches."""
 
 from urllib.parse import parse_qs, urlsplit
 

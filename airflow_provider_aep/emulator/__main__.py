@@ -31,7 +31,10 @@ def _arguments() -> argparse.ArgumentParser:
     p.add_argument("--port", type=_number(int, 1, 65_535), default=8787)
     p.add_argument("--state", type=Path, metavar="FILE", help="SQLite file that keeps the state (default: memory)")
     p.add_argument(
-        "--source-data", type=Path, metavar="DIR", help="folder of CSV or Parquet tables (default: a sample)"
+        "--source-data",
+        type=Path,
+        metavar="DIR",
+        help="folder of tables (CSV, Parquet) and records (JSON lines), or of one such folder a connector",
     )
     p.add_argument(
         "--lake", type=Path, metavar="DIR", help="folder for ingested Parquet (default: rows are counted only)"

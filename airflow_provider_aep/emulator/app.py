@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
-from time import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from airflow_provider_aep.emulator import (
+    admin,
     catalog,
     connections,
     data_prep,
@@ -22,6 +24,7 @@ from airflow_provider_aep.emulator import (
     sandboxes,
     schema_registry,
 )
+from airflow_provider_aep.emulator.faults import Rule
 from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, ims, problem
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
 from airflow_provider_aep.emulator.store import Scope
@@ -66,7 +69,7 @@ class Emulator:
     def __init__(self, world: World, hosts: tuple[str, ...] = ()) -> None:
         self.world = world
         self._hosts = {"127.0.0.1", "localhost", "[::1]", *hosts}
-        self._router = _Router(ROUTES)
+        self._router = _Router([*admin.ROUTES, *ROUTES])
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,30 +78,63 @@ class Emulator:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
         entry = {
-            "at": time(),
+            "at": self.world.clock.now(),
             "method": scope["method"],
             "path": raw_path,
             "operation": "",
             "sandbox": headers.get("x-sandbox-name", ""),
             "code": "",
+            "fault": "",
             "request_id": headers.get("x-request-id", request_id),
         }
+        rule: Rule | None = None
         try:
             content = await _body(receive)
             query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-            reply = self._answer(scope["method"], raw_path, query, headers, content, entry)
+            act = self._found(scope["method"], raw_path, query, headers, content, entry)
+            rule = self.world.faults.take(entry["operation"]) if entry["operation"] else None
+            entry["fault"] = rule.do if rule else ""
+            reply = self._under(rule, act, raw_path, headers)
         except Refusal as refusal:
             entry["code"] = str(refusal.body.get("errorCode") or refusal.body.get("error_code") or "")
-            reply = Reply(refusal.body, refusal.status)
+            reply = Reply(refusal.body, refusal.status, refusal.headers)
         except Exception:
             log.exception("The emulator failed at %s %s", scope["method"], raw_path)
             reply = Reply(problem(500, "Internal Error", "The emulator failed; see its log").body, 500)
         entry["status"] = reply.status
-        if not raw_path.startswith("/_emulator"):
+        if not raw_path.startswith(admin.BASE):
             self.world.store.record(entry)
-        await _send(send, reply, entry["request_id"])
+        if rule and rule.seconds and rule.do in {"hang", "slow"}:
+            await asyncio.sleep(rule.seconds)
+        if rule and rule.do in {"reset", "hang"}:
+            _abort(send)
+        else:
+            await _send(send, reply, entry["request_id"], rule.bytes if rule else None)
 
-    def _answer(
+    def _under(self, rule: Rule | None, act: Callable[[], Reply], raw_path: str, headers: dict[str, str]) -> Reply:
+        """The reply of an operation to which something happens."""
+        if rule is None:
+            return act()
+        world = self.world
+        if rule.do == "revoke":
+            world.store.drop_token(headers.get("authorization", "").removeprefix("Bearer "))
+        elif rule.do == "race":
+            flow_service.touch(world, raw_path)
+        elif rule.do == "lag":
+            with world.store.hiding(world.clock.now() - (rule.seconds or 0)):
+                return act()
+        elif rule.do in {"answer", "reset", "hang", "cut"}:
+            reply = Reply()
+            if rule.commit == "now" or rule.do == "cut":
+                reply = act()
+            elif rule.commit != "never":
+                world.later(world.clock.now() + float(rule.commit), act)
+            if rule.do == "answer":
+                raise rule.refusal()
+            return reply
+        return act()
+
+    def _found(
         self,
         method: str,
         raw_path: str,
@@ -106,35 +142,36 @@ class Emulator:
         headers: dict[str, str],
         content: bytes,
         entry: dict[str, Any],
-    ) -> Reply:
+    ) -> Callable[[], Reply]:
+        """What a request asks for, as something that can be done now, later or not at all."""
         host = headers.get("host", "")
         if (host.rsplit(":", 1)[0] if not host.endswith("]") else host) not in self._hosts and host not in self._hosts:
             raise problem(421, "Misdirected Request", "This Host is not served; start the emulator with --allow-host")
-        if raw_path == "/_emulator/health":
-            return Reply({"status": "ready"})
-        if raw_path == "/_emulator/operations":
-            return Reply({"operations": ["POST /ims/token/v3", *(f"{r.method} {r.path}" for r in ROUTES)]})
-        if raw_path == "/_emulator/requests":
-            asked = Request(method, raw_path, query, headers, content, Scope("", ""))
-            return Reply({"requests": self.world.store.journal(asked.integer("after", 0, 0, 2**63 - 1))})
+        if raw_path == f"{admin.BASE}/operations":
+            return lambda: Reply({"operations": ["POST /ims/token/v3", *(f"{r.method} {r.path}" for r in ROUTES)]})
         if method == "POST" and raw_path == "/ims/token/v3":
-            return self._token(query, headers, content, entry)
+            entry["operation"] = "POST token"
+            return lambda: self._token(query, headers, content)
         found = self._router.find(method, raw_path)
         if found is None:
             what = f"The emulator has no {method} {raw_path}; GET /_emulator/operations lists what it has"
             raise problem(501, "Not Implemented", what)
         route, arguments = found
+        if raw_path.startswith(admin.BASE):
+            asked = Request(method, raw_path, query, headers, content, Scope("", ""))
+            return lambda: route.handler(self.world, asked, *arguments)
         entry["operation"] = f"{route.method} {route.path}"
-        request = self._admit(method, raw_path, query, headers, content)
-        with self.world.store.transaction():
-            reply: Reply = route.handler(self.world, request, *arguments)
-        return reply
 
-    def _token(
-        self, query: dict[str, list[str]], headers: dict[str, str], content: bytes, entry: dict[str, Any]
-    ) -> Reply:
+        def act() -> Reply:
+            request = self._admit(method, raw_path, query, headers, content)
+            with self.world.store.transaction():
+                reply: Reply = route.handler(self.world, request, *arguments)
+            return reply
+
+        return act
+
+    def _token(self, query: dict[str, list[str]], headers: dict[str, str], content: bytes) -> Reply:
         """OAuth server-to-server; fields in the form or in the query string."""
-        entry["operation"] = "POST token"
         form = {**query, **parse_qs(content.decode("latin-1"))}
         given = {k: v[0] for k, v in form.items()}
         options = self.world.options
@@ -147,7 +184,7 @@ class Emulator:
         asked = set(given.get("scope", "").replace(",", " ").split())
         if not asked or not asked <= set(options.scopes):
             raise ims("invalid_scope", "The requested scope is missing, unknown or not allowed")
-        token = self.world.store.add_token(options.client_id, options.token_lifetime)
+        token = self.world.store.add_token(options.client_id, self.world.clock.now() + options.token_lifetime)
         return Reply({"access_token": token, "token_type": "bearer", "expires_in": options.token_lifetime})
 
     def _admit(
@@ -158,7 +195,7 @@ class Emulator:
         authorization = headers.get("authorization", "")
         if not authorization:
             raise gateway("403010", "Oauth token is missing.")
-        client = self.world.store.token_client(authorization.removeprefix("Bearer "))
+        client = self.world.store.token_client(authorization.removeprefix("Bearer "), self.world.clock.now())
         if client is None:
             raise gateway("401013", "Oauth token is not valid")
         if not headers.get("x-api-key"):
@@ -198,7 +235,8 @@ async def _body(receive: Receive) -> bytes:
             return content
 
 
-async def _send(send: Send, reply: Reply, request_id: str) -> None:
+async def _send(send: Send, reply: Reply, request_id: str, cut: int | None = None) -> None:
+    """:param cut: bytes of the body after which the connection breaks"""
     body = b"" if reply.body is None else json.dumps(reply.body).encode()
     headers = {
         "content-type": "application/json",
@@ -208,7 +246,15 @@ async def _send(send: Send, reply: Reply, request_id: str) -> None:
     }
     raw = [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body[:cut], "more_body": cut is not None})
+    if cut is not None:
+        await asyncio.sleep(0.05)  # so that what was sent has left
+        _abort(send)
+
+
+def _abort(send: Send) -> None:
+    """Break the connection: ASGI has no word for it, so this is uvicorn's transport behind ``send``."""
+    send.__self__.transport.abort()  # type: ignore[attr-defined]
 
 
 def create_app(world: World, hosts: tuple[str, ...] = ()) -> ASGIApp:

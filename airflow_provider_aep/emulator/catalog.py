@@ -14,17 +14,45 @@ BASE = "/data/foundation/catalog"
 _EMPTY = problem(400, "BadRequestError", "The request body is empty")
 
 
+_PAGING = frozenset({"limit", "start", "orderBy", "property", "properties", "requestDataSource", "dataSet"})
+
+
 def _keyed(request: Request, items: list[dict[str, Any]]) -> Reply:
     """One page as an object keyed by id."""
     limit, start = request.integer("limit", 20, 1, 100), request.integer("start", 0, 0, 10**9)
     for text in request.query.get("property", []):
-        field, _, value = text.partition("==")
-        items = [i for i in items if str(i.get(field)) == value] if "==" in text else [i for i in items if field in i]
+        items = [i for i in items if _passes(i, text)]
+    for field in sorted(set(request.query) - _PAGING):
+        items = [i for i in items if _matches(i, field, request.first(field))]
     direction, _, field = request.first("orderBy", "asc:created").partition(":")
     if direction not in {"asc", "desc"} or field not in {"created", "updated", "name"}:
         raise problem(400, "BadRequestError", "orderBy must be like asc:created")
     items = sorted(items, key=lambda i: i[field], reverse=direction == "desc")
-    return Reply({i["id"]: _shown(i) for i in items[start : start + limit]})
+    wanted = set(filter(None, request.first("properties").split(",")))
+    page = [(i["id"], _shown(i)) for i in items[start : start + limit]]
+    return Reply({id_: {k: v for k, v in shown.items() if not wanted or k in wanted} for id_, shown in page})
+
+
+def _passes(item: dict[str, Any], text: str) -> bool:
+    """``field``, ``!field``, ``field==value`` or ``field!=value``."""
+    found = re.fullmatch(r"(?P<not>!?)(?P<field>[\w:]+)(?:(?P<op>==|!=)(?P<value>.*))?", text, re.DOTALL)
+    if found is None or (found["not"] and found["op"]):
+        raise problem(400, "BadRequestError", f"Of property filters the emulator knows ==, != and presence: {text!r}")
+    if not found["op"]:
+        return (found["field"] in item) is not bool(found["not"])
+    return (str(item.get(found["field"])) == found["value"]) is (found["op"] == "==")
+
+
+def _matches(item: dict[str, Any], field: str, text: str) -> bool:
+    """``name=A,B``, ``name=!A``, ``createdAfter=1`` and ``createdBefore=1``, in milliseconds."""
+    if field in {"createdAfter", "createdBefore"}:
+        if not re.fullmatch(r"[0-9]{1,15}", text):
+            raise problem(400, "BadRequestError", f"{field} must be milliseconds since the epoch")
+        return item["created"] > int(text) if field == "createdAfter" else item["created"] < int(text)
+    if field not in item:
+        raise problem(400, "BadRequestError", f"{field} is no field to filter by")
+    wanted = text.removeprefix("!").split(",")
+    return (str(item[field]) in wanted) is not text.startswith("!")
 
 
 def _shown(item: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +102,9 @@ def create_dataset(world: World, request: Request) -> Reply:
 
 
 def _check_tags(world: World, request: Request, schema_id: str, tags: dict[str, Any]) -> None:
-    """Profile takes only datasets of schemas that are in the union."""
+    """Profile takes only datasets of schemas that are in the union; tags of Adobe's own are Adobe's."""
+    if reserved := [t for t in tags if t.startswith("adobe") and t != "adobe/pqs/table"]:
+        raise problem(400, "BadRequestError", f"{reserved[0]}: tags that begin with adobe are reserved")
     schema = world.registry(request.scope).schema(schema_id) or {}
     profile = {"unifiedProfile", "unifiedIdentity"} & set(tags)
     if profile and "union" not in schema.get("meta:immutableTags", []):

@@ -17,11 +17,13 @@ from airflow_provider_aep.emulator.flow_service import (
     Body,
     add,
     changed,
+    check_parents,
     crud,
     found,
     known_spec,
     named,
     operation,
+    patched,
     wrapped,
 )
 from airflow_provider_aep.emulator.refusals import Refusal, flow, source
@@ -50,19 +52,24 @@ def create_connection(world: World, request: Request) -> Reply:
     """A login to a source; with the data lake's spec, and without ``auth``, the dataset base connection of old."""
     body = request.object(EMPTY, "flowservice")
     named(body)
+    _check_auth(body)
+    return add(world, request, "connections", body)
+
+
+def _check_auth(body: Body) -> None:
     spec = known_spec(body)
     auth = body.get("auth")
-    if spec["authSpec"]:
-        if not isinstance(auth, dict):
-            raise source(1304, "The mandatory field auth is missing")
-        known = {a["name"]: a["spec"] for a in spec["authSpec"]}
-        if auth.get("specName") not in known:
-            raise flow("1415-400", "Invalid request", f"The auth spec {auth.get('specName')!r} is not known")
-        for error in jsonschema.Draft7Validator(known[auth["specName"]]).iter_errors(auth.get("params")):
-            # The message of a type error quotes the value, which may be a secret.
-            what = error.message if error.validator == "required" else "has a wrong type"
-            raise source(1304, f"auth.params {'.'.join(map(str, error.path))} {what}")
-    return add(world, request, "connections", body)
+    if not spec["authSpec"]:
+        return
+    if not isinstance(auth, dict):
+        raise source(1304, "The mandatory field auth is missing")
+    known = {a["name"]: a["spec"] for a in spec["authSpec"]}
+    if auth.get("specName") not in known:
+        raise flow("1415-400", "Invalid request", f"The auth spec {auth.get('specName')!r} is not known")
+    for error in jsonschema.Draft7Validator(known[auth["specName"]]).iter_errors(auth.get("params")):
+        # The message of a type error quotes the value, which may be a secret.
+        what = error.message if error.validator == "required" else "has a wrong type"
+        raise source(1304, f"auth.params {'.'.join(map(str, error.path))} {what}")
 
 
 def test_connection(world: World, request: Request, id_: str) -> Reply:
@@ -129,6 +136,15 @@ def _explore_records(request: Request, records: Records | None, kind: str, previ
 def create_source_connection(world: World, request: Request) -> Reply:
     body = request.object(EMPTY, "flowservice")
     named(body)
+    base = _checked_source(world, request, body)
+    check_parents(request, base)
+    inherited = {"baseConnection": {"id": base["id"], "connectionSpec": base["connectionSpec"]}}
+    stored = {**body, "inheritedAttributes": inherited, "providerRefId": str(uuid.uuid4())}
+    return add(world, request, "sourceConnections", stored, parent=base["id"])
+
+
+def _checked_source(world: World, request: Request, body: Body) -> Body:
+    """What must hold of a source connection whenever it is written; returns its base connection."""
     spec = known_spec(body)
     base = found(world, request, "connections", body.get("baseConnectionId"))
     if base["connectionSpec"]["id"] != spec["id"]:
@@ -145,15 +161,21 @@ def create_source_connection(world: World, request: Request) -> Reply:
     schema = data.get("schema")
     if isinstance(schema, dict) and world.registry(request.scope).schema(schema.get("id") or "") is None:
         raise source(1391, "data.schema: there is no such schema")
-    inherited = {"baseConnection": {"id": base["id"], "connectionSpec": base["connectionSpec"]}}
-    stored = {**body, "inheritedAttributes": inherited, "providerRefId": str(uuid.uuid4())}
-    return add(world, request, "sourceConnections", stored, parent=base["id"])
+    return base
 
 
 def create_target_connection(world: World, request: Request) -> Reply:
     body = request.object(EMPTY, "flowservice")
     named(body)
-    spec = known_spec(body)
+    base, dataset_id = _checked_target(world, request, body)
+    if base:
+        check_parents(request, base)
+    return add(world, request, "targetConnections", body, parent=dataset_id)
+
+
+def _checked_target(world: World, request: Request, body: Body) -> tuple[Body | None, str]:
+    """What must hold of a target connection whenever it is written; returns base connection and dataset id."""
+    spec, base = known_spec(body), None
     if spec["id"] != DATA_LAKE:
         raise source(1307, f"The connection spec of a target connection must be {DATA_LAKE}")
     if body.get("baseConnectionId"):
@@ -167,11 +189,25 @@ def create_target_connection(world: World, request: Request) -> Reply:
     dataset = world.store.get("dataSets", request.scope, dataset_id)
     if dataset is None:
         raise flow("1101-404", "Resource not found", f"There is no dataset with id {dataset_id}")
-    data = body.get("data")
-    schema = data.get("schema") if isinstance(data, dict) else None
+    data = body.get("data") or {}
+    if data.get("format") not in {None, "parquet_xdm", "json"}:  # what Adobe's samples have
+        raise source(1396, f"The format {data['format']!r} of a target is not supported")
+    schema = data.get("schema")
     if isinstance(schema, dict) and schema.get("id") != dataset["schemaRef"]["id"]:
         raise flow("1425-400", "Invalid request", "The schema is not that of the dataset")
-    return add(world, request, "targetConnections", body, parent=dataset_id)
+    return base, dataset_id
+
+
+def patch_connection(world: World, request: Request, id_: str) -> Reply:
+    return patched(world, request, "connections", id_, _check_auth)
+
+
+def patch_source_connection(world: World, request: Request, id_: str) -> Reply:
+    return patched(world, request, "sourceConnections", id_, lambda body: _checked_source(world, request, body))
+
+
+def patch_target_connection(world: World, request: Request, id_: str) -> Reply:
+    return patched(world, request, "targetConnections", id_, lambda body: _checked_target(world, request, body))
 
 
 # -- actions and deletion -------------------------------------------------------------------------------------------
@@ -216,10 +252,14 @@ ROUTES = [
     Route("POST", f"{BASE}/connections", create_connection),
     Route("GET", f"{BASE}/connections/{{id}}/test", test_connection),
     Route("GET", f"{BASE}/connections/{{id}}/explore", explore),
-    *crud("connections", "", in_use=_base_in_use),
+    *crud("connections", "", patch=patch_connection, in_use=_base_in_use),
     Route("POST", f"{BASE}/sourceConnections", create_source_connection),
-    *crud("sourceConnections", "baseConnectionId", in_use=_in_use("sourceConnectionIds")),
+    *crud(
+        "sourceConnections", "baseConnectionId", patch=patch_source_connection, in_use=_in_use("sourceConnectionIds")
+    ),
     Route("POST", f"{BASE}/targetConnections", create_target_connection),
-    *crud("targetConnections", "params.dataSetId", in_use=_in_use("targetConnectionIds")),
+    *crud(
+        "targetConnections", "params.dataSetId", patch=patch_target_connection, in_use=_in_use("targetConnectionIds")
+    ),
     *map(_publish, ("connections", "sourceConnections", "targetConnections")),
 ]

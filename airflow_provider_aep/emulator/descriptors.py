@@ -53,17 +53,24 @@ def replace(world: World, request: Request, id_: str) -> Reply:
     found, body = _found(world, request, id_), _checked(world, request)
     if body["xdm:sourceSchema"] != found["xdm:sourceSchema"]:
         raise problem(400, "BadRequestError", "A descriptor stays with its schema")
+    if found.get("xdm:isPrimary") and not body.get("xdm:isPrimary"):
+        _check_removable(world, request, found)
     world.store.put("descriptors", request.scope, id_, {**found, **body})
     return Reply({"@id": id_}, 201)
 
 
 def delete(world: World, request: Request, id_: str) -> Reply:
     found = _found(world, request, id_)
-    schema = world.registry(request.scope).schema(found["xdm:sourceSchema"]) or {}
-    if found.get("xdm:isPrimary") and "union" in schema.get("meta:immutableTags", []):
-        raise problem(400, "BadRequestError", "The primary identity of a schema that is enabled for Profile stays")
+    if found.get("xdm:isPrimary"):
+        _check_removable(world, request, found)
     world.store.delete("descriptors", request.scope, id_)
     return Reply(None, 204)
+
+
+def _check_removable(world: World, request: Request, primary: dict[str, Any]) -> None:
+    schema = world.registry(request.scope).schema(primary["xdm:sourceSchema"]) or {}
+    if "union" in schema.get("meta:immutableTags", []):
+        raise problem(400, "BadRequestError", "The primary identity of a schema that is enabled for Profile stays")
 
 
 def _found(world: World, request: Request, id_: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from airflow_provider_aep.emulator.flow_service import (
     Body,
     add,
     changed,
+    check_parents,
     crud,
     found,
     listed,
@@ -44,6 +45,7 @@ def create_flow(world: World, request: Request) -> Reply:
     if "state" in body:
         raise flow("1410-400", "Invalid request", "state is not allowed in the body")
     origin, target = _checked(world, request, body, {})
+    check_parents(request, origin, target)
     if int(body["scheduleParams"]["startTime"]) * 1000 < world.now_ms():
         raise source(1360, "The start time cannot be in the past")
     body["_emulator"] = {"nextRunAt": int(body["scheduleParams"]["startTime"])}
@@ -173,7 +175,7 @@ def _check_delta(world: World, spec: Body, origin: Body, steps: dict[Any, Body],
     delta = steps.get("Copy", {}).get("deltaColumn")
     if delta and not takes_delta:
         raise source(1392, f"The flow spec {spec['name']} has no Copy transformation")
-    if once and delta and steps["Copy"] != kept:
+    if once and "Copy" in steps and steps["Copy"] != kept:
         raise source(1369, "A delta column is not allowed when the frequency is once")
     if takes_delta and not once:
         if not isinstance(delta, dict) or not delta.get("name"):
@@ -245,12 +247,14 @@ def _run_delta(world: World, request: Request, one: Body, params: Body) -> str |
     if not any(t["name"] == "Copy" for t in flow_specs()[one["flowSpec"]["id"]]["transformationSpecs"]):
         return None
     given = (params.get("deltaColumn") or {}).get("name")
-    stored = _steps(one["transformations"]).get("Copy", {}).get("deltaColumn", {}).get("name")
+    stored = (_steps(one["transformations"]).get("Copy", {}).get("deltaColumn") or {}).get("name")
     if not given and not stored:
         raise source(1383, "The delta column is missing in params")
     if given and stored and given != stored:
         raise source(1382, f"The delta column differs from the flow's, {stored!r}")
-    if not is_moment(world, found(world, request, "sourceConnections", one["sourceConnectionIds"][0]), given or stored):
+    if not is_moment(
+        world, found(world, request, "sourceConnections", one["sourceConnectionIds"][0]), str(given or stored)
+    ):
         raise source(1383, f"The delta column {given!r} is not a date-time column of the table")
     if not stored:
         copy = {"name": "Copy", "params": {"deltaColumn": {"name": given}}}

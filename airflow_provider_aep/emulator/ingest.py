@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from airflow_provider_aep.emulator.mapping import ROW_REJECTED, Fault, Mapper
+from airflow_provider_aep.emulator.refusals import Refusal
 from airflow_provider_aep.emulator.service import World
 from airflow_provider_aep.emulator.specs import SECONDS, connection_specs
 from airflow_provider_aep.emulator.store import Scope
@@ -53,7 +54,18 @@ class Runner(threading.Thread):
                 log.exception("A flow run could not be processed")
 
     def step(self) -> None:
-        """Open every run that is due, then process every open run."""
+        """Do what was postponed to now, open every run that is due, then process every open run."""
+        with self._world.stepping:
+            self._step()
+
+    def _step(self) -> None:
+        now = self._world.clock.now()
+        for at, act in [p for p in self._world.postponed if p[0] <= now]:
+            self._world.postponed.remove((at, act))
+            try:
+                act()
+            except Refusal as refusal:
+                log.warning("What was asked for earlier was refused: %s", refusal.status)
         for scope, flow in self._world.store.everywhere("flows"):
             if flow["state"] == "enabled" and flow["_emulator"]["nextRunAt"] is not None:
                 self._open_due(scope, flow["id"])
@@ -82,7 +94,9 @@ class Runner(threading.Thread):
         world.store.put("flows", scope, flow["id"], flow)
         steps = {t["name"]: t["params"] for t in flow["transformations"]}
         # A one-time flow copies everything; its Copy, if any, is what an on-demand run left.
-        delta = None if schedule["frequency"] == "once" else steps.get("Copy", {}).get("deltaColumn", {}).get("name")
+        delta = (
+            None if schedule["frequency"] == "once" else (steps.get("Copy", {}).get("deltaColumn") or {}).get("name")
+        )
         open_run(world, scope, flow, window, delta=delta)
 
     def _process(self, scope: Scope, id_: str) -> None:
@@ -99,6 +113,9 @@ class Runner(threading.Thread):
             # Its text may quote a row.
             log.warning("Run %s failed: %s", id_, type(e).__name__)
             result = failed("The source could not be read")
+        rule = self._world.faults.take(f"RUN {(flow or {}).get('name', '')}")
+        if rule and rule.outcome == "failed":
+            result = failed("A rule of the emulator says so")
         now = self._world.now_ms()
         run["metrics"] = {
             "durationSummary": {**run["metrics"]["durationSummary"], "completedAtUTC": now},
@@ -106,19 +123,58 @@ class Runner(threading.Thread):
         }
         run["activities"] = result["activities"]
         run["updatedAt"], run["etag"] = now, self._world.new_etag()
+        if rule and rule.outcome:
+            _spoil(run, rule.outcome)
         with store.transaction():
             if result["batch"]:
                 store.add("batches", scope, open_run["batch"], result["batch"], parent=result["batch"]["dataSet"])
-            store.put("runs", scope, id_, run)
+            if rule and rule.outcome in {"vanish", "renamed"}:
+                store.delete("runs", scope, id_)
+                if rule.outcome == "renamed":  # started again under another id
+                    run["id"] = self._world.new_id()
+                    store.add("runs", scope, run["id"], run, parent=run["flowId"])
+            else:
+                store.put("runs", scope, id_, run)
             if flow := store.get("flows", scope, run["flowId"]):  # as it is now, not as it was before the run
                 flow["lastRunDetails"] = {
-                    "id": id_,
+                    "id": run["id"],
                     "state": run["metrics"]["statusSummary"]["status"],
                     "startedAtUTC": run["metrics"]["durationSummary"]["startedAtUTC"],
                     "completedAtUTC": now,
                 }
                 store.put("flows", scope, flow["id"], flow)
             store.delete("openRuns", scope, id_)
+
+
+def _spoil(run: dict[str, Any], outcome: str) -> None:
+    """What AEP's runs are seen to end with now and then."""
+    metrics = run["metrics"]
+    counts = metrics["recordSummary"]
+    if outcome == "no-completion":
+        del metrics["durationSummary"]["completedAtUTC"]
+    elif outcome == "unknown-counts":
+        metrics["recordSummary"] = dict.fromkeys(counts, -1)
+    elif outcome == "partial" and counts["outputRecordCount"] > 0:
+        counts["outputRecordCount"] -= 1
+        counts["failedRecordCount"] += 1
+        error = {"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}
+        metrics["statusSummary"]["errors"] = [error]
+
+
+def next_due(world: World) -> float | None:
+    """When the next thing happens by itself, in seconds since the epoch; ``None`` if nothing will."""
+    moments = [at for at, _ in world.postponed]
+    moments += [world.clock.now() for _ in world.store.everywhere("openRuns")]
+    for _, flow in world.store.everywhere("flows"):
+        due = flow["_emulator"]["nextRunAt"]
+        if flow["state"] == "enabled" and due is not None:
+            moments.append(due + world.options.run_delay)
+    return min(moments, default=None)
+
+
+def step(world: World) -> None:
+    """Let happen what is due."""
+    Runner(world).step()
 
 
 def open_run(

@@ -8,10 +8,11 @@ from typing import Any
 class Refusal(Exception):
     """An answer other than success: HTTP status and JSON body."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
+    def __init__(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         super().__init__(body)
         self.status = status
         self.body = body
+        self.headers = headers or {}
 
 
 def gateway(code: str, message: str) -> Refusal:

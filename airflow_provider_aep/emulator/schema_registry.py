@@ -16,7 +16,8 @@ from airflow_provider_aep.emulator.refusals import xdm as refusal
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
 
 BASE = "/data/foundation/schemaregistry"
-_MEDIA = re.compile(r"application/vnd\.adobe\.(xed[a-z-]*)\+json(?:\s*;\s*version=(\d+))?")
+_FORMS = "xed-id|xed|xed-full|xed-notext|xed-full-notext|xed-full-desc|xed-deprecatefield"
+_MEDIA = re.compile(rf"application/vnd\.adobe\.({_FORMS})\+json(?:\s*;\s*version=([\d.]+))?")
 _PROPERTY = re.compile(r"(?P<field>[\w:$.-]+)(?:(?P<op>==|!=|~)(?P<value>.*))?", re.DOTALL)
 # No more, because a hostile expression could search for ever.
 _PATTERN = re.compile(r"\^?[\w :/-]*(?:\.\*[\w :/-]*){0,2}\$?")
@@ -48,7 +49,10 @@ def stats(world: World, request: Request) -> Reply:
 
 
 def _media(request: Request) -> tuple[str, str | None]:
-    found = _MEDIA.search(request.headers.get("accept", ""))
+    given = request.headers.get("accept", "")
+    found = _MEDIA.fullmatch(given.strip())
+    if not found and given.strip().startswith("application/vnd.adobe."):
+        raise problem(406, "NotAcceptable", f"There is no format {given!r}")
     if not found:
         raise refusal("XDM-1008-400", "Accept header invalid", "The Accept header is not one of the registry's")
     return found[1], found[2]

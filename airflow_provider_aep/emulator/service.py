@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_aep.emulator.clock import Clock
+from airflow_provider_aep.emulator.faults import Faults
 from airflow_provider_aep.emulator.refusals import Refusal, problem
 from airflow_provider_aep.emulator.shapes import misfit, parsed
 from airflow_provider_aep.emulator.store import Scope, Store
@@ -116,6 +118,19 @@ class World:
     store: Store
     sources: Sources
     options: Options
+    clock: Clock = field(default_factory=Clock)
+    faults: Faults = field(default_factory=Faults)
+    postponed: list[tuple[float, Callable[[], Reply]]] = field(default_factory=list)
+    """What happens later than it was asked for: when, and what."""
+
+    stepping: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever lets due things happen."""
+
+    def __post_init__(self) -> None:
+        self.store.now = self.clock.now
+
+    def later(self, at: float, act: Callable[[], Reply]) -> None:
+        self.postponed.append((at, act))
 
     def registry(self, scope: Scope) -> Registry:
         return Registry(self.store, scope)
@@ -126,7 +141,7 @@ class World:
         return self.options.lake / org / scope.sandbox / dataset_id if self.options.lake else None
 
     def now_ms(self) -> int:
-        return int(time() * 1000)
+        return int(self.clock.now() * 1000)
 
     def new_id(self) -> str:
         return str(uuid.uuid4())

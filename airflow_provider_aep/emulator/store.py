@@ -8,18 +8,18 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-FORMAT = 1
+FORMAT = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS objects (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, org TEXT NOT NULL, sandbox TEXT NOT NULL,
-  id TEXT NOT NULL, name TEXT NOT NULL, parent TEXT NOT NULL, body TEXT NOT NULL,
+  id TEXT NOT NULL, name TEXT NOT NULL, parent TEXT NOT NULL, body TEXT NOT NULL, added REAL NOT NULL,
   UNIQUE (kind, org, sandbox, id));
 CREATE INDEX IF NOT EXISTS by_name ON objects (kind, org, sandbox, name);
 CREATE INDEX IF NOT EXISTS by_parent ON objects (kind, org, sandbox, parent);
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS tokens (value TEXT PRIMARY KEY, client_id TEXT NOT NU
 CREATE TABLE IF NOT EXISTS journal (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
   operation TEXT NOT NULL, sandbox TEXT NOT NULL, status INTEGER NOT NULL, code TEXT NOT NULL,
-  request_id TEXT NOT NULL);
+  fault TEXT NOT NULL,  request_id TEXT NOT NULL);
 """
 
 Body = dict[str, Any]
@@ -48,6 +48,8 @@ class Store:
     """
 
     def __init__(self, path: Path | None) -> None:
+        self.now: Callable[[], float] = time.time
+        self._hidden = threading.local()
         self._lock = threading.RLock()
         self._claim = _claimed(path) if path else None
         try:
@@ -86,8 +88,9 @@ class Store:
     def add(self, kind: str, scope: Scope, id_: str, body: Body, *, name: str = "", parent: str = "") -> None:
         with self._lock:
             self._db.execute(
-                "INSERT INTO objects (kind, org, sandbox, id, name, parent, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (kind, scope.org, scope.sandbox, id_, name, parent, json.dumps(body)),
+                "INSERT INTO objects (kind, org, sandbox, id, name, parent, body, added) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (kind, scope.org, scope.sandbox, id_, name, parent, json.dumps(body), self.now()),
             )
 
     def put(self, kind: str, scope: Scope, id_: str, body: Body, *, name: str | None = None) -> None:
@@ -115,14 +118,27 @@ class Store:
 
     def find(self, kind: str, scope: Scope, *, name: str | None = None, parent: str | None = None) -> list[Body]:
         """In the order of creation; ``name`` and ``parent`` use an index."""
-        sql, values = "SELECT body FROM objects WHERE kind = ? AND org = ? AND sandbox = ?", [kind, *_pair(scope)]
+        sql = "SELECT body FROM objects WHERE kind = ? AND org = ? AND sandbox = ?"
+        values: list[Any] = [kind, *_pair(scope)]
         for column, value in (("name", name), ("parent", parent)):
             if value is not None:
                 sql += f" AND {column} = ?"
                 values.append(value)
+        if (since := getattr(self._hidden, "since", None)) is not None:
+            sql += " AND added <= ?"
+            values.append(since)
         with self._lock:
             rows = self._db.execute(f"{sql} ORDER BY seq", values).fetchall()
         return [json.loads(body) for (body,) in rows]
+
+    @contextmanager
+    def hiding(self, since: float) -> Generator[None, None, None]:
+        """Within it, this thread finds nothing that was added later: a list that lags behind writes."""
+        self._hidden.since = since
+        try:
+            yield
+        finally:
+            self._hidden.since = None
 
     def everywhere(self, kind: str) -> list[tuple[Scope, Body]]:
         """All objects of a kind, in every org and sandbox."""
@@ -132,24 +148,28 @@ class Store:
 
     # -- tokens -----------------------------------------------------------------------------------------------------
 
-    def add_token(self, client_id: str, lifetime: float) -> str:
+    def add_token(self, client_id: str, expires: float) -> str:
         value = f"emulated.{uuid.uuid4().hex}{uuid.uuid4().hex}"
         with self._lock:
-            self._db.execute("INSERT INTO tokens VALUES (?, ?, ?)", (value, client_id, time.time() + lifetime))
+            self._db.execute("INSERT INTO tokens VALUES (?, ?, ?)", (value, client_id, expires))
         return value
 
-    def token_client(self, value: str) -> str | None:
+    def drop_token(self, value: str) -> None:
+        with self._lock:
+            self._db.execute("DELETE FROM tokens WHERE value = ?", (value,))
+
+    def token_client(self, value: str, now: float) -> str | None:
         with self._lock:
             row = self._db.execute("SELECT client_id, expires FROM tokens WHERE value = ?", (value,)).fetchone()
-        return row[0] if row and row[1] > time.time() else None
+        return row[0] if row and row[1] > now else None
 
     # -- journal ----------------------------------------------------------------------------------------------------
 
     def record(self, entry: Body) -> None:
-        keys = ("at", "method", "path", "operation", "sandbox", "status", "code", "request_id")
+        keys = ("at", "method", "path", "operation", "sandbox", "status", "code", "fault", "request_id")
         with self._lock:
             self._db.execute(
-                f"INSERT INTO journal ({', '.join(keys)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [entry[k] for k in keys]
+                f"INSERT INTO journal ({', '.join(keys)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [entry[k] for k in keys]
             )
 
     def journal(self, after: int = 0) -> list[Body]:

@@ -26,7 +26,7 @@ from airflow_provider_aep.client.errors import (
 from airflow_provider_aep.client.settings import AepSettings
 
 DEADLINE = 8.0
-"""Seconds for each of six requests, and for its retries; Airflow gives the whole test 60."""
+"""Seconds of silence in each of six requests, and for its retries; after 60 in all Airflow ends the test."""
 
 _NOBODY = "airflow-provider-aep connection test"
 """No object is called so: the lists come back empty, and tell whether they may be read."""

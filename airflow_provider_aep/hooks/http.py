@@ -15,6 +15,7 @@ from urllib3.exceptions import NewConnectionError
 from airflow_provider_aep.client.auth import SHARED_TOKENS, retry_after
 from airflow_provider_aep.client.clock import SystemClock
 from airflow_provider_aep.client.errors import (
+    AepAnswerLostError,
     AepConfigurationError,
     AepError,
     AepHostNotAllowedError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 TIMEOUT = 60.0
 """Seconds for an answer, unless ``extra_options`` says otherwise."""
 
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _OPTIONS = frozenset({"timeout", "proxies", "verify", "stream", "check_response"})
 
 
@@ -83,14 +85,28 @@ class AepHttpHook(HttpHook):
             step = "Check network, proxy and the URL in the connection."
             return AepUnreachableError(f"No answer from {host} ({kind})", where=where, next_step=step)
         if isinstance(e, broken.ConnectionError | broken.Timeout | broken.ChunkedEncodingError):
-            step = (
-                "AEP may have carried it out: look before it is sent again." if self.method == "POST" else "Try again."
-            )
-            return AepUnavailableError(f"The connection broke to {host} ({kind})", where=where, next_step=step)
+            said = f"The connection broke to {host} ({kind})"
+            return self._lost(AepUnavailableError(said, where=where, next_step="Try again later."))
         return AepConfigurationError(f"The request cannot be sent ({kind})", where=where, next_step="Correct it.")
 
+    def _lost(self, cause: AepError) -> AepError:
+        """``cause``, unless it leaves open whether AEP has carried out what must not be done twice."""
+        if not isinstance(cause, AepUnavailableError) or self.method in _REPEATABLE:
+            return cause
+        return AepAnswerLostError(
+            f"{self.method} may have been carried out, its answer was lost: {cause.message}",
+            where=cause.where,
+            next_step="Look before it is sent again.",
+            retry_after=cause.retry_after,
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """See :meth:`.AepHook.test_connection`."""
+        return self.aep.test_connection()
+
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
-        session = super().get_conn(headers, extra_options)
+        with airflow_errors():
+            session = super().get_conn(headers, extra_options)
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # whoever uses the session
         return session
 
@@ -148,8 +164,9 @@ class AepHttpHook(HttpHook):
         request = response.request
         operation = f"{request.method} {urlsplit(request.url or '').path}"
         where = Where(operation, self.aep.settings.sandbox, request_id=response.headers.get("x-request-id", ""))
+        wait = retry_after(response, SystemClock())
         with airflow_errors():
-            raise service_error(response.status_code, _body(response), where, retry_after(response, SystemClock()))
+            raise self._lost(service_error(response.status_code, _body(response), where, wait))
 
 
 class _Signed(AuthBase):
@@ -188,7 +205,7 @@ def checked_endpoint(endpoint: object) -> None:
         )
 
 
-def refuse(endpoint: str, deferrable: bool, others: dict[str, Any]) -> None:
+def check_arguments(endpoint: str, deferrable: bool, others: dict[str, Any]) -> None:
     """What can never work is told when the DAG is parsed.
 
     :raises ValueError: so that Airflow shows it as an import error

@@ -20,17 +20,18 @@ from airflow_provider_aep.client.errors import (
 from airflow_provider_aep.client.models import Flow, Ref
 from airflow_provider_aep.onboarding.ensure import Body, Outcome, checked_reference, fresh, settled
 from airflow_provider_aep.onboarding.kinds import FLOW, runs
-from airflow_provider_aep.onboarding.schedule import schedule_params
+from airflow_provider_aep.onboarding.schedule import check_no_delta, schedule_params
 
 
 @dataclass(frozen=True)
 class Action:
-    """An action, the state it needs and the state it leads to."""
+    """An action, the state it needs, the one it leads to, and those in which there is nothing to do."""
 
     name: str
     call: Callable[[str], Call[Ref]]
     needs: str
     leads_to: str
+    done: frozenset[str]
 
 
 _OTHER_STATE = frozenset({"1420-400", "1421-400", "1422-400"})
@@ -39,11 +40,21 @@ _OTHER_STATE = frozenset({"1420-400", "1421-400", "1422-400"})
 ACTIONS = {
     action.name: action
     for action in (
-        Action("enable", flow_service.enable_flow, "disabled", "enabled"),
-        Action("disable", flow_service.disable_flow, "enabled", "disabled"),
-        Action("publish", flow_service.publish_flow, "draft", "enabled"),
+        Action("enable", flow_service.enable_flow, "disabled", "enabled", frozenset({"enabled"})),
+        Action("disable", flow_service.disable_flow, "enabled", "disabled", frozenset({"disabled"})),
+        # A flow that was disabled later has been published, too.
+        Action("publish", flow_service.publish_flow, "draft", "enabled", frozenset({"enabled", "disabled"})),
     )
 }
+
+
+def settled_flow(client: AepClient, flow_id: str) -> Flow:
+    """A flow in a state that can be used: AEP takes a while to update, enable and disable.
+
+    :raises AepUnavailableError: it does not come to rest
+    """
+    found = settled(client, FLOW, FLOW.found(fresh(client, flow_service.get_flow(flow_id))))
+    return client.send(flow_service.get_flow(found.id))
 
 
 def act(client: AepClient, action: Action, flow_id: str) -> Outcome:
@@ -51,8 +62,8 @@ def act(client: AepClient, action: Action, flow_id: str) -> Outcome:
 
     :raises AepConfigurationError: it is in a state from which the action does not lead there
     """
-    found = settled(client, FLOW, FLOW.found(fresh(client, flow_service.get_flow(flow_id))))
-    if found.state == action.leads_to:
+    found = FLOW.found(settled_flow(client, flow_id))
+    if found.state in action.done:
         return Outcome(found.name, found.id, found.id, "found")
     if found.state != action.needs:
         raise AepConfigurationError(
@@ -65,10 +76,9 @@ def act(client: AepClient, action: Action, flow_id: str) -> Outcome:
         client.send(action.call(flow_id))
     except AepInvalidRequestError as e:
         # The answer to an earlier try may have been lost, or somebody else was faster.
-        if e.code not in _OTHER_STATE:
+        if e.code not in _OTHER_STATE or settled_flow(client, flow_id).state not in action.done:
             raise
-        if settled(client, FLOW, FLOW.found(client.send(flow_service.get_flow(flow_id)))).state != action.leads_to:
-            raise
+    settled_flow(client, flow_id)  # so that the next task can go on with it
     return Outcome(found.name, found.id, found.id, "updated", (action.leads_to,))
 
 
@@ -130,10 +140,7 @@ def run_params(
     params: dict[str, Any] = {"startTime": int(now), "windowStartTime": start, "windowEndTime": end}
     kept = _kept_delta(flow)
     if not takes_delta:
-        if delta_column:
-            raise AepConfigurationError(
-                f"delta_column is {delta_column!r}", next_step="Leave it out: a REST source has no delta column."
-            )
+        check_no_delta(delta_column)
         return params
     if not delta_column and not kept:
         raise _refused(flow, "no delta column is known", "Give delta_column with the first on-demand run.", 1383)
@@ -172,12 +179,14 @@ def _refused(flow: Flow, why: str, step: str, code: int) -> AepConfigurationErro
 def _seconds(moment: object, default: int, field: str) -> int:
     """Seconds since the epoch; without an offset a moment is UTC.
 
-    A number of eight digits may be a date without dashes, and one of thirteen milliseconds, so seconds have ten (or are
-    0, for everything).
+    A text of eight digits is a date without dashes, and thirteen are milliseconds; so a text that is meant as seconds
+    has ten digits, or is 0 for everything.
     """
-    if moment is None or moment == "":
-        return default
     text = str(moment)
+    if moment is None or text in {"", "None"}:  # as templates render it
+        return default
+    if isinstance(moment, int | float) and not isinstance(moment, bool) and 0 <= moment < 10**10:
+        return int(moment)
     if re.fullmatch(r"0|[0-9]{10}(\.[0-9]+)?", text):
         return int(float(text))
     try:
@@ -185,6 +194,7 @@ def _seconds(moment: object, default: int, field: str) -> int:
     except ValueError:
         raise AepConfigurationError(
             f"{field} is {moment!r}",
-            next_step="It must be an ISO 8601 moment, or seconds (not milliseconds) since 1970.",
+            next_step="It must be an ISO 8601 moment, or seconds (not milliseconds) since 1970; as text they have ten "
+            "digits.",
         ) from None
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())

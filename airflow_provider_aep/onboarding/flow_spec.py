@@ -66,3 +66,11 @@ def checked_params(given: object) -> dict[str, Any]:
             f"source_params is {given!r}, not a dict", next_step="Give source_params as a dict."
         )
     return dict(given)
+
+
+def check_no_params(given: object) -> None:
+    """:raises AepConfigurationError: a source of tables was given parameters"""
+    if given:
+        raise AepConfigurationError(
+            f"source_params is {given!r}", next_step="Leave it out: this source has tables, which are named by table."
+        )

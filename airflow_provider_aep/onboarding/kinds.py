@@ -78,7 +78,7 @@ TARGET_CONNECTION = Kind(
     found=_flow_object,
     create=flow_service.create_target_connection,
     created=_ref,
-    fixed=("connectionSpec.id", "baseConnectionId", "params.dataSetId", "data.schema.id"),
+    fixed=("connectionSpec.id", "baseConnectionId", "params.dataSetId", "data.schema.id", "data.format"),
     owned=("description",),
     mend=_patch_with(flow_service.patch_target_connection),
 )
@@ -168,12 +168,13 @@ def ad_hoc_fields(columns: Sequence[dict[str, Any]]) -> dict[str, Any]:
         *parents, leaf = str(column["name"]).split(".")
         node = root
         for name in parents:
-            node = node.setdefault(name, {"type": "object", "properties": {}}).get("properties")
-            if node is None:
-                raise AepConfigurationError(
-                    f"The columns {'.'.join(parents)!r} and {column['name']!r} cannot both be fields of a class",
-                    next_step="Leave one of them out.",
-                )
+            # A column that is a field itself has no fields in it.
+            node = node.setdefault(name, {"type": "object", "properties": {}}).get("properties", {leaf: None})
+        if leaf in node:
+            raise AepConfigurationError(
+                f"The column {column['name']!r} and another one cannot both be fields of a class",
+                next_step="Leave one of them out.",
+            )
         xdm = dict(column.get("xdm") or {"type": "string"})
         node[leaf] = {**xdm, "items": {"type": "string"}} if xdm.get("type") == "array" else xdm
     return root

@@ -71,14 +71,16 @@ def ensure_union(client: AepClient, schema_id: str) -> Outcome:
     schema = fresh(client, schema_registry.get_schema(schema_id))
     if "union" in schema.immutable_tags:
         return Outcome(schema.title, schema.id, schema.id, "found")
-    if not eventually(client, lambda: any(d.is_primary for d in _identities(client, schema.id))):
-        fields = client.send(schema_registry.get_schema(schema_id, resolved=True)).properties
-        if "identityMap" not in fields:
-            raise AepConfigurationError(
-                f"The schema {schema.title!r} has neither a primary identity nor identityMap (XDM-1528-400)",
-                next_step="Give it a primary identity first (AepCreateIdentityDescriptorOperator).",
-            )
-    ops = [{"op": "add", "path": "/meta:immutableTags", "value": ["union"]}]
+    fields = client.send(schema_registry.get_schema(schema_id, resolved=True)).properties
+    keyed = "identityMap" in fields or eventually(
+        client, lambda: any(d.is_primary for d in _identities(client, schema.id))
+    )
+    if not keyed:
+        raise AepConfigurationError(
+            f"The schema {schema.title!r} has neither a primary identity nor identityMap (XDM-1528-400)",
+            next_step="Give it a primary identity first (AepCreateIdentityDescriptorOperator).",
+        )
+    ops = [{"op": "add", "path": "/meta:immutableTags", "value": [*schema.immutable_tags, "union"]}]
     client.send(schema_registry.patch_schema(schema.id, ops))
     return Outcome(schema.title, schema.id, schema.id, "updated", ("meta:immutableTags",))
 

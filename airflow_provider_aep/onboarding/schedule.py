@@ -50,6 +50,14 @@ def _refused(field: str, value: object, must_be: str, code: int) -> AepConfigura
     )
 
 
+def check_no_delta(delta_column: str | None) -> None:
+    """:raises AepConfigurationError: a REST source was given one"""
+    if delta_column:
+        raise AepConfigurationError(
+            f"delta_column is {delta_column!r}", next_step="Leave it out: a REST source has no delta column."
+        )
+
+
 def delta_transformation(
     frequency: str, delta_column: str | None, columns: list[dict[str, Any]] | None, *, taken: bool = True
 ) -> dict[str, Any] | None:
@@ -60,10 +68,7 @@ def delta_transformation(
     :raises AepConfigurationError: missing, not in the table, not a date-time, or given for a one-time flow
     """
     if not taken:
-        if delta_column:
-            raise AepConfigurationError(
-                f"delta_column is {delta_column!r}", next_step="Leave it out: a REST source has no delta column."
-            )
+        check_no_delta(delta_column)
         return None
     if frequency == "once":
         if delta_column:

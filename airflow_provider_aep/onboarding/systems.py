@@ -17,7 +17,7 @@ class System:
 
     :param auth_spec: one of its connection spec's
     :param auth_params: parameter of the auth spec -> field of the Airflow connection: ``url`` (of host, port and
-        schema), ``host``, ``login``, ``password``, or ``extra.`` and a name
+        schema), ``host``, ``login``, ``password``, ``schema``, or ``extra.`` and a name
     :param table: what is onboarded unless said otherwise; the only one where the source delivers records, not tables
     :param delta_column: tells the changed rows of its tables; ``None`` where AEP takes none
     :param target_format: data format of the target connection, where Adobe's samples have one

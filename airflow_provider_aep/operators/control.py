@@ -105,13 +105,12 @@ class AepUpdateFlowOperator(AepOperator):
         self.start_in_minutes = start_in_minutes
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.control import changes
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh, mend
+        from airflow_provider_aep.onboarding.control import changes, settled_flow
+        from airflow_provider_aep.onboarding.ensure import checked_id, mend
         from airflow_provider_aep.onboarding.kinds import FLOW_UPDATE
 
         with self.aep() as client:
-            flow = fresh(client, flow_service.get_flow(checked_id(self.flow_id, "flow_id")))
+            flow = settled_flow(client, checked_id(self.flow_id, "flow_id"))
             self._object = ("flow", flow.id)
             wanted = changes(
                 flow,
@@ -132,8 +131,8 @@ class AepRunFlowOperator(AepOperator):
     task fails without a retry, because another run would ingest the window again.
 
     :param flow_id: (templated)
-    :param window_start: rows from this moment on (templated): ISO 8601, or seconds since the epoch; everything unless
-        given
+    :param window_start: rows from this moment on (templated): ISO 8601, or seconds since the epoch (as text, ten
+        digits); everything unless given
     :param window_end: rows before this moment (templated); now unless given
     :param delta_column: date-time column that tells a row's moment (templated); needed with the first on-demand run of
         a flow, which keeps it
@@ -165,11 +164,11 @@ class AepRunFlowOperator(AepOperator):
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.control import run_params, start_run
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.control import run_params, settled_flow, start_run
+        from airflow_provider_aep.onboarding.ensure import checked_id
 
         with self.aep() as client:
-            flow = fresh(client, flow_service.get_flow(checked_id(self.flow_id, "flow_id")))
+            flow = settled_flow(client, checked_id(self.flow_id, "flow_id"))
             self._object = ("flow", flow.id)
             spec = client.send(flow_service.get_flow_spec(flow.flowSpec.id if flow.flowSpec else ""))
             params = run_params(

@@ -125,8 +125,8 @@ class AepCreateFlowOperator(AepOperator):
     :param delta_column: date-time column that tells changed rows (templated); left out with ``once``, and where the
         source is a REST source
     :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated)
-    :param draft: a new flow is a draft, which does not run until :class:`~.control.AepPublishFlowOperator` publishes it;
-        one that exists is found as it is
+    :param draft: a new flow is a draft, which does not run until :class:`~.control.AepPublishFlowOperator` publishes
+        it; one that exists is found as it is
     :param description: left as it is unless given (templated)
     :return: the id
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.http.operators.http import HttpOperator
 
-from airflow_provider_aep.hooks.http import AepHttpHook, refuse
+from airflow_provider_aep.hooks.http import AepHttpHook, check_arguments
 
 
 class AepHttpOperator(HttpOperator):
@@ -40,7 +40,7 @@ class AepHttpOperator(HttpOperator):
         deferrable: bool = False,
         **kwargs: Any,
     ) -> None:
-        refuse(endpoint, deferrable, kwargs)
+        check_arguments(endpoint, deferrable, kwargs)
         super().__init__(endpoint=endpoint, method=method, http_conn_id=aep_conn_id, deferrable=False, **kwargs)
         self.aep_conn_id = aep_conn_id
 

@@ -237,6 +237,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
             elif not self.table:
                 raise AepConfigurationError("table is missing", next_step="Name the table of the source to onboard.")
             else:
+                flow_spec.check_no_params(native(self.source_params))
                 data, params = {"format": "tabular"}, {"tableName": self.table, "columns": native(self.columns)}
             if self.schema_id is not None:
                 schema = fresh(client, schema_registry.get_schema(checked_id(self.schema_id, "schema_id")))
@@ -250,9 +251,8 @@ class AepCreateSourceConnectionOperator(AepOperator):
                 "connectionSpec": base.connectionSpec and base.connectionSpec.model_dump(include={"id", "version"}),
             }
             # What a REST source is asked for decides what a flow delivers, so it cannot change either.
-            asked = tuple(f"params.{name}" for name in params) if data["format"] == "json" else ()
-            kind = replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked))
-            return self.ensure(client, kind, wanted)
+            asked = ("params",) if data["format"] == "json" else ()
+            return self.ensure(client, replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked)), wanted)
 
 
 class AepCreateAdHocClassOperator(AepOperator):

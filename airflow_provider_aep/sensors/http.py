@@ -10,7 +10,7 @@ from airflow.providers.http.sensors.http import HttpSensor
 
 from airflow_provider_aep.client.errors import AepError
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
-from airflow_provider_aep.hooks.http import AepHttpHook, refuse
+from airflow_provider_aep.hooks.http import AepHttpHook, check_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,7 +33,7 @@ class AepHttpSensor(HttpSensor):
     def __init__(
         self, *, endpoint: str, aep_conn_id: str = "aep_default", deferrable: bool = False, **kwargs: Any
     ) -> None:
-        refuse(endpoint, deferrable, kwargs)
+        check_arguments(endpoint, deferrable, kwargs)
         super().__init__(endpoint=endpoint, http_conn_id=aep_conn_id, deferrable=False, **kwargs)
         self.aep_conn_id = aep_conn_id
 

@@ -6,7 +6,9 @@ from plain_http import Onboarding, Plain
 
 @pytest.fixture
 def aep(emulator):
-    return Plain(emulator)
+    plain = Plain(emulator)
+    yield plain
+    plain.http.close()
 
 
 @pytest.fixture

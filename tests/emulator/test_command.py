@@ -171,7 +171,7 @@ def test_a_state_of_another_format_is_refused(tmp_path):
     store = Store(tmp_path / "s.db")
     store._db.execute("UPDATE meta SET value = '9'")
     store.close()
-    with pytest.raises(SystemExit, match="has state format 9; this emulator reads format 1"):
+    with pytest.raises(SystemExit, match="has state format 9; this emulator reads format 2"):
         Store(tmp_path / "s.db")
 
 

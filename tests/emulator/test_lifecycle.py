@@ -117,6 +117,91 @@ def test_what_of_a_schedule_cannot_change_after_the_start(aep, onboarding):
     patch(400, "1360-400", "/scheduleParams/startTime", 1_000_000)
 
 
+@pytest.mark.parametrize(
+    ("resource", "op", "code"),
+    [
+        ("connections", {"op": "replace", "path": "/auth/specName", "value": "OAuth"}, "1415-400"),
+        ("connections", {"op": "remove", "path": "/auth/params/username"}, "1304-400"),
+        ("connections", {"op": "remove", "path": "/auth"}, "1304-400"),
+        ("sourceConnections", {"op": "replace", "path": "/data/format", "value": "parquet_xdm"}, "1327-400"),
+        ("sourceConnections", {"op": "replace", "path": "/params/tableName", "value": "gone"}, "1330-400"),
+        ("sourceConnections", {"op": "remove", "path": "/params"}, "1304-400"),
+        ("targetConnections", {"op": "replace", "path": "/params/dataSetId", "value": "gone"}, "1101-404"),
+        ("targetConnections", {"op": "remove", "path": "/params"}, "1324-400"),
+        ("targetConnections", {"op": "add", "path": "/data/format", "value": "nonsense"}, "1396-400"),
+    ],
+)
+def test_a_patch_must_leave_what_could_be_created(aep, onboarding, resource, op, code):
+    of = {
+        "connections": onboarding.base,
+        "sourceConnections": onboarding.source,
+        "targetConnections": onboarding.target,
+    }
+    where = f"{FLOW}/{resource}/{of[resource]}"
+    before = aep("GET", where).json()
+    headers = {"If-Match": before["items"][0]["etag"]}
+    aep.refused(int(code[-3:]), code, "PATCH", where, headers=headers, json=[op])
+    assert aep("GET", where).json() == before
+
+
+def test_only_drafts_stand_on_drafts(aep, onboarding):
+    body = {"name": "draft", "auth": AUTH, "connectionSpec": SERVICENOW}
+    base = aep.post(f"{FLOW}/connections?mode=draft", body)["id"]
+    source = onboarding.source_body(baseConnectionId=base)
+    aep.refused(400, "1422-400", "POST", f"{FLOW}/sourceConnections", json=source)
+    draft = aep.post(f"{FLOW}/sourceConnections?mode=draft", source)["id"]
+    flow = onboarding.flow_body(LATER, sourceConnectionIds=[draft])
+    aep.refused(400, "1422-400", "POST", f"{FLOW}/flows", json=flow)
+    lake = aep.post(f"{FLOW}/connections?mode=draft", {"name": "lake", "connectionSpec": DATA_LAKE})["id"]
+    target = onboarding.target_body(baseConnectionId=lake)
+    aep.refused(400, "1422-400", "POST", f"{FLOW}/targetConnections", json=target)
+
+
+def test_an_empty_copy_is_none_of_a_flow_that_runs_once(aep, onboarding):
+    body = onboarding.flow_body(LATER)
+    body["transformations"].insert(0, {"name": "Copy", "params": {"deltaColumn": None}})
+    aep.refused(400, "1369-400", "POST", f"{FLOW}/flows", json=body)
+
+
+# -- Catalog's filters ----------------------------------------------------------------------------------------------
+
+
+def test_datasets_and_batches_are_filtered(aep, onboarding):
+    ref = {"id": onboarding.schema, "contentType": FULL}
+    for name in ("B", "C"):
+        aep.post(f"{CATALOG}/dataSets", {"name": name, "schemaRef": ref, "description": name})
+    onboarding.run(onboarding.flow())
+
+    def names(**params):
+        answer = aep("GET", f"{CATALOG}/dataSets", params=params)
+        assert answer.status_code == 200, answer.text
+        return [d.get("name") for d in answer.json().values()]
+
+    assert names(name="B,C") == ["B", "C"]
+    assert names(name="!B") == ["dataset", "C"]
+    assert names(property="name!=B") == ["dataset", "C"]
+    assert names(property="description") == ["B", "C"]
+    assert names(property="!description") == ["dataset"]
+    assert list(aep("GET", f"{CATALOG}/dataSets", params={"properties": "name"}).json().values())[0] == {
+        "name": "dataset"
+    }
+    for bad in ({"property": "name~B"}, {"property": "!name==B"}, {"nonsense": "x"}, {"createdAfter": "now"}):
+        assert aep("GET", f"{CATALOG}/dataSets", params=bad).status_code == 400
+
+    def batches(**params):
+        return len(aep("GET", f"{CATALOG}/batches", params=params).json())
+
+    later = int(time.time() * 1000) + 100_000
+    assert (batches(status="success"), batches(status="failure")) == (1, 0)
+    assert (batches(createdAfter=1), batches(createdAfter=later), batches(createdBefore=later)) == (1, 0, 1)
+
+
+def test_tags_of_adobes_own_are_reserved(aep, onboarding):
+    ref = {"id": onboarding.schema, "contentType": FULL}
+    body = {"name": "x", "schemaRef": ref, "tags": {"adobe/siphon/table/format": ["delta"]}}
+    assert aep("POST", f"{CATALOG}/dataSets", json=body).status_code == 400
+
+
 # -- runs on demand -------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +292,12 @@ def test_an_ad_hoc_class_and_its_schema(aep):
     assert (used.status_code, "in use by the schema schema" in used.text) == (400, True)
     aep("DELETE", f"{REGISTRY}/tenant/schemas/{schema['meta:altId']}")
     assert aep("DELETE", f"{REGISTRY}/tenant/classes/{made['meta:altId']}").status_code == 204
+
+
+@pytest.mark.parametrize("accept", ["xed-nonsense+json;version=1", "xed+json;version=1.0", "xed+json; version=2"])
+def test_a_format_or_version_that_there_is_not(aep, onboarding, accept):
+    where = f"{REGISTRY}/tenant/schemas/{onboarding.schema.replace('/', '%2F')}"
+    assert aep("GET", where, headers={"Accept": f"application/vnd.adobe.{accept}"}).status_code == 406
 
 
 def test_titles_are_unique_across_classes_and_schemas(aep, onboarding):
@@ -301,6 +392,8 @@ def test_profile_in_its_order_and_no_way_back(aep, onboarding):
     tags = aep("GET", dataset).json()[onboarding.dataset]["tags"]
     assert tags == {"adobe/pqs/table": ["dataset"], "unifiedProfile": ["enabled:true"]}
     assert aep("DELETE", f"{REGISTRY}/tenant/descriptors/{id_}").status_code == 400
+    secondary = descriptor(onboarding, **{"xdm:isPrimary": False})
+    assert aep("PUT", f"{REGISTRY}/tenant/descriptors/{id_}", json=secondary).status_code == 400
     aep("DELETE", dataset)
     gone = aep("DELETE", schema)
     assert (gone.status_code, "enabled for Profile" in gone.text) == (400, True)

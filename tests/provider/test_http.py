@@ -1,6 +1,7 @@
 """The escape hatch: Airflow's HTTP provider with our authentication, and what must never leave."""
 
 import json
+import socket
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,8 +11,10 @@ from airflow.providers.http.operators.http import HttpOperator
 
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.call import by_link
+from airflow_provider_aep.client.errors import AepHostNotAllowedError
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
+from airflow_provider_aep.hooks import http
 from airflow_provider_aep.hooks.aep import AepHook
 from airflow_provider_aep.hooks.http import AepHttpHook
 from airflow_provider_aep.operators.http import AepHttpOperator
@@ -136,6 +139,49 @@ def test_a_broken_connection_is_retryable_and_its_url_is_not_logged(aep, recorde
         ask("/data/x?entityId=alice%40example.com")
     said = caplog.text + "".join(capsys.readouterr()) + str(caught.value)
     assert "alice" not in said
+
+
+@pytest.mark.parametrize(("method", "says"), [("GET", "Try again later"), ("POST", "Look before it is sent again")])
+@pytest.mark.parametrize("answer", [{"status": 503, "body": ""}, {"headers": {"content-length": "99"}}])
+def test_what_must_not_be_done_twice_is_told(aep, recorder, connect, method, says, answer):
+    connect(aep, host=recorder.url)
+    recorder.answer |= answer
+    with pytest.raises(AepRetryableError, match=says):
+        ask(DATASETS, method=method, extra_options={"timeout": 5})
+
+
+def test_silence_is_not_waited_for_without_end(aep, connect, monkeypatch):
+    monkeypatch.setattr(http, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connect(aep, host=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(AepRetryableError, match="ReadTimeout"):
+            ask(DATASETS)
+
+
+def test_a_certificate_that_nobody_knows_is_permanent(aep, connect):
+    """A plain server behind an https URL stands for one: there is no TLS to be had."""
+    connect(aep, host=aep.url.replace("http://", "https://"))
+    with pytest.raises(AepPermanentError, match="The certificate of .* is not accepted"):
+        ask(DATASETS)
+
+
+def test_a_proxy_is_used(aep, recorder, monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    ask(DATASETS, extra_options={"proxies": {"http": recorder.url}})
+    assert recorder.received[0].startswith(f"GET {aep.url}{DATASETS}")
+
+
+def test_the_session_signs_nothing_for_another_host(aep, recorder):
+    with pytest.raises(AepHostNotAllowedError, match="not to the connection's host"):
+        AepHttpHook("GET").get_conn(extra_options={}).get(f"{recorder.url}/x")
+    assert recorder.received == []
+
+
+def test_the_hooks_other_doors(aep):
+    assert AepHttpHook().test_connection() == AepHook().test_connection()
+    with pytest.raises(AepPermanentError, match="TLS stays on"):
+        AepHttpHook().get_conn(extra_options={"verify": False})
 
 
 def test_a_moment_to_retry_after_is_understood(aep, recorder, connect):

@@ -204,9 +204,21 @@ def test_what_a_rest_source_is_asked_for_cannot_change(emulator, connect):
     first = run(AepCreateSourceConnectionOperator, **asked)
     assert run(AepCreateSourceConnectionOperator, **asked) == first
     other = {**asked, "source_params": {"object_type": "contacts"}}
-    refused(emulator, "params.object_type is 'accounts', wanted 'contacts'", AepCreateSourceConnectionOperator, **other)
+    refused(emulator, "params is .*accounts.*wanted .*contacts", AepCreateSourceConnectionOperator, **other)
+    dropped = {**asked, "source_params": None}
+    refused(emulator, "params is .*accounts.*wanted {}", AepCreateSourceConnectionOperator, **dropped)
     nonsense = {**asked, "source_params": '{"a": null}'}
     refused(emulator, "source_params is .*not a dict", AepCreateSourceConnectionOperator, **nonsense)
+
+
+def test_a_source_of_tables_takes_no_parameters(aep, parts):
+    rows = {"base_connection_id": parts["base"], "table": "incident", "source_params": {"a": 1}}
+    refused(aep, "source_params is .*has tables", AepCreateSourceConnectionOperator, name="other", **rows)
+
+
+def test_the_format_of_a_target_cannot_change(aep, parts):
+    ends = {"name": NAMES.target, "dataset_id": parts["dataset"]}
+    refused(aep, "data.format is None, wanted 'json'", AepCreateTargetConnectionOperator, **ends, data_format="json")
 
 
 def test_what_adobe_adds_to_a_source_connection_is_no_difference(aep, parts):

@@ -3,6 +3,8 @@
 import pytest
 from tasks import NAMES, refused, run
 
+from airflow_provider_aep.emulator.faults import Rule
+from airflow_provider_aep.onboarding import ensure as engine
 from airflow_provider_aep.operators.profile import (
     AepCreateIdentityDescriptorOperator,
     AepEnableDatasetForProfileOperator,
@@ -71,6 +73,23 @@ def test_the_prerequisites_are_checked_before_the_write(aep, made):
     asked(AepEnableSchemaForProfileOperator, "XDM-1528-400", "schema_id")
     asked(AepCreateIdentityDescriptorOperator, "no text field", "schema_id", path="personalEmail")
     asked(AepCreateIdentityDescriptorOperator, "no text field", "schema_id", path="nobody.knows")
+
+
+def test_what_was_written_a_moment_ago_may_not_be_there_yet(aep, made, monkeypatch):
+    """AEP's reads lag behind its writes: each step looks again for what the one before it has written."""
+    monkeypatch.setattr(engine, "FRESH_WAITS", (0.01, 0.01))
+    enable(AepCreateIdentityDescriptorOperator, made, "schema_id", **EMAIL)
+    rule = {"operation": "GET */descriptors", "do": "lag", "seconds": 100, "calls": [1, 2]}
+    aep.world.faults.add(Rule.model_validate(rule))
+    enable(AepEnableSchemaForProfileOperator, made, "schema_id")
+    assert [(f["seen"], f["fired"]) for f in aep.world.faults.report()] == [(3, 2)]
+
+
+def test_a_schema_with_an_identity_map_needs_no_primary_identity(aep, made):
+    [(scope, schema)] = aep.world.store.everywhere("schemas")
+    schema["properties"] = {"identityMap": {"type": "object"}}
+    aep.world.store.put("schemas", scope, schema["$id"], schema)
+    assert enable(AepEnableSchemaForProfileOperator, made, "schema_id") == made["schema_id"]
 
 
 def test_another_identity_is_a_conflict(aep, made):

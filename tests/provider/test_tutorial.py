@@ -81,9 +81,12 @@ def test_nested_columns_become_nested_fields(aep):
     assert inside == {"id": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}
 
 
-def test_columns_that_cannot_be_fields_of_one_class(aep):
-    columns = [{"name": "a", "xdm": {"type": "string"}}, {"name": "a.b", "xdm": {"type": "string"}}]
-    refused(aep, "'a' and 'a.b' cannot both be fields", AepCreateAdHocClassOperator, title="c", columns=columns)
+@pytest.mark.parametrize("names", [("a", "a.b"), ("a.b", "a"), ("a", "a"), ("a", "a.b.c")])
+def test_columns_that_cannot_be_fields_of_one_class(aep, names):
+    columns = [{"name": name, "xdm": {"type": "string"}} for name in names]
+    refused(
+        aep, f"'{names[1]}' and another one cannot both be", AepCreateAdHocClassOperator, title="c", columns=columns
+    )
 
 
 def test_what_is_no_ad_hoc_class_is_refused(aep, explored):

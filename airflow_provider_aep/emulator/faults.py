@@ -1,0 +1,140 @@
+"""What the emulator does on command: fail, be slow, lose an answer, forget, run a flow badly.
+
+A rule names an operation as the journal does (``POST /data/foundation/flowservice/flows``, ``POST token``), or ``RUN``
+and the name of a flow; ``*`` stands for anything. It fires at the calls it lists, counted from 1 among those it
+matches, or at every call. The first rule that fires decides.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, problem
+
+Effect = Literal["answer", "reset", "hang", "slow", "cut", "revoke", "race", "lag", "run"]
+Outcome = Literal["failed", "partial", "unknown-counts", "no-completion", "vanish", "renamed"]
+
+_NEEDS: dict[str, str] = {
+    "answer": "status",
+    "hang": "seconds",
+    "slow": "seconds",
+    "cut": "bytes",
+    "lag": "seconds",
+    "run": "outcome",
+}
+_OWN_COMMIT = frozenset({"answer", "reset", "hang"})
+
+
+class Rule(BaseModel):
+    """One fault.
+
+    :param do: ``answer`` with a status; ``reset`` the connection; ``hang`` for seconds and then reset; be ``slow``;
+        ``cut`` the body after some bytes; ``revoke`` the request's token; change the object's etag first (``race``);
+        let a list ``lag`` behind writes; let a flow ``run`` badly
+    :param calls: which of the matching calls; all unless given
+    :param rate: share of the matching calls instead, drawn from ``seed``
+    :param commit: whether the operation is carried out: ``never``, ``now`` (and its answer is lost), or that many
+        seconds later; for ``answer``, ``reset`` and ``hang`` (what is ``cut`` is carried out)
+    :param code: AEP's, such as ``1104-504``; that of the status unless given
+    :param retry_after: seconds, for the header
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    operation: str = Field(min_length=1, max_length=200)
+    do: Effect
+    calls: list[int] | None = Field(None, min_length=1)
+    rate: float | None = Field(None, gt=0, le=1)
+    seed: int = 0
+    commit: Literal["never", "now"] | float = "never"
+    status: int | None = Field(None, ge=400, le=599)
+    code: str | None = Field(None, pattern=r"^[\w-]{3,20}$")
+    retry_after: float | None = Field(None, ge=0)
+    seconds: float | None = Field(None, ge=0, le=1e6)
+    bytes: int | None = Field(None, ge=0)
+    outcome: Outcome | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Rule:
+        needed = _NEEDS.get(self.do)
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"do={self.do} needs {needed}")
+        for name in {"status", "seconds", "bytes", "outcome"} - {needed}:
+            if getattr(self, name) is not None:
+                raise ValueError(f"do={self.do} has no use for {name}")
+        if self.do != "answer" and (self.code or self.retry_after is not None):
+            raise ValueError(f"do={self.do} has no use for code and retry_after")
+        if self.do not in _OWN_COMMIT and self.commit != "never":
+            raise ValueError(f"do={self.do} has no use for commit")
+        if self.calls is not None and (self.rate is not None or min(self.calls) < 1):
+            raise ValueError("calls are numbers from 1, and rate is given instead of them")
+        if (self.do == "run") != self.operation.startswith("RUN "):
+            raise ValueError("do=run belongs to an operation RUN and the name of a flow, and to no other")
+        return self
+
+    def refusal(self) -> Refusal:
+        """The answer of ``do=answer``, in the shape of who would give it."""
+        status = self.status or 500
+        code = self.code or {429: "429050", 500: "1102-500", 503: "1103-503", 504: "1104-504"}.get(status)
+        headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after:g}"}
+        said = "Too many requests" if code == "429050" else "A rule of the emulator says so"
+        if code is None:
+            body = problem(status, "Fault", said).body
+        else:
+            body = (flow(code, "Fault", said) if "-" in code else gateway(code, said)).body
+        return Refusal(status, body, headers)
+
+
+class Faults:
+    """The rules, in the order they were given, and how often each fired."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, Rule] = {}
+        self._seen: dict[str, int] = {}
+        self._fired: dict[str, int] = {}
+        self._draws: dict[str, random.Random] = {}
+        self._lock = threading.Lock()  # requests and runs ask from threads of their own
+
+    def add(self, rule: Rule) -> str:
+        id_ = uuid.uuid4().hex[:8]
+        with self._lock:
+            self._rules[id_], self._seen[id_], self._fired[id_] = rule, 0, 0
+            self._draws[id_] = random.Random(rule.seed)
+        return id_
+
+    def clear(self) -> None:
+        with self._lock:
+            for of_rule in (self._rules, self._seen, self._fired, self._draws):
+                of_rule.clear()
+
+    def take(self, operation: str) -> Rule | None:
+        """The rule that fires at this call, if one does; every rule that matches has counted it."""
+        taken: Rule | None = None
+        with self._lock:
+            for id_, rule in self._rules.items():
+                if not fnmatchcase(operation, rule.operation):
+                    continue
+                self._seen[id_] += 1
+                if taken is None and self._fires(id_, rule):
+                    self._fired[id_] += 1
+                    taken = rule
+        return taken
+
+    def _fires(self, id_: str, rule: Rule) -> bool:
+        if rule.rate is not None:
+            return self._draws[id_].random() < rule.rate
+        return rule.calls is None or self._seen[id_] in rule.calls
+
+    def report(self) -> list[dict[str, Any]]:
+        """Each rule with how many calls it matched and at how many it fired."""
+        with self._lock:
+            return [
+                {"id": id_, **rule.model_dump(exclude_none=True), "seen": self._seen[id_], "fired": self._fired[id_]}
+                for id_, rule in self._rules.items()
+            ]

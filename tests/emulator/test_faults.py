@@ -1,0 +1,333 @@
+"""Each fault, as a plain HTTP client sees it; and the clock."""
+
+import time
+
+import httpx
+import pytest
+from plain_http import AUTH, FLOW, REGISTRY, SERVICENOW, Onboarding, Plain
+
+BODY = {"name": "base", "auth": AUTH, "connectionSpec": SERVICENOW}
+CONNECTIONS = f"{FLOW}/connections"
+CREATE = f"POST {CONNECTIONS}"
+
+
+@pytest.fixture
+def fault(aep):
+    """Add a rule; gives its id."""
+
+    def add(operation=CREATE, **rule):
+        answer = aep.http.post("/_emulator/faults", json={"operation": operation, **rule})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["ids"][0]
+
+    return add
+
+
+def fired(aep):
+    return [(f["seen"], f["fired"]) for f in aep.http.get("/_emulator/faults").json()["faults"]]
+
+
+def count(aep):
+    return len(aep("GET", CONNECTIONS).json()["items"])
+
+
+# -- answers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "code"),
+    [
+        ({"status": 429}, 429, "429050"),
+        ({"status": 500}, 500, "1102-500"),
+        ({"status": 503}, 503, "1103-503"),
+        ({"status": 504}, 504, "1104-504"),
+        ({"status": 400, "code": "1405-400"}, 400, "1405-400"),
+        ({"status": 403, "code": "403025"}, 403, "403025"),
+    ],
+)
+def test_an_answer_before_the_commit(aep, fault, rule, status, code):
+    fault(do="answer", **rule)
+    aep.refused(status, code, "POST", CONNECTIONS, json=BODY)
+    assert count(aep) == 0
+
+
+def test_a_code_of_no_service(aep, fault):
+    fault(do="answer", status=418)
+    assert aep("POST", CONNECTIONS, json=BODY).status_code == 418
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(None, None), (2, "2"), (0.5, "0.5")])
+def test_throttling_with_and_without_retry_after(aep, fault, seconds, header):
+    fault(do="answer", status=429, **({} if seconds is None else {"retry_after": seconds}))
+    assert aep("POST", CONNECTIONS, json=BODY).headers.get("retry-after") == header
+
+
+def test_an_answer_after_the_commit(aep, fault):
+    fault(do="answer", status=504, commit="now")
+    assert aep("POST", CONNECTIONS, json=BODY).status_code == 504
+    assert count(aep) == 1
+
+
+def test_an_answer_long_before_the_commit(aep, fault):
+    freeze(aep)
+    fault(do="answer", status=504, commit=30)
+    assert aep("POST", CONNECTIONS, json=BODY).status_code == 504
+    advance(aep, 29)
+    assert count(aep) == 0
+    advance(aep, 2)
+    [made] = aep("GET", CONNECTIONS).json()["items"]
+    assert made["createdAt"] == int((now(aep) - 1) * 1000)
+
+
+def test_what_comes_late_and_is_refused_harms_nothing(aep, fault):
+    freeze(aep)
+    fault(do="answer", status=504, commit=1)
+    assert aep("POST", CONNECTIONS, json={**BODY, "name": ""}).status_code == 504
+    advance(aep, 2)
+    assert count(aep) == 0
+
+
+# -- connections ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("commit", "made"), [("never", 0), ("now", 1)])
+def test_a_reset(aep, fault, commit, made):
+    fault(do="reset", commit=commit)
+    with pytest.raises(httpx.TransportError):
+        aep("POST", CONNECTIONS, json=BODY)
+    assert count(aep) == made
+
+
+def test_a_hang(aep, fault):
+    fault(do="hang", seconds=30)
+    with pytest.raises(httpx.ReadTimeout):
+        aep("POST", CONNECTIONS, json=BODY, timeout=0.3)
+    assert count(aep) == 0  # others are served meanwhile
+
+
+def test_a_hang_ends_in_a_reset(aep, fault):
+    fault(do="hang", seconds=0.2, commit="now")
+    with pytest.raises(httpx.RemoteProtocolError):
+        aep("POST", CONNECTIONS, json=BODY)
+    assert count(aep) == 1
+
+
+def test_a_slow_answer(aep, fault):
+    fault(do="slow", seconds=0.3)
+    started = time.monotonic()
+    assert aep("POST", CONNECTIONS, json=BODY).status_code == 201
+    assert time.monotonic() - started >= 0.3
+
+
+def test_a_cut_body(aep, fault):
+    fault(do="cut", bytes=5)
+    with pytest.raises(httpx.RemoteProtocolError):
+        aep("POST", CONNECTIONS, json=BODY)
+    assert count(aep) == 1
+
+
+# -- tokens, etags, lists -------------------------------------------------------------------------------------------
+
+
+def test_a_revoked_token(aep, fault):
+    fault(do="revoke", calls=[1])
+    aep.refused(401, "401013", "POST", CONNECTIONS, json=BODY)
+    aep.refused(401, "401013", "POST", CONNECTIONS, json=BODY)  # it is gone for good
+
+
+def test_ims_can_fail_too(aep, fault):
+    fault("POST token", do="answer", status=503)
+    assert aep.http.post("/ims/token/v3", data={}).status_code == 503
+
+
+def test_a_race(aep, fault):
+    made = aep.post(CONNECTIONS, BODY)
+    fault(f"PATCH {CONNECTIONS}/*", do="race", calls=[1])
+    where, ops = f"{CONNECTIONS}/{made['id']}", [{"op": "replace", "path": "/name", "value": "x"}]
+    aep.refused(412, "1404-412", "PATCH", where, headers={"If-Match": made["etag"]}, json=ops)
+    fresh = aep("GET", where).json()["items"][0]["etag"]
+    assert fresh != made["etag"]
+    assert aep("PATCH", where, headers={"If-Match": fresh}, json=ops).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("resource", "listed"),
+    [
+        (CONNECTIONS, lambda answer: answer["items"]),
+        (f"{REGISTRY}/tenant/schemas", lambda answer: answer["results"]),
+        ("/data/foundation/catalog/dataSets", list),
+        ("/data/foundation/conversion/mappingSets", lambda answer: answer["data"]),
+    ],
+)
+def test_a_list_lags_behind_and_a_read_does_not(aep, fault, resource, listed):
+    freeze(aep)
+    onboarding = Onboarding(aep)
+    fault(f"GET {resource}", do="lag", seconds=10)
+    headers = {"Accept": "application/vnd.adobe.xed-id+json"} if "registry" in resource else {}
+
+    def seen():
+        return len(listed(aep("GET", resource, headers=headers, params={"limit": 10, "start": 0}).json()))
+
+    assert seen() == 0
+    assert aep("GET", f"{CONNECTIONS}/{onboarding.base}").status_code == 200
+    advance(aep, 11)
+    assert seen() == 1
+
+
+# -- which calls ----------------------------------------------------------------------------------------------------
+
+
+def test_calls_are_counted_among_those_that_match(aep, fault):
+    fault(do="answer", status=503, calls=[2, 4])
+    aep("GET", CONNECTIONS)
+    assert [aep("POST", CONNECTIONS, json=BODY).status_code for _ in range(5)] == [201, 503, 201, 503, 201]
+    assert fired(aep) == [(5, 2)]
+
+
+def test_a_rate_is_drawn_from_its_seed(aep, fault):
+    def statuses(seed):
+        assert aep.http.delete("/_emulator/faults").status_code == 204
+        fault(f"GET {CONNECTIONS}", do="answer", status=503, rate=0.5, seed=seed)
+        return [aep("GET", CONNECTIONS).status_code for _ in range(20)]
+
+    assert statuses(1) == statuses(1) != statuses(2)
+    assert {200, 503} == set(statuses(1))
+
+
+def test_the_first_rule_that_fires_decides_and_all_count(aep, fault):
+    fault(do="answer", status=503, calls=[2])
+    fault("POST *", do="answer", status=500)
+    assert [aep("POST", CONNECTIONS, json=BODY).status_code for _ in range(2)] == [500, 503]
+    assert fired(aep) == [(2, 1), (2, 1)]
+    faults = [e["fault"] for e in aep.http.get("/_emulator/requests").json()["requests"]]
+    assert faults == ["", "answer", "answer"]  # the token, then these
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"do": "explode"}, "do: "),
+        ({"do": "answer"}, "needs status"),
+        ({"do": "answer", "status": 200}, "status: "),
+        ({"do": "reset", "seconds": 1}, "has no use for seconds"),
+        ({"do": "slow", "seconds": 1, "commit": "now"}, "has no use for commit"),
+        ({"do": "slow", "seconds": 1, "code": "1405-400"}, "has no use for code"),
+        ({"do": "reset", "calls": [0]}, "numbers from 1"),
+        ({"do": "reset", "calls": [1], "rate": 0.5}, "rate is given instead"),
+        ({"do": "run", "outcome": "failed"}, "belongs to an operation RUN"),
+        ({"do": "reset", "more": 1}, "more: "),
+    ],
+)
+def test_a_rule_that_makes_no_sense(aep, rule, says):
+    good = {"operation": CREATE, "do": "reset"}
+    answer = aep.http.post("/_emulator/faults", json=[good, {"operation": CREATE, **rule}])
+    assert answer.status_code == 400
+    assert says in answer.json()["detail"]
+    assert fired(aep) == []  # all or none
+
+
+def test_a_page_of_a_browser_cannot_add_rules(aep):
+    answer = aep.http.post("/_emulator/faults", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 415
+
+
+# -- runs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", ["failed", "partial", "unknown-counts", "no-completion", "vanish", "renamed"])
+def test_a_run_ends_badly(aep, fault, outcome):
+    onboarding = Onboarding(aep)
+    freeze(aep)
+    fault("RUN fl*", do="run", outcome=outcome)
+    flow = onboarding.flow({"startTime": int(now(aep)) + 60, "frequency": "once"})
+    assert runs_of(aep, flow) == []
+    advance(aep, 61)
+    assert fired(aep) == [(1, 1)]
+    runs = runs_of(aep, flow)
+    if outcome == "vanish":
+        assert runs == []
+        return
+    [run] = runs
+    counts, ended = run["metrics"]["recordSummary"], run["metrics"]["durationSummary"]
+    status = run["metrics"]["statusSummary"]["status"]
+    assert status == ("failed" if outcome == "failed" else "success")
+    assert (counts["inputRecordCount"] == -1) is (outcome in {"failed", "unknown-counts"})
+    assert ("completedAtUTC" in ended) is (outcome != "no-completion")
+    if outcome == "partial":
+        assert counts["failedRecordCount"] == 4  # three rows of the sample, and one
+    details = aep("GET", f"{FLOW}/flows/{flow}").json()["items"][0]["lastRunDetails"]
+    assert details["id"] == run["id"]
+
+
+def runs_of(aep, flow):
+    return aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"]
+
+
+# -- time -----------------------------------------------------------------------------------------------------------
+
+
+def clock(aep, **body):
+    answer = aep.http.post("/_emulator/clock", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def freeze(aep):
+    clock(aep, frozen=True)
+
+
+def advance(aep, seconds):
+    clock(aep, advance=seconds)
+
+
+def now(aep):
+    return aep.http.get("/_emulator/clock").json()["now"]
+
+
+def test_a_clock_is_frozen_advanced_and_thawed(aep):
+    assert abs(now(aep) - time.time()) < 5
+    at = clock(aep, frozen=True)["now"]
+    assert now(aep) == at
+    assert clock(aep, advance=100)["now"] == at + 100
+    assert clock(aep, now=1_000_000_000)["now"] == 1_000_000_000
+    assert clock(aep, frozen=False)["frozen"] is False
+    assert abs(now(aep) - time.time()) < 5
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"advance": 1}, {"advance": -1}, {"advance": "1"}, {"now": "x"}, {"frozen": 1}, {"other": 1}, [1]]
+)
+def test_a_clock_is_told_something_that_it_cannot_do(aep, body):
+    assert aep.http.post("/_emulator/clock", json=body).status_code == 400
+
+
+def test_days_of_an_hourly_flow_pass_at_once(make_emulator):
+    """Each run at its own moment, with its own window, and the rows of the windows are those of the table."""
+    aep = Plain(make_emulator(run_delay=150))
+    onboarding = Onboarding(aep)
+    clock(aep, now=1_751_328_000)  # 2025-07-01
+    aep.headers["Authorization"] = f"Bearer {token(aep)}"
+    start = 1_751_328_000 + 3600
+    schedule = {"startTime": start, "frequency": "hour", "interval": 1, "backfill": False}
+    flow = onboarding.flow(schedule, delta="sys_updated_on")
+    advance(aep, 24 * 3600)
+    aep.headers["Authorization"] = f"Bearer {token(aep)}"  # a token lives a day
+    runs = aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}", "limit": 100}).json()["items"]
+    assert len(runs) == 23
+    assert [r["createdAt"] for r in runs] == [(start + 3600 * n + 150) * 1000 for n in range(23)]
+    windows = [r["metrics"]["durationSummary"]["extensions"] for r in runs]
+    assert all(a["windowEnd"] == b["windowStart"] for a, b in zip(windows[1:], windows[2:], strict=False))
+    assert sum(r["metrics"]["recordSummary"]["inputRecordCount"] for r in runs) > 0
+
+
+def test_a_token_ends_with_the_clock(aep):
+    freeze(aep)
+    advance(aep, 25 * 3600)
+    aep.refused(401, "401013", "GET", CONNECTIONS)
+
+
+def token(aep):
+    options = aep.emulator.world.options
+    form = {"grant_type": "client_credentials", "scope": "openid"}
+    form |= {"client_id": options.client_id, "client_secret": options.client_secret}
+    return aep.http.post("/ims/token/v3", data=form).json()["access_token"]
