@@ -1,6 +1,6 @@
 """What the documentation takes from the code: examples are statements of DAGs that are tested.
 
-``<!-- example: FILE TASK_ID ... -->`` becomes the source of these tasks.
+``<!-- example: FILE TASK_ID ... -->`` becomes the source of these tasks, ``<!-- file: FILE -->`` a whole file.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from mkdocs.exceptions import PluginError
 
 ROLE = re.compile(r":\w+:<code>(?:~?[\w.]*\.)?(\w+)</code>")
 ROOT = Path(__file__).parents[1]
+FILE = re.compile(r"<!-- file: (?P<file>\S+) -->")
 EXAMPLE = re.compile(r"<!-- example: (?P<file>\S+) (?P<tasks>[\w ]+) -->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the source of the tasks in place of each mark."""
-    return EXAMPLE.sub(lambda m: example(m["file"], m["tasks"].split()), markdown)
+    markdown = EXAMPLE.sub(lambda m: example(m["file"], m["tasks"].split()), markdown)
+    return FILE.sub(lambda m: f"```python\n{(ROOT / m['file']).read_text()}```", markdown)
 
 
 def on_page_content(html: str, **_: Any) -> str:

@@ -181,6 +181,12 @@ _SERVICE: Mapping[tuple[str, int], _Verdict] = {
     ),
     ("1447-400", 400): _Verdict(AepInvalidRequestError, "Delete the flows that use this connection first."),
     ("1360-400", 400): _Verdict(AepTooLateError, "Run the task again: it computes another start time."),
+    ("1330-400", 400): _Verdict(
+        AepInvalidRequestError, "Name a table that the source has; AepExploreOperator lists them."
+    ),
+    ("1367-400", 400): _Verdict(AepInvalidRequestError, "Give a date-time column of the table as delta_column."),
+    ("1369-400", 400): _Verdict(AepInvalidRequestError, "Leave delta_column out where frequency is once."),
+    ("1383-400", 400): _Verdict(AepInvalidRequestError, "Give a date-time column of the table as delta_column."),
     ("1362-400", 400): _Verdict(AepInvalidRequestError, "With frequency minute the interval is at least 15."),
     ("2000-401", 401): _Verdict(AepCredentialsError, "Check the organization id of the connection."),
     ("2100-404", 404): _Verdict(AepConfigurationError, "Check the sandbox of the connection."),

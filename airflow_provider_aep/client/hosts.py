@@ -45,14 +45,14 @@ class AllowedHosts:
         if not allowed:
             raise AepHostNotAllowedError(
                 f"{field} names the host {host!r} (port {port}), which is not allowed to receive credentials",
-                next_step=f"Use a host of *{suffix} or loopback, or have the deployer add it to [aep] allowed_hosts "
-                "in Airflow's configuration.",
+                next_step=f"Use a host of *{suffix} or loopback, or have the deployer add it to allowed_hosts, "
+                "section aep of Airflow's configuration.",
             )
         plain = loopback or any(s == "http" and h == host and p in {None, port} for s, h, p in listed)
         if scheme != "https" and not plain:
             raise AepHostNotAllowedError(
                 f"{field} uses plain HTTP for {host!r}",
-                next_step=f"Use https, or have the deployer list http://{host}:{port} in [aep] allowed_hosts.",
+                next_step=f"Use https, or have the deployer list http://{host}:{port} in allowed_hosts, section aep.",
             )
         return _origin(scheme, host, port)
 

@@ -49,8 +49,11 @@ class AepSettings(BaseModel):
         ims_url: str | None = None,
         ui_url: str | None = None,
         allowed_hosts: AllowedHosts | None = None,
+        called: str = "The connection",
     ) -> AepSettings:
         """Check every field before the first byte is sent; blank means Adobe's where Adobe has one.
+
+        :param called: what has these fields, for the error
 
         :raises AepConfigurationError: a field is missing or malformed; it names the field and the remedy
         """
@@ -61,20 +64,20 @@ class AepSettings(BaseModel):
         for field, value in (("client id (login)", client_id), ("client secret (password)", client_secret)):
             if not value:
                 raise AepConfigurationError(
-                    f"The connection has no {field}", next_step="Set it from the Adobe Developer Console."
+                    f"{called} has no {field}", next_step="Set it from the Adobe Developer Console."
                 )
         if not isinstance(org_id, str) or not _ORG.fullmatch(org_id):
             raise AepConfigurationError(
-                f"The connection's org_id is {org_id!r}, not of the form XXXXXXXX@AdobeOrg"
+                f"{called}: org_id is {org_id!r}, not of the form XXXXXXXX@AdobeOrg"
                 if org_id
-                else "The connection has no org_id",
+                else f"{called} has no org_id",
                 next_step="Set org_id in its extra, of the form XXXXXXXX@AdobeOrg.",
             )
         if not isinstance(sandbox, str) or not _SANDBOX.fullmatch(sandbox):
             raise AepConfigurationError(
-                f"The connection's sandbox is {sandbox!r}, not a lower-case sandbox name"
+                f"{called}: sandbox is {sandbox!r}, not a lower-case sandbox name"
                 if sandbox
-                else "The connection has no sandbox",
+                else f"{called} has no sandbox",
                 next_step="Set sandbox in its extra; there is no default, not even prod.",
             )
         return cls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     if a.host not in {"127.0.0.1", "localhost", "::1"}:
         print(f"Listening on {a.host}: whoever reaches this port can read and write this emulator.", file=sys.stderr)
+    try:
+        listening = socket.create_server((a.host, a.port), family=socket.AF_INET6 if ":" in a.host else socket.AF_INET)
+    except OSError as e:
+        raise SystemExit(f"Cannot listen on {a.host}:{a.port}: {e.strerror}. Give another --port.") from None
     world = World(Store(a.state), Sources(a.source_data or sample_data()), options)
     runner = Runner(world)
     runner.start()
@@ -89,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         # No access log: query strings of other clients may carry credentials.
         app = create_app(world, tuple(a.allow_host))
-        uvicorn.run(app, host=a.host, port=a.port, access_log=False, log_level="warning")
+        uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning")).run([listening])
     finally:
         runner.stop()
         world.store.close()

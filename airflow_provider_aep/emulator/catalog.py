@@ -62,7 +62,7 @@ def _shown(item: dict[str, Any]) -> dict[str, Any]:
 def _get(world: World, request: Request, kind: str, id_: str) -> dict[str, Any]:
     found = world.store.get(kind, request.scope, id_)
     if found is None:
-        raise problem(404, "NotFoundError", f"There is no object {id_} in {kind}")
+        raise problem(404, "NotFoundError", f"There is nothing with id {id_} in {kind}")
     return found
 
 

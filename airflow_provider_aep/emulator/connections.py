@@ -125,7 +125,7 @@ def _explore_records(request: Request, records: Records | None, kind: str, previ
     if not isinstance(params, dict):
         raise source(1335, "sourceParams is no JSON object in base64")
     if records is None:
-        raise source(1330, "The source has no records")
+        raise source(1330, "The source has no records: no .jsonl file")
     answer: dict[str, Any] = {"format": "hierarchical", "schema": records.schema}
     return Reply({**answer, "data": records.preview(PREVIEW_ROWS)} if preview else answer)
 

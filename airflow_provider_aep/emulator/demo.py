@@ -122,13 +122,19 @@ def lake_rows(lake: Path) -> int:
 
 def summary(console: Console, name: str, seen: Seen, lake: Path, writes: int) -> None:
     table = RichTable(title=f"{name} in AEP", title_justify="left")
-    for header in ("object", "outcome", "id"):
-        table.add_column(header, no_wrap=header != "id", overflow="fold")
+    for header in ("object", "called", "outcome", "id"):
+        table.add_column(header, no_wrap=header in {"object", "outcome"}, overflow="fold")
     for o in seen.objects:
-        table.add_row(o["kind"], o["action"], o["id"])
+        table.add_row(o["kind"], o["name"], o["action"], o["id"])
     console.print(table)
+    earlier = any(o["kind"] == "Flow" and o["action"] != "created" for o in seen.objects)
     for line in (
         f"Verdict on {seen.verdict}",
+        *(
+            ["That was an earlier run: a flow that runs once has had it. Another --name onboards anew."]
+            if earlier
+            else []
+        ),
         f"The lake has {lake_rows(lake)} rows of Parquet in all, in {lake}",
         f"This run sent {writes} write{'' if writes == 1 else 's'} to AEP.",
     ):

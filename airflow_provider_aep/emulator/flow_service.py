@@ -21,7 +21,7 @@ Body = dict[str, Any]
 
 
 def missing(resource: str, id_: str) -> Refusal:
-    return flow("1101-404", "Resource not found", f"There is no {resource} with id {id_}")
+    return flow("1101-404", "Resource not found", f"There is nothing with id {id_} in {resource}")
 
 
 def wrapped(body: Body | None, resource: str, id_: str) -> Reply:

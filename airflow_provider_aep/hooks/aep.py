@@ -84,6 +84,11 @@ def settings_of(connection: Connection) -> AepSettings:
 
     :raises AepConfigurationError: see :meth:`AepHook.settings`
     """
+    if connection.conn_type != AepHook.conn_type:
+        raise AepConfigurationError(
+            f"The Airflow connection {connection.conn_id!r} is of type {connection.conn_type!r}, not 'aep'",
+            next_step="Name one of type aep (Adobe Experience Platform) in aep_conn_id.",
+        )
     extra = connection.extra_dejson
     if connection.password:
         mask_secret(connection.password)
@@ -98,6 +103,7 @@ def settings_of(connection: Connection) -> AepSettings:
         ims_url=extra.get("ims_url"),
         ui_url=extra.get("ui_url"),
         allowed_hosts=AllowedHosts(listed.split(",")),
+        called=f"The Airflow connection {connection.conn_id!r}",
     )
 
 

@@ -211,7 +211,7 @@ def check_arguments(endpoint: str, deferrable: bool, others: dict[str, Any]) -> 
     :raises ValueError: so that Airflow shows it as an import error
     """
     if deferrable:
-        raise ValueError("deferrable is not possible: the HTTP provider's trigger knows no tokens of AEP")
+        raise ValueError("deferrable is not possible, leave it out: the HTTP provider's trigger knows no tokens of AEP")
     if names := {"http_conn_id", "auth_type"} & set(others):
         raise ValueError(f"{', '.join(sorted(names))} is not taken: aep_conn_id names connection and authentication")
     try:

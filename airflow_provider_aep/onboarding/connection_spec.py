@@ -11,9 +11,13 @@ from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.models import ConnectionSpec
 
 
-def checked_auth(spec: ConnectionSpec, spec_name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def checked_auth(
+    spec: ConnectionSpec, spec_name: str, params: Mapping[str, Any], *, login: str, fields: Mapping[str, str]
+) -> dict[str, Any]:
     """The ``auth`` of a base connection.
 
+    :param login: the Airflow connection that the parameters come from
+    :param fields: parameter -> its field
     :raises AepConfigurationError: naming the parameters that do not fit, never their values
     """
     known = {a.name: a.spec for a in spec.authSpec}
@@ -28,12 +32,13 @@ def checked_auth(spec: ConnectionSpec, spec_name: str, params: Mapping[str, Any]
     for error in jsonschema.Draft7Validator(schema).iter_errors(dict(params)):
         if error.validator == "required":
             missing = [n for n in error.validator_value if n not in params]
-            problems += [f"{n} is missing" for n in missing if f"{n} is missing" not in problems]
+            said = (f"{n} is missing ({fields.get(n, 'no field')})" for n in missing)
+            problems += [text for text in said if text not in problems]
         else:
             problems.append(f"{'.'.join(map(str, error.path)) or 'params'} does not satisfy {error.validator!r}")
     if problems:
         raise AepConfigurationError(
             f"The parameters of {spec_name!r} do not fit: {'; '.join(problems)}",
-            next_step="Correct the Airflow connection of the source (source_conn_id).",
+            next_step=f"Correct the Airflow connection {login!r}, or auth_params.",
         )
     return {"specName": spec_name, "params": dict(params)}

@@ -20,7 +20,7 @@ from airflow_provider_aep.client.errors import (
 from airflow_provider_aep.client.models import Flow, Ref
 from airflow_provider_aep.onboarding.ensure import Body, Outcome, checked_reference, fresh, settled
 from airflow_provider_aep.onboarding.kinds import FLOW, runs
-from airflow_provider_aep.onboarding.schedule import check_no_delta, schedule_params
+from airflow_provider_aep.onboarding.schedule import check_moment, check_no_delta, schedule_params
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,12 @@ def changes(
 
     :raises AepConfigurationError: nothing is asked for, or the schedule would be none that AEP takes
     """
+    was = flow.scheduleParams.get("frequency")
+    if frequency is not None and runs(frequency) != runs(was):
+        raise AepConfigurationError(
+            f"frequency is {frequency!r}, and that of the flow {flow.name!r} is {was!r}: neither becomes the other",
+            next_step="Make a new flow.",
+        )
     wanted: Body = {"name": flow.name}
     if mapping_set is not None:
         mapping = checked_reference(mapping_set, "mapping_set")
@@ -108,7 +114,6 @@ def changes(
             now=now,
             interval=interval if once or interval is not None else int(have.get("interval") or 1),
         )
-        wanted["runs"] = runs(schedule["frequency"])
         dropped = {"backfill", *(["startTime"] if start_in_minutes is None else [])}
         wanted["scheduleParams"] = {k: v for k, v in schedule.items() if k not in dropped}
     if len(wanted) == 1:
@@ -119,11 +124,19 @@ def changes(
 
 
 def run_params(
-    flow: Flow, *, takes_delta: bool, window_start: object, window_end: object, delta_column: str | None, now: float
+    flow: Flow,
+    *,
+    takes_delta: bool,
+    columns: list[dict[str, Any]] | None,
+    window_start: object,
+    window_end: object,
+    delta_column: str | None,
+    now: float,
 ) -> dict[str, Any]:
     """The checked ``params`` of an on-demand run.
 
     :param takes_delta: whether the flow's spec has the ``Copy`` transformation
+    :param columns: of the flow's table, ``None`` if unknown
     :param window_start: moment (ISO 8601, a datetime, or seconds since the epoch); ``None`` takes everything
     :param window_end: likewise; ``None`` is ``now``
     :param delta_column: needed with the first on-demand run of a flow, which keeps it
@@ -136,7 +149,7 @@ def run_params(
         raise _refused(flow, f"it is {flow.state}", "Enable or publish it first.", 1388)
     start, end = _seconds(window_start, 0, "window_start"), _seconds(window_end, int(now), "window_end")
     if end < start:
-        raise _refused(flow, f"its window ends at {end}, before it starts at {start}", "Swap them.", 1381)
+        raise _refused(flow, f"its window ends at {window_end}, before it starts at {window_start}", "Swap them.", 1381)
     params: dict[str, Any] = {"startTime": int(now), "windowStartTime": start, "windowEndTime": end}
     kept = _kept_delta(flow)
     if not takes_delta:
@@ -146,6 +159,7 @@ def run_params(
         raise _refused(flow, "no delta column is known", "Give delta_column with the first on-demand run.", 1383)
     if delta_column and kept and delta_column != kept:
         raise _refused(flow, f"its delta column is {kept!r}, not {delta_column!r}", "Leave delta_column out.", 1382)
+    check_moment(str(delta_column or kept), columns, 1383)
     return {**params, "deltaColumn": {"name": delta_column or kept}}
 
 

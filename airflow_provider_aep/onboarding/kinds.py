@@ -166,11 +166,12 @@ def ad_hoc_fields(columns: Sequence[dict[str, Any]]) -> dict[str, Any]:
     root: dict[str, Any] = {}
     for column in columns:
         *parents, leaf = str(column["name"]).split(".")
-        node = root
+        node, free = root, True
         for name in parents:
-            # A column that is a field itself has no fields in it.
-            node = node.setdefault(name, {"type": "object", "properties": {}}).get("properties", {leaf: None})
-        if leaf in node:
+            inside = node.setdefault(name, {"type": "object", "properties": {}})
+            free = free and "properties" in inside  # else a column of that name has been there
+            node = inside.get("properties", {})
+        if not free or leaf in node:
             raise AepConfigurationError(
                 f"The column {column['name']!r} and another one cannot both be fields of a class",
                 next_step="Leave one of them out.",

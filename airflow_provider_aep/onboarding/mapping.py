@@ -38,8 +38,6 @@ def mapping_set(
             raise AepConfigurationError(f"{field} is {given!r}, not a dict", next_step=f"Give {field} as a dict.")
     problems: list[str] = []
     entries: dict[str, dict[str, Any]] = {}
-    if not mappings:
-        problems.append("there are no mappings")
     known = None if columns is None else {str(c["name"]): c for c in columns}
     for source, destination in mappings.items():
         problems += _problems(source, destination, known, schema)
@@ -52,6 +50,12 @@ def mapping_set(
             problems.append(f"{destination!r} has two sources")
         text = str(value).lower() if isinstance(value, bool) else str(value)
         entries[destination] = {"sourceType": "STATIC", "source": text, "destination": destination}
+    if not mappings:
+        raise AepConfigurationError(
+            "There are no mappings",
+            next_step="Give mappings, from a column of the source to a field of the schema"
+            + (f"; the columns are {', '.join(known)}." if known else "."),
+        )
     if problems:
         raise AepConfigurationError(
             "The mappings do not fit: " + "; ".join(problems),

@@ -21,7 +21,7 @@ def checked_name(name: object, field: str = "name") -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name != name.strip():
         raise AepConfigurationError(
             f"{field} is {name!r}, which AEP's filters could not find again",
-            next_step="Use 1 to 100 letters, digits, spaces and _ . : ( ) / - without a space at either end.",
+            next_step="Use 1 to 100 letters (A to Z), digits, spaces and _ . : ( ) / - without a space at either end.",
         )
     return name
 

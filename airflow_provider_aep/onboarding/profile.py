@@ -29,12 +29,13 @@ def ensure_identity(client: AepClient, schema_id: str, path: str, namespace: str
             next_step="Name a text field of the schema, such as personalEmail.address.",
         )
     slashed = "/" + path.replace(".", "/")
+    said = f"{path} ({namespace}, {'primary' if primary else 'secondary'})"
     identities = _identities(client, schema.id)
     for there in identities:
         if there.property_path != slashed:
             continue
         if (there.namespace, there.is_primary) == (namespace, primary):
-            return Outcome(path, there.id, there.id, "found")
+            return Outcome(said, there.id, there.id, "found")
         raise _taken(schema.title, there, "the field is an identity already")
     if primary and (other := next((d for d in identities if d.is_primary), None)):
         raise _taken(schema.title, other, "it has a primary identity already")
@@ -48,7 +49,7 @@ def ensure_identity(client: AepClient, schema_id: str, path: str, namespace: str
         "xdm:isPrimary": primary,
     }
     made = client.send(schema_registry.create_descriptor(body))
-    return Outcome(path, made.id, made.id, "created")
+    return Outcome(said, made.id, made.id, "created")
 
 
 def _identities(client: AepClient, schema_id: str) -> list[Descriptor]:

@@ -58,6 +58,17 @@ def check_no_delta(delta_column: str | None) -> None:
         )
 
 
+def check_moment(delta_column: str, columns: list[dict[str, Any]] | None, code: int) -> None:
+    """:param columns: of the source table; ``None`` if unknown
+    :raises AepConfigurationError: it is no date-time of them, which AEP would refuse with ``code``
+    """
+    if columns is None:
+        return
+    moments = sorted(c["name"] for c in columns if c.get("xdm", {}).get("format") == "date-time")
+    if delta_column not in moments:
+        raise _refused("delta_column", delta_column, f"one of {', '.join(moments) or '(the table has none)'}", code)
+
+
 def delta_transformation(
     frequency: str, delta_column: str | None, columns: list[dict[str, Any]] | None, *, taken: bool = True
 ) -> dict[str, Any] | None:
@@ -76,10 +87,6 @@ def delta_transformation(
         return None
     if not delta_column:
         raise _refused("delta_column", delta_column, "a date-time column of the table", 1367)
-    if columns is not None:
-        known = {c["name"]: c for c in columns}
-        moments = sorted(n for n, c in known.items() if c.get("xdm", {}).get("format") == "date-time")
-        if delta_column not in moments:
-            raise _refused("delta_column", delta_column, f"one of {', '.join(moments) or '(the table has none)'}", 1367)
+    check_moment(delta_column, columns, 1367)
     column = {"name": delta_column, "dateFormat": DELTA_FORMAT, "timezone": "UTC"}
     return {"name": "Copy", "params": {"deltaColumn": column}}

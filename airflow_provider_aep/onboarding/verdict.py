@@ -57,7 +57,8 @@ def _explained(code: str) -> str:
 _NEXT_STEP = {
     Verdict.PARTIAL: "Look at the failed records in AEP, which keeps them for 30 days; or accept them with "
     "max_failed_ratio or on_partial.",
-    Verdict.FAILED: "Look at the run's errors in AEP, mend what they name, and run the flow again.",
+    Verdict.FAILED: "Look at the run's errors in AEP, mend what they name, and run the flow again "
+    "(AepRunFlowOperator, where it runs once).",
     Verdict.UNKNOWN: "Look at the run in AEP, and report the status to this provider: it must not guess.",
 }
 

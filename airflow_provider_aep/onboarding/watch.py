@@ -30,5 +30,6 @@ def check_that_it_will_run(flow: Flow) -> None:
     if flow.state in {"disabled", "draft"}:
         raise AepConfigurationError(
             f"The flow {flow.name!r} ({flow.id}) has no run and will have none: it is {flow.state}",
-            next_step="Enable the flow in AEP." if flow.state == "disabled" else "Publish the flow in AEP.",
+            next_step=f"{'Enable' if flow.state == 'disabled' else 'Publish'} the flow "
+            f"({'AepEnableFlowOperator' if flow.state == 'disabled' else 'AepPublishFlowOperator'}).",
         )

@@ -171,9 +171,11 @@ class AepRunFlowOperator(AepOperator):
             flow = settled_flow(client, checked_id(self.flow_id, "flow_id"))
             self._object = ("flow", flow.id)
             spec = client.send(flow_service.get_flow_spec(flow.flowSpec.id if flow.flowSpec else ""))
+            origin = client.send(flow_service.get_source_connection(flow.sourceConnectionIds[0]))
             params = run_params(
                 flow,
                 takes_delta=spec.takes_delta,
+                columns=origin.params.get("columns"),
                 window_start=self.window_start,
                 window_end=self.window_end,
                 delta_column=native(self.delta_column),

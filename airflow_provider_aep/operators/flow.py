@@ -124,7 +124,8 @@ class AepCreateFlowOperator(AepOperator):
     :param backfill: whether the first run takes all data of the source (templated); left out with ``once``
     :param delta_column: date-time column that tells changed rows (templated); left out with ``once``, and where the
         source is a REST source
-    :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated)
+    :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated); those
+        of the source connection unless given
     :param draft: a new flow is a draft, which does not run until :class:`~.control.AepPublishFlowOperator` publishes
         it; one that exists is found as it is
     :param description: left as it is unless given (templated)
@@ -183,7 +184,7 @@ class AepCreateFlowOperator(AepOperator):
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.ensure import checked_id, checked_reference
+        from airflow_provider_aep.onboarding.ensure import checked_id, checked_reference, fresh
         from airflow_provider_aep.onboarding.kinds import FLOW, runs
         from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
 
@@ -197,7 +198,10 @@ class AepCreateFlowOperator(AepOperator):
             )
             spec = checked_reference(native(self.flow_spec), "flow_spec")
             takes_delta = client.send(flow_service.get_flow_spec(spec["id"])).takes_delta
+            origin_id = checked_id(self.source_connection_id, "source_connection_id")
             delta, columns = native(self.delta_column), native(self.columns)
+            if columns is None:
+                columns = fresh(client, flow_service.get_source_connection(origin_id)).params.get("columns")
             copy = delta_transformation(self.frequency, delta, columns, taken=takes_delta)
             steps = {"Copy": copy["params"]} if copy else {}
             mapping = checked_reference(native(self.mapping_set), "mapping_set")
@@ -206,7 +210,7 @@ class AepCreateFlowOperator(AepOperator):
                 "name": self.name,
                 "description": self.description,
                 "flowSpec": spec,
-                "sourceConnectionIds": [checked_id(self.source_connection_id, "source_connection_id")],
+                "sourceConnectionIds": [origin_id],
                 "targetConnectionIds": [checked_id(self.target_connection_id, "target_connection_id")],
                 "steps": steps,
                 "runs": runs(self.frequency),

@@ -41,7 +41,8 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
 
     :param schema_id: ``$id`` (templated)
     :param path: of a text field, with dots as in mappings, such as ``personalEmail.address`` (templated)
-    :param namespace: code of an identity namespace, such as ``Email`` (templated)
+    :param namespace: code of an identity namespace that the organization has, such as ``Email`` (templated); it is not
+        checked here
     :param primary: whether profiles are keyed by it; a schema has one such identity
     :param irreversible: must be ``True``
     :return: the descriptor's id

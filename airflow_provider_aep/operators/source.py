@@ -77,7 +77,7 @@ class AepCreateBaseConnectionOperator(AepOperator):
             wanted = {
                 "name": self.name,
                 "description": self.description,
-                "auth": checked_auth(spec, source.auth_spec, params),
+                "auth": checked_auth(spec, source.auth_spec, params, login=login, fields=source.auth_params),
                 "connectionSpec": {"id": spec.id, "version": spec.version},
             }
             return self.ensure(client, BASE_CONNECTION, wanted)
@@ -120,7 +120,7 @@ class AepExploreOperator(AepOperator):
 
     :param base_connection_id: (templated)
     :param table: the table whose columns are wanted (templated); without it the tables are listed. A REST source has
-        none.
+        none; for Zendesk ``users`` is accepted, which is what it delivers.
     :param source_params: what a REST source wants to be told, such as ``{"object_type": "accounts"}`` (templated)
     :return: table names, or columns as AEP describes them (``name``, ``type``, ``xdm``); a record's field has a dot
         path for a name

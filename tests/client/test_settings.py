@@ -81,7 +81,7 @@ def test_adobes_hosts_and_loopback_are_allowed(url, checked):
     ],
 )
 def test_other_hosts_are_refused_with_the_way_to_allow_them(url):
-    with pytest.raises(AepHostNotAllowedError, match=r"host names the host.*\[aep\] allowed_hosts"):
+    with pytest.raises(AepHostNotAllowedError, match=r"host names the host.*allowed_hosts, section aep"):
         platform(url)
 
 

@@ -320,7 +320,7 @@ def test_a_404_on_something_just_made_is_looked_at_again(aep, wanted):
 
 
 def test_a_404_that_stays_is_permanent(aep):
-    with pytest.raises(AepNotFoundError, match="There is no connections with id nope") as caught:
+    with pytest.raises(AepNotFoundError, match="There is nothing with id nope in connections") as caught:
         fresh(aep, flow_service.test_connection("nope"))
     assert aep.clock.slept == [1.0, 2.0, 4.0]
     assert not caught.value.retryable

@@ -218,7 +218,7 @@ def test_one_field_has_one_source():
 
 
 def test_nothing_mapped_is_refused():
-    with pytest.raises(AepConfigurationError, match="there are no mappings"):
+    with pytest.raises(AepConfigurationError, match="There are no mappings.*Give mappings"):
         entries({}, {"_id": "x"})
 
 
@@ -254,11 +254,12 @@ SPEC = ConnectionSpec.model_validate(
         ],
     }
 )
+FIELDS = {"endpoint": "url", "username": "login", "password": "password"}
 PARAMS = {"endpoint": "https://x.service-now.com", "username": "u", "password": "canary-secret"}
 
 
 def test_parameters_that_fit_are_passed_on():
-    auth = checked_auth(SPEC, "Basic Authentication", PARAMS)
+    auth = checked_auth(SPEC, "Basic Authentication", PARAMS, login="c", fields=FIELDS)
     assert auth == {"specName": "Basic Authentication", "params": PARAMS}
 
 
@@ -266,17 +267,21 @@ def test_parameters_that_fit_are_passed_on():
     ("spec_name", "params", "says"),
     [
         ("OAuth", PARAMS, "service-now has no auth spec 'OAuth'.*Choose one of: Basic Authentication"),
-        ("Basic Authentication", {}, "endpoint is missing; username is missing; password is missing"),
+        (
+            "Basic Authentication",
+            {},
+            "endpoint is missing .url.; username is missing .login.; password is missing .password.",
+        ),
         ("Basic Authentication", {**PARAMS, "server": "x"}, "server is not a parameter"),
         ("Basic Authentication", {**PARAMS, "password": 5}, "password does not satisfy 'type'"),
     ],
 )
 def test_parameters_that_do_not_fit_are_named_without_their_values(spec_name, params, says):
     with pytest.raises(AepConfigurationError, match=says) as caught:
-        checked_auth(SPEC, spec_name, params)
+        checked_auth(SPEC, spec_name, params, login="c", fields=FIELDS)
     assert "canary-secret" not in str(caught.value)
 
 
 def test_a_spec_without_auth_says_so():
     with pytest.raises(AepConfigurationError, match="i has no auth spec.*Choose one of: none"):
-        checked_auth(ConnectionSpec(id="i"), "Basic Authentication", PARAMS)
+        checked_auth(ConnectionSpec(id="i"), "Basic Authentication", PARAMS, login="c", fields=FIELDS)

@@ -177,7 +177,7 @@ def test_the_start_moves_and_the_run_with_it(aep, parts, once):
         ({}, "Nothing is to be updated"),
         ({"frequency": "minute", "interval": 5}, "at least 15 when frequency is minute"),
         ({"frequency": "minute"}, "at least 15 when frequency is minute"),  # the flow has 1
-        ({"frequency": "once"}, "runs is 'repeatedly', wanted 'once'"),
+        ({"frequency": "once"}, "frequency is 'once', and that of the flow .* is 'hour'"),
         ({"frequency": "hourly"}, "1397-400"),
         ({"start_in_minutes": -1}, "1360-400"),
         ({"mapping_set": "x"}, "mapping_set is 'x'"),
@@ -220,8 +220,16 @@ def test_a_run_that_aep_would_refuse(aep, once, arguments, says):
     refused(aep, says, AepRunFlowOperator, flow_id=once, **arguments)
 
 
-def test_a_delta_column_that_only_aep_can_refuse(aep, once):
-    with pytest.raises(AepPermanentError, match="1383-400"):
+def test_a_delta_column_that_is_no_moment_is_refused_with_those_that_are(aep, once):
+    says = "delta_column is 'email'.*one of sys_created_on, sys_updated_on .*1383-400"
+    refused(aep, says, AepRunFlowOperator, flow_id=once, delta_column="email")
+
+
+def test_a_delta_column_that_only_aep_can_judge(aep, once):
+    [(scope, source)] = aep.world.store.everywhere("sourceConnections")
+    del source["params"]["columns"]
+    aep.world.store.put("sourceConnections", scope, source["id"], source)
+    with pytest.raises(AepPermanentError, match="1383-400.*Give a date-time column"):
         run(AepRunFlowOperator, flow_id=once, delta_column="email")
 
 

@@ -72,10 +72,16 @@ def test_the_deployers_list_is_obeyed(monkeypatch):
         "extra": extra,
     }
     monkeypatch.setenv("AIRFLOW_CONN_AEP_DEFAULT", json.dumps(connection))
-    with pytest.raises(AepConfigurationError, match=r"'aep-emulator'.*\[aep\] allowed_hosts"):
+    with pytest.raises(AepConfigurationError, match=r"'aep-emulator'.*allowed_hosts, section aep"):
         _ = AepHook().settings
     monkeypatch.setenv("AIRFLOW__AEP__ALLOWED_HOSTS", "other, http://aep-emulator:8787")
     assert AepHook().settings.platform_url == "http://aep-emulator:8787"
+
+
+def test_a_connection_of_another_type_is_told(emulator, connect):
+    connect(emulator)
+    with pytest.raises(AepConfigurationError, match="'aep_servicenow' is of type 'http', not 'aep'"):
+        _ = AepHook("aep_servicenow").settings
 
 
 def test_a_connection_cannot_list_hosts_itself(emulator, connect):

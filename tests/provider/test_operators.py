@@ -130,7 +130,7 @@ def test_credentials_that_adobe_refuses_are_permanent(emulator, connect, changes
 
 def test_auth_parameters_are_checked_against_the_connection_spec(emulator, connect):
     connect(emulator, source={"login": "", "password": ""})
-    says = "parameters of 'Basic Authentication' do not fit: username is missing; password is missing.*source_conn_id"
+    says = "parameters of 'Basic Authentication' do not fit: username is missing .login.; password is missing .password.*aep_servicenow"
     refused(emulator, says, AepCreateBaseConnectionOperator, name="X base")
 
 
@@ -331,7 +331,7 @@ def test_an_unknown_table(aep, parts):
         ({"email": "person.name"}, "'person.name' is an object"),
         ({"email": "person.birthDate"}, "'email' is string, and 'person.birthDate' is date"),
         ({"concat(a, b)": "_id"}, "is an expression"),
-        ({}, "there are no mappings"),
+        ({}, "There are no mappings"),
     ],
 )
 def test_a_mapping_that_does_not_fit(aep, parts, mappings, says):
@@ -400,7 +400,9 @@ def test_a_dataset_of_another_schema(aep, parts):
 
 
 def test_a_dataset_that_does_not_exist(aep):
-    refused(aep, "no object nope.*HTTP 404", AepCreateTargetConnectionOperator, name="X target", dataset_id="nope")
+    refused(
+        aep, "nothing with id nope.*HTTP 404", AepCreateTargetConnectionOperator, name="X target", dataset_id="nope"
+    )
 
 
 @pytest.mark.parametrize("name", ["a,b", 'a"b', "", "x" * 101])

@@ -153,7 +153,7 @@ def test_a_flow_that_will_not_run_is_not_waited_for(aep, mode, state, says):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_flow_that_does_not_exist_is_not_waited_for(aep, mode):
-    with pytest.raises(AepPermanentError, match="There is no flows with id gone.*1101-404"):
+    with pytest.raises(AepPermanentError, match="There is nothing with id gone in flows.*1101-404"):
         wait(mode, flow_id="gone")
 
 
@@ -189,7 +189,7 @@ def test_a_run_can_be_named(aep):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_named_run_that_does_not_exist_is_permanent(aep, mode):
-    with pytest.raises(AepPermanentError, match="There is no runs with id nope.*1101-404"):
+    with pytest.raises(AepPermanentError, match="There is nothing with id nope.*1101-404"):
         wait(mode, run_id="nope")
 
 
