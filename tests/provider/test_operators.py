@@ -130,7 +130,7 @@ def test_credentials_that_adobe_refuses_are_permanent(emulator, connect, changes
 
 def test_auth_parameters_are_checked_against_the_connection_spec(emulator, connect):
     connect(emulator, source={"login": "", "password": ""})
-    says = "parameters of 'Basic Authentication' do not fit: username is missing .login.; password is missing .password.*aep_servicenow"
+    says = "do not fit: username is missing .login.; password is missing .password.*aep_servicenow"
     refused(emulator, says, AepCreateBaseConnectionOperator, name="X base")
 
 
