@@ -94,7 +94,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         # No access log: query strings of other clients may carry credentials.
         app = create_app(world, tuple(a.allow_host))
-        uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning")).run([listening])
+        uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=3)).run(
+            [listening]
+        )
     finally:
         runner.stop()
         world.store.close()

@@ -12,6 +12,9 @@ from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
 
 BASE = "/_emulator"
+LONGEST = 400 * 86_400
+"""Seconds by which the clock can be advanced at once."""
+
 _EMPTY = problem(400, "Bad Request", "The request body is empty")
 
 
@@ -55,9 +58,10 @@ def get_clock(world: World, request: Request) -> Reply:
 
 
 def set_clock(world: World, request: Request) -> Reply:
-    """``{"frozen": true}`` stops it, ``{"frozen": false}`` lets it go, ``{"advance": seconds}`` moves a frozen one on.
+    """``{"frozen": true}`` stops it, ``{"now": seconds}`` sets it, ``{"frozen": false}`` lets it go.
 
-    On the way, everything that is due happens at its own moment; the answer comes when it has happened.
+    ``{"advance": seconds}`` moves a frozen one on; on the way everything that is due happens at its own moment, and the
+    answer comes when it has happened.
     """
     body = _written(request)
     if not isinstance(body, dict) or not body or set(body) - {"frozen", "advance", "now"}:
@@ -65,6 +69,10 @@ def set_clock(world: World, request: Request) -> Reply:
     frozen, at, seconds = body.get("frozen"), body.get("now"), body.get("advance")
     if not isinstance(frozen, bool | None) or not _is_number(at) or not _is_number(seconds) or (seconds or 0) < 0:
         raise problem(400, "Bad Request", "frozen is true or false, now and advance are seconds, advance not below 0")
+    if (seconds or 0) > LONGEST:
+        raise problem(400, "Bad Request", f"advance is at most {LONGEST} seconds")
+    if frozen is False and len(body) > 1:
+        raise problem(400, "Bad Request", "A clock that is let go follows the machine's, and no other")
     if frozen is False:
         world.clock.thaw()
     elif frozen or at is not None:
@@ -82,7 +90,9 @@ def _is_number(value: Any) -> bool:
 
 def _advance(world: World, seconds: float) -> None:
     target = world.clock.now() + seconds
-    while (due := next_due(world)) is not None and due <= target:
+    before: float | None = None
+    while (due := next_due(world)) is not None and due <= target and due != before:
+        before = due
         world.clock.freeze(max(due, world.clock.now()))
         step(world)
     world.clock.freeze(target)

@@ -40,6 +40,9 @@ ROUTES: list[Route] = [
     *data_prep.ROUTES,
     *sandboxes.ROUTES,
 ]
+Act = Callable[..., Reply]
+"""What a request asks for; ``first`` happens between the gateway and the service."""
+
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request body; larger ones are refused with 413."""
 
@@ -94,7 +97,7 @@ class Emulator:
             act = self._found(scope["method"], raw_path, query, headers, content, entry)
             rule = self.world.faults.take(entry["operation"]) if entry["operation"] else None
             entry["fault"] = rule.do if rule else ""
-            reply = self._under(rule, act, raw_path, headers)
+            reply = self._under(rule, act, entry["operation"], headers)
         except Refusal as refusal:
             entry["code"] = str(refusal.body.get("errorCode") or refusal.body.get("error_code") or "")
             reply = Reply(refusal.body, refusal.status, refusal.headers)
@@ -105,13 +108,13 @@ class Emulator:
         if not raw_path.startswith(admin.BASE):
             self.world.store.record(entry)
         if rule and rule.seconds and rule.do in {"hang", "slow"}:
-            await asyncio.sleep(rule.seconds)
+            await _pause(receive, rule.seconds)
         if rule and rule.do in {"reset", "hang"}:
-            _abort(send)
+            await _abort(send)
         else:
             await _send(send, reply, entry["request_id"], rule.bytes if rule else None)
 
-    def _under(self, rule: Rule | None, act: Callable[[], Reply], raw_path: str, headers: dict[str, str]) -> Reply:
+    def _under(self, rule: Rule | None, act: Act, operation: str, headers: dict[str, str]) -> Reply:
         """The reply of an operation to which something happens."""
         if rule is None:
             return act()
@@ -119,7 +122,7 @@ class Emulator:
         if rule.do == "revoke":
             world.store.drop_token(headers.get("authorization", "").removeprefix("Bearer "))
         elif rule.do == "race":
-            flow_service.touch(world, raw_path)
+            return act(first=flow_service.touch)
         elif rule.do == "lag":
             with world.store.hiding(world.clock.now() - (rule.seconds or 0)):
                 return act()
@@ -130,7 +133,7 @@ class Emulator:
             elif rule.commit != "never":
                 world.later(world.clock.now() + float(rule.commit), act)
             if rule.do == "answer":
-                raise rule.refusal()
+                raise rule.refusal(operation)
             return reply
         return act()
 
@@ -142,16 +145,16 @@ class Emulator:
         headers: dict[str, str],
         content: bytes,
         entry: dict[str, Any],
-    ) -> Callable[[], Reply]:
+    ) -> Act:
         """What a request asks for, as something that can be done now, later or not at all."""
         host = headers.get("host", "")
         if (host.rsplit(":", 1)[0] if not host.endswith("]") else host) not in self._hosts and host not in self._hosts:
             raise problem(421, "Misdirected Request", "This Host is not served; start the emulator with --allow-host")
         if raw_path == f"{admin.BASE}/operations":
-            return lambda: Reply({"operations": ["POST /ims/token/v3", *(f"{r.method} {r.path}" for r in ROUTES)]})
+            return lambda **_: Reply({"operations": ["POST /ims/token/v3", *(f"{r.method} {r.path}" for r in ROUTES)]})
         if method == "POST" and raw_path == "/ims/token/v3":
             entry["operation"] = "POST token"
-            return lambda: self._token(query, headers, content)
+            return lambda **_: self._token(query, headers, content)
         found = self._router.find(method, raw_path)
         if found is None:
             what = f"The emulator has no {method} {raw_path}; GET /_emulator/operations lists what it has"
@@ -159,11 +162,14 @@ class Emulator:
         route, arguments = found
         if raw_path.startswith(admin.BASE):
             asked = Request(method, raw_path, query, headers, content, Scope("", ""))
-            return lambda: route.handler(self.world, asked, *arguments)
+            return lambda **_: route.handler(self.world, asked, *arguments)
         entry["operation"] = f"{route.method} {route.path}"
 
-        def act() -> Reply:
+        def act(first: Callable[[World, Request], None] | None = None) -> Reply:
             request = self._admit(method, raw_path, query, headers, content)
+            if first:  # of its own: what is refused afterwards takes nothing back of it
+                with self.world.store.transaction():
+                    first(self.world, request)
             with self.world.store.transaction():
                 reply: Reply = route.handler(self.world, request, *arguments)
             return reply
@@ -249,12 +255,20 @@ async def _send(send: Send, reply: Reply, request_id: str, cut: int | None = Non
     await send({"type": "http.response.body", "body": body[:cut], "more_body": cut is not None})
     if cut is not None:
         await asyncio.sleep(0.05)  # so that what was sent has left
-        _abort(send)
+        await _abort(send)
 
 
-def _abort(send: Send) -> None:
+async def _pause(receive: Receive, seconds: float) -> None:
+    """Wait, but no longer than the client does."""
+    gone = asyncio.ensure_future(receive())
+    await asyncio.wait({gone}, timeout=seconds)
+    gone.cancel()
+
+
+async def _abort(send: Send) -> None:
     """Break the connection: ASGI has no word for it, so this is uvicorn's transport behind ``send``."""
     send.__self__.transport.abort()  # type: ignore[attr-defined]
+    await asyncio.sleep(0)  # so that uvicorn knows when this ends
 
 
 def create_app(world: World, hosts: tuple[str, ...] = ()) -> ASGIApp:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, problem
+from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, ims, problem, xdm
 
 Effect = Literal["answer", "reset", "hang", "slow", "cut", "revoke", "race", "lag", "run"]
 Outcome = Literal["failed", "partial", "unknown-counts", "no-completion", "vanish", "renamed"]
@@ -28,6 +28,7 @@ _NEEDS: dict[str, str] = {
     "lag": "seconds",
     "run": "outcome",
 }
+_FLOW_SERVICE = "/data/foundation/flowservice"
 _OWN_COMMIT = frozenset({"answer", "reset", "hang"})
 
 
@@ -54,7 +55,7 @@ class Rule(BaseModel):
     seed: int = 0
     commit: Literal["never", "now"] | float = "never"
     status: int | None = Field(None, ge=400, le=599)
-    code: str | None = Field(None, pattern=r"^[\w-]{3,20}$")
+    code: str | None = Field(None, pattern=r"^(\d{6}|(XDM-)?\d{4}-\d{3})$")
     retry_after: float | None = Field(None, ge=0)
     seconds: float | None = Field(None, ge=0, le=1e6)
     bytes: int | None = Field(None, ge=0)
@@ -70,6 +71,8 @@ class Rule(BaseModel):
                 raise ValueError(f"do={self.do} has no use for {name}")
         if self.do != "answer" and (self.code or self.retry_after is not None):
             raise ValueError(f"do={self.do} has no use for code and retry_after")
+        if self.code and str(self.status) != (self.code[:3] if len(self.code) == 6 else self.code[-3:]):
+            raise ValueError("the status is not that of the code")
         if self.do not in _OWN_COMMIT and self.commit != "never":
             raise ValueError(f"do={self.do} has no use for commit")
         if self.calls is not None and (self.rate is not None or min(self.calls) < 1):
@@ -78,17 +81,36 @@ class Rule(BaseModel):
             raise ValueError("do=run belongs to an operation RUN and the name of a flow, and to no other")
         return self
 
-    def refusal(self) -> Refusal:
+    def applies(self, operation: str) -> bool:
+        """Whether it names an operation, and could do anything there."""
+        if not fnmatchcase(operation, self.operation) or (self.do == "run") != operation.startswith("RUN "):
+            return False
+        match self.do:
+            case "race":
+                return operation.startswith(f"PATCH {_FLOW_SERVICE}")
+            case "lag":
+                return operation.startswith("GET ") and "{" not in operation
+            case "revoke":
+                return operation != "POST token"
+        return True
+
+    def refusal(self, operation: str) -> Refusal:
         """The answer of ``do=answer``, in the shape of who would give it."""
-        status = self.status or 500
-        code = self.code or {429: "429050", 500: "1102-500", 503: "1103-503", 504: "1104-504"}.get(status)
+        status, said = self.status or 500, "A rule of the emulator says so"
         headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after:g}"}
-        said = "Too many requests" if code == "429050" else "A rule of the emulator says so"
-        if code is None:
-            body = problem(status, "Fault", said).body
+        code = self.code or ("429050" if status == 429 else "")
+        if operation == "POST token":
+            made = ims("temporarily_unavailable", said)
+        elif len(code) == 6:
+            made = gateway(code, "Too many requests" if code == "429050" else said)
+        elif code.startswith("XDM-"):
+            made = xdm(code, "Fault", said)
+        elif _FLOW_SERVICE in operation:
+            code = code or {500: "1102-500", 503: "1103-503", 504: "1104-504"}.get(status, "")
+            made = flow(code, "Fault", said) if code else problem(status, "Fault", said)
         else:
-            body = (flow(code, "Fault", said) if "-" in code else gateway(code, said)).body
-        return Refusal(status, body, headers)
+            made = problem(status, "Fault", said)
+        return Refusal(status, made.body, headers)
 
 
 class Faults:
@@ -118,7 +140,7 @@ class Faults:
         taken: Rule | None = None
         with self._lock:
             for id_, rule in self._rules.items():
-                if not fnmatchcase(operation, rule.operation):
+                if not rule.applies(operation):
                     continue
                 self._seen[id_] += 1
                 if taken is None and self._fires(id_, rule):

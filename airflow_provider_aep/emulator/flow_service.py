@@ -139,13 +139,12 @@ def patched(
     return Reply({"id": id_, "etag": body["etag"]})
 
 
-def touch(world: World, path: str) -> None:
-    """Somebody else was faster: another etag for the object of a path, in every sandbox that has it."""
-    *_, resource, id_ = path.split("/")
-    for scope, body in world.store.everywhere(resource):
-        if body["id"] == id_:
-            body["etag"] = body["version"] = world.new_etag()
-            world.store.put(resource, scope, id_, body)
+def touch(world: World, request: Request) -> None:
+    """Somebody else was faster: another etag for the object that a request is about."""
+    resource, id_ = request.path.rstrip("/").split("/")[-2:]
+    if body := world.store.get(resource, request.scope, id_):
+        body["etag"] = body["version"] = world.new_etag()
+        world.store.put(resource, request.scope, id_, body)
 
 
 def _apply(body: Body, op: Any) -> None:

@@ -82,7 +82,7 @@ class Runner(threading.Thread):
     def _open(self, scope: Scope, flow: dict[str, Any]) -> None:
         world = self._world
         due = flow["_emulator"]["nextRunAt"]
-        if due is None or world.now_ms() < (due + world.options.run_delay) * 1000:
+        if due is None or world.clock.now() < due + world.options.run_delay:
             return
         schedule = flow["scheduleParams"]
         step = SECONDS.get(schedule["frequency"], 0) * int(schedule.get("interval", 0))
@@ -105,7 +105,10 @@ class Runner(threading.Thread):
         assert run is not None
         assert open_run is not None
         flow = store.get("flows", scope, run["flowId"])
+        rule = self._world.faults.take(f"RUN {(flow or {}).get('name', '')}")
         try:
+            if rule and rule.outcome == "failed":
+                raise Gone("a rule of the emulator says so")
             result = Ingestion(self._world, scope, flow or {}, open_run).execute()
         except Gone as e:
             result = failed(str(e))
@@ -113,9 +116,6 @@ class Runner(threading.Thread):
             # Its text may quote a row.
             log.warning("Run %s failed: %s", id_, type(e).__name__)
             result = failed("The source could not be read")
-        rule = self._world.faults.take(f"RUN {(flow or {}).get('name', '')}")
-        if rule and rule.outcome == "failed":
-            result = failed("A rule of the emulator says so")
         now = self._world.now_ms()
         run["metrics"] = {
             "durationSummary": {**run["metrics"]["durationSummary"], "completedAtUTC": now},
@@ -239,7 +239,7 @@ def failed(message: str) -> dict[str, Any]:
 
 
 class Gone(Exception):
-    """Something that a flow refers to is not there any more."""
+    """Something that a run needs is not there any more, or is said not to be."""
 
 
 class Ingestion:

@@ -17,7 +17,14 @@ from airflow_provider_aep.emulator.service import World
 def running(world: World) -> Generator[str, None, None]:
     """Serve on a free loopback port for the length of the block; yields the URL."""
     # No access log: query strings of other clients may carry credentials.
-    config = uvicorn.Config(create_app(world), host="127.0.0.1", port=0, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        create_app(world),
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="aep-emulator", daemon=True)
     runner = Runner(world)

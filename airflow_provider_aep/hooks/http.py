@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -78,10 +79,10 @@ class AepHttpHook(HttpHook):
         where = Where(f"{self.method} {urlsplit(endpoint).path}", self.aep.settings.sandbox)
         host, kind = urlsplit(self.aep.settings.platform_url).netloc, type(e).__name__
         reason = getattr(e.args[0] if e.args else None, "reason", None)
-        if isinstance(e, broken.SSLError):
+        if _is_certificate(e):
             step = "Check the connection's host and the CA bundle: TLS stays on."
             return AepConfigurationError(f"The certificate of {host} is not accepted", where=where, next_step=step)
-        if isinstance(e, broken.ConnectTimeout) or isinstance(reason, NewConnectionError):
+        if isinstance(e, broken.ConnectTimeout | broken.ProxyError) or isinstance(reason, NewConnectionError):
             step = "Check network, proxy and the URL in the connection."
             return AepUnreachableError(f"No answer from {host} ({kind})", where=where, next_step=step)
         if isinstance(e, broken.ConnectionError | broken.Timeout | broken.ChunkedEncodingError):
@@ -186,6 +187,16 @@ class _Signed(AuthBase):
         with self._aep.get_conn() as client:
             request.headers.update(client.identity())
         return request
+
+
+def _is_certificate(e: BaseException | None) -> bool:
+    """Whether a certificate was refused; a handshake that broke off is another matter."""
+    while e is not None:
+        if isinstance(e, SSLCertVerificationError):
+            return True
+        inner = next((a for a in (*e.args, getattr(e, "reason", None)) if isinstance(a, BaseException)), None)
+        e = inner or e.__cause__ or e.__context__
+    return False
 
 
 def _body(response: Response) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def run_params(
         raise _refused(flow, "no delta column is known", "Give delta_column with the first on-demand run.", 1383)
     if delta_column and kept and delta_column != kept:
         raise _refused(flow, f"its delta column is {kept!r}, not {delta_column!r}", "Leave delta_column out.", 1382)
-    check_moment(str(delta_column or kept), columns, 1383)
+    check_moment(str(delta_column or kept), columns, 1383, all_of=False)
     return {**params, "deltaColumn": {"name": delta_column or kept}}
 
 
@@ -204,6 +204,8 @@ def _seconds(moment: object, default: int, field: str) -> int:
     if re.fullmatch(r"0|[0-9]{10}(\.[0-9]+)?", text):
         return int(float(text))
     try:
+        if re.fullmatch(r"[0-9.]+", text) and len(text) != 8:  # which ISO 8601 would find some moment in
+            raise ValueError(text)
         at = moment if isinstance(moment, datetime) else datetime.fromisoformat(text)
     except ValueError:
         raise AepConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_aep.client.errors import AepConfigurationError
@@ -58,24 +59,36 @@ def check_no_delta(delta_column: str | None) -> None:
         )
 
 
-def check_moment(delta_column: str, columns: list[dict[str, Any]] | None, code: int) -> None:
+def _is_moment(column: Mapping[str, Any]) -> bool:
+    return "date-time" in {(column.get("xdm") or {}).get("format"), column.get("meta:xdmType")}
+
+
+def check_moment(delta_column: str, columns: list[dict[str, Any]] | None, code: int, *, all_of: bool = True) -> None:
     """:param columns: of the source table; ``None`` if unknown
+    :param all_of: whether these are all that the table has; a source connection may list some
     :raises AepConfigurationError: it is no date-time of them, which AEP would refuse with ``code``
     """
-    if columns is None:
+    known = {c["name"]: c for c in columns or []}
+    if columns is None or (not all_of and delta_column not in known):
         return
-    moments = sorted(c["name"] for c in columns if c.get("xdm", {}).get("format") == "date-time")
+    moments = sorted(n for n, c in known.items() if _is_moment(c))
     if delta_column not in moments:
         raise _refused("delta_column", delta_column, f"one of {', '.join(moments) or '(the table has none)'}", code)
 
 
 def delta_transformation(
-    frequency: str, delta_column: str | None, columns: list[dict[str, Any]] | None, *, taken: bool = True
+    frequency: str,
+    delta_column: str | None,
+    columns: list[dict[str, Any]] | None,
+    *,
+    taken: bool = True,
+    all_of: bool = True,
 ) -> dict[str, Any] | None:
     """The ``Copy`` transformation that makes scheduled runs incremental; a one-time flow has none.
 
     :param taken: whether the flow spec has ``Copy``; that of REST sources has not, so each run takes everything
     :param columns: of the source table, as explore gives them; ``None`` if unknown
+    :param all_of: whether these are all that the table has
     :raises AepConfigurationError: missing, not in the table, not a date-time, or given for a one-time flow
     """
     if not taken:
@@ -87,6 +100,6 @@ def delta_transformation(
         return None
     if not delta_column:
         raise _refused("delta_column", delta_column, "a date-time column of the table", 1367)
-    check_moment(delta_column, columns, 1367)
+    check_moment(delta_column, columns, 1367, all_of=all_of)
     column = {"name": delta_column, "dateFormat": DELTA_FORMAT, "timezone": "UTC"}
     return {"name": "Copy", "params": {"deltaColumn": column}}

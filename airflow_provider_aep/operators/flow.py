@@ -200,9 +200,10 @@ class AepCreateFlowOperator(AepOperator):
             takes_delta = client.send(flow_service.get_flow_spec(spec["id"])).takes_delta
             origin_id = checked_id(self.source_connection_id, "source_connection_id")
             delta, columns = native(self.delta_column), native(self.columns)
-            if columns is None:
+            explored = columns is not None
+            if not explored:
                 columns = fresh(client, flow_service.get_source_connection(origin_id)).params.get("columns")
-            copy = delta_transformation(self.frequency, delta, columns, taken=takes_delta)
+            copy = delta_transformation(self.frequency, delta, columns, taken=takes_delta, all_of=explored)
             steps = {"Copy": copy["params"]} if copy else {}
             mapping = checked_reference(native(self.mapping_set), "mapping_set")
             steps["Mapping"] = {"mappingId": mapping["id"], "mappingVersion": mapping["version"]}

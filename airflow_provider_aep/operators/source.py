@@ -250,8 +250,8 @@ class AepCreateSourceConnectionOperator(AepOperator):
                 "params": {k: v for k, v in params.items() if v is not None},
                 "connectionSpec": base.connectionSpec and base.connectionSpec.model_dump(include={"id", "version"}),
             }
-            # What a REST source is asked for decides what a flow delivers, so it cannot change either.
-            asked = ("params",) if data["format"] == "json" else ()
+            # What a REST source is asked for decides what a flow delivers, so it cannot change. What AEP adds may.
+            asked = [f"params.{name}" for name in params] if data["format"] == "json" else []
             return self.ensure(client, replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked)), wanted)
 
 

@@ -137,7 +137,33 @@ def test_a_revoked_token(aep, fault):
 
 def test_ims_can_fail_too(aep, fault):
     fault("POST token", do="answer", status=503)
-    assert aep.http.post("/ims/token/v3", data={}).status_code == 503
+    answer = aep.http.post("/ims/token/v3", data={})
+    assert (answer.status_code, set(answer.json())) == (503, {"error", "error_description"})
+
+
+@pytest.mark.parametrize("rule", [{"do": "race"}, {"do": "lag", "seconds": 100}, {"do": "revoke"}])
+def test_a_rule_fires_only_where_it_can_do_something(aep, fault, rule):
+    fault("*", **rule)
+    token(aep)
+    aep("POST", CONNECTIONS, json=BODY)
+    assert fired(aep) == [(1, 1) if rule["do"] == "revoke" else (0, 0)]
+
+
+def test_a_run_that_fails_on_command_leaves_nothing_in_the_lake(emulator, aep, fault):
+    fault("RUN *", do="run", outcome="failed", calls=[1])
+    onboarding = Onboarding(aep)
+    run = onboarding.run(onboarding.flow())
+    assert run["metrics"]["statusSummary"]["status"] == "failed"
+    assert list(emulator.lake.rglob("*.parquet")) == []
+
+
+def test_a_delay_between_two_milliseconds_ends(make_emulator):
+    aep = Plain(make_emulator(run_delay=0.33333))
+    freeze(aep)
+    onboarding = Onboarding(aep)
+    flow = onboarding.flow({"startTime": int(now(aep)) + 5, "frequency": "once"})
+    advance(aep, 10)
+    assert len(runs_of(aep, flow)) == 1
 
 
 def test_a_race(aep, fault):
@@ -216,6 +242,8 @@ def test_the_first_rule_that_fires_decides_and_all_count(aep, fault):
         ({"do": "reset", "calls": [1], "rate": 0.5}, "rate is given instead"),
         ({"do": "run", "outcome": "failed"}, "belongs to an operation RUN"),
         ({"do": "reset", "more": 1}, "more: "),
+        ({"do": "answer", "status": 400, "code": "invalid_client"}, "code: "),
+        ({"do": "answer", "status": 503, "code": "1405-400"}, "not that of the code"),
     ],
 )
 def test_a_rule_that_makes_no_sense(aep, rule, says):
@@ -295,7 +323,19 @@ def test_a_clock_is_frozen_advanced_and_thawed(aep):
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"advance": 1}, {"advance": -1}, {"advance": "1"}, {"now": "x"}, {"frozen": 1}, {"other": 1}, [1]]
+    "body",
+    [
+        {"frozen": False, "advance": 1},
+        {"frozen": True, "advance": 1e9},
+        {},
+        {"advance": 1},
+        {"advance": -1},
+        {"advance": "1"},
+        {"now": "x"},
+        {"frozen": 1},
+        {"other": 1},
+        [1],
+    ],
 )
 def test_a_clock_is_told_something_that_it_cannot_do(aep, body):
     assert aep.http.post("/_emulator/clock", json=body).status_code == 400

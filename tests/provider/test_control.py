@@ -279,7 +279,9 @@ def test_a_windows_moment(aep, once, moment, seconds):
     assert made["params"]["windowStartTime"] == seconds
 
 
-@pytest.mark.parametrize("moment", [1_767_225_600_000, "1767225600000", "1e999", True, "soon", "12", -1])
+@pytest.mark.parametrize(
+    "moment", [1_767_225_600_000, "1767225600000", "1712011200000", "1e999", True, "soon", "12", -1]
+)
 def test_what_is_no_moment_is_refused(aep, once, moment):
     says = "window_start is .*not milliseconds"
     refused(aep, says, AepRunFlowOperator, flow_id=once, window_start=moment, delta_column="sys_updated_on")

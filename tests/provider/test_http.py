@@ -2,12 +2,17 @@
 
 import json
 import socket
+import ssl
 import threading
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from airflow.providers.http.operators.http import HttpOperator
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.call import by_link
@@ -158,11 +163,40 @@ def test_silence_is_not_waited_for_without_end(aep, connect, monkeypatch):
             ask(DATASETS)
 
 
-def test_a_certificate_that_nobody_knows_is_permanent(aep, connect):
-    """A plain server behind an https URL stands for one: there is no TLS to be had."""
-    connect(aep, host=aep.url.replace("http://", "https://"))
+@pytest.fixture
+def self_signed(tmp_path, recorder):
+    """The recorder, behind a certificate that nobody knows."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    today = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(today - timedelta(1)).not_valid_after(today + timedelta(1))
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = tmp_path / "both.pem"
+    file.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    recorder.socket = context.wrap_socket(recorder.socket, server_side=True)
+    return recorder.url.replace("http://127.0.0.1", "https://localhost")
+
+
+def test_a_certificate_that_nobody_knows_is_permanent(aep, connect, self_signed, recorder):
+    connect(aep, host=self_signed)
     with pytest.raises(AepPermanentError, match="The certificate of .* is not accepted"):
         ask(DATASETS)
+    assert recorder.received == []
+
+
+def test_a_handshake_that_breaks_off_is_retryable(aep, connect):
+    connect(aep, host=aep.url.replace("http://", "https://"))  # no TLS is spoken there
+    with pytest.raises(AepRetryableError, match="The connection broke to"):
+        ask(DATASETS)
+
+
+def test_a_dead_proxy_has_sent_nothing(aep):
+    with pytest.raises(AepRetryableError, match="No answer from .*ProxyError"):
+        ask(DATASETS, method="POST", extra_options={"proxies": {"http": "http://127.0.0.1:9"}})
 
 
 def test_a_proxy_is_used(aep, recorder, monkeypatch):
