@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -47,12 +48,19 @@ WHOLE = [Combination(a, d, "3.11") for a in HELD_BACK for d in ("lowest", "newes
 ]
 
 
+def interpreter(version: str) -> str:
+    """One that pyenv has, else the version, for which uv looks on the PATH."""
+    root = Path(os.environ.get("PYENV_ROOT") or "~/.pyenv").expanduser()
+    found = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    return str(found[-1]) if found else version
+
+
 def build(venv: Path, of: Combination) -> None:
     """Install the provider with everything it needs; raises ``CalledProcessError``."""
     held = venv.with_suffix(".txt")
     held.write_text("\n".join(HELD_BACK[of.airflow]))
     uv = [sys.executable, "-m", "uv", "--quiet"]
-    subprocess.run([*uv, "venv", "--clear", "--python", of.python, str(venv)], check=True)
+    subprocess.run([*uv, "venv", "--clear", "--python", interpreter(of.python), str(venv)], check=True)
     resolution = "lowest-direct" if of.dependencies == "lowest" else "highest"
     install = [*uv, "pip", "install", "--python", str(venv), "--resolution", resolution, "-c", str(held)]
     install += ["--only-binary", "duckdb", "--only-binary", "pyarrow"]  # long to build; later ones have wheels
