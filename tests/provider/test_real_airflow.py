@@ -36,9 +36,14 @@ def airflow(emulator, start_airflow, tmp_path):
         yield running
 
 
-def links(airflow, dag, run, task, **query):
-    path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/links"
-    return airflow.ask("GET", path, params=query)["extra_links"]["Open in Experience Platform"]
+def links(airflow, dag, run, task, *, seconds=0, **query):
+    """The link of a task. Airflow writes it a moment after the state in which it ends, so it may be waited for."""
+    path, deadline = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/links", time.monotonic() + seconds
+    while True:
+        link = airflow.ask("GET", path, params=query)["extra_links"]["Open in Experience Platform"]
+        if link or time.monotonic() >= deadline:
+            return link
+        time.sleep(0.2)
 
 
 def runs_of(airflow, dag):
@@ -56,7 +61,11 @@ def test_both_dags_for_every_system_and_the_links(emulator, airflow):
 
     root = "https://experience.adobe.com/#/@EMULATOR@AdobeOrg/sname:dev/platform/"
     run = runs_of(airflow, BOTH[1])[0]
-    pages = {task: links(airflow, BOTH[1], run, task) for task in tasks[BOTH[1]] if task != "verdict"}
+    pages = {
+        task: links(airflow, BOTH[1], run, task, seconds=0 if task == "flow_spec" else 30)
+        for task in tasks[BOTH[1]]
+        if task != "verdict"
+    }
     assert all(page.startswith(root) for task, page in pages.items() if task != "flow_spec"), pages
     assert not pages["flow_spec"]
     assert "/activity/" in pages["first_run"]  # the run, after the task was deferred
@@ -80,11 +89,11 @@ def link_of_waits(emulator, airflow, root):
         while [t["state"] for t in airflow.ask("GET", path)["task_instances"] if t["map_index"] >= 0] != [state] * 2:
             assert time.monotonic() < deadline, airflow.ask("GET", path)
             time.sleep(0.2)
-        return [links(airflow, "waits", run, "t", map_index=n) for n in range(2)]
+        return [links(airflow, "waits", run, "t", map_index=n, seconds=30) for n in range(2)]
 
     assert until("deferred") == expected
     state, _ = airflow.run("disables", {"flows": ids})
     assert state == "success"
     assert until("failed") == expected
     [disabled] = runs_of(airflow, "disables")
-    assert [links(airflow, "disables", disabled, "t", map_index=n) for n in range(2)] == expected
+    assert [links(airflow, "disables", disabled, "t", map_index=n, seconds=30) for n in range(2)] == expected
