@@ -53,8 +53,9 @@ def settled_flow(client: AepClient, flow_id: str) -> Flow:
 
     :raises AepUnavailableError: it does not come to rest
     """
-    found = settled(client, FLOW, FLOW.found(fresh(client, flow_service.get_flow(flow_id))))
-    return client.send(flow_service.get_flow(found.id))
+    flow = fresh(client, flow_service.get_flow(flow_id))
+    found = settled(client, FLOW, FLOW.found(flow))
+    return flow if found.state == flow.state else client.send(flow_service.get_flow(found.id))
 
 
 def act(client: AepClient, action: Action, flow_id: str) -> Outcome:
