@@ -22,7 +22,7 @@ demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--tabl
 	@$(BIN)/python -m airflow_provider_aep.emulator.demo $(if $(SYSTEM),--system $(SYSTEM)) $(ARGS)
 
 test: install ## run the tests
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered
 
 matrix: install ## the tests on Airflow 3.0 to 3.3, lowest and newest dependencies, Python 3.11 to 3.13
 	@$(BIN)/python tests/matrix.py $(ARGS)

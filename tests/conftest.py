@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,38 +28,20 @@ from airflow_provider_aep.emulator.server import running
 from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.tables import Sources, sample_data
+from airflow_provider_aep.emulator.testing import AepEmulator
 from airflow_provider_aep.onboarding.systems import SYSTEMS
 
 
-@dataclass
-class Emulator:
-    """A running emulator and what a test wants to know of it."""
+class Emulator(AepEmulator):
+    """A running emulator, and our client of it."""
 
-    url: str
-    world: World
-    lake: Path
-    state: Path
+    @property
+    def state(self) -> Path:
+        """The file that its state is in."""
+        return self.lake.with_name(f"{self.lake.name}-state.db")
 
     def journal(self) -> list[dict[str, Any]]:
-        return self.world.store.journal()
-
-    def writes(self) -> list[str]:
-        """Operations that were not reads, apart from the token."""
-        return [e["operation"] for e in self.journal() if e["method"] != "GET" and e["operation"] != "POST token"]
-
-    def connection(self, **changes: Any) -> dict[str, Any]:
-        """An Airflow connection that knows this emulator; ``None`` leaves a field out."""
-        options = self.world.options
-        extra = {"org_id": options.org_id, "sandbox": "dev", "ims_url": self.url, **changes.pop("extra", {})}
-        fields = {
-            "conn_type": "aep",
-            "login": options.client_id,
-            "password": options.client_secret,
-            "host": self.url,
-            "extra": {k: v for k, v in extra.items() if v is not None},
-            **changes,
-        }
-        return {k: v for k, v in fields.items() if v is not None}
+        return self.requests()
 
     def settings(self, **changes: Any) -> AepSettings:
         options = self.world.options
@@ -90,13 +72,13 @@ def make_emulator(tmp_path: Path) -> Iterator[Any]:
 
         def make(source_data: Path | None = None, **options: Any) -> Emulator:
             number = next(numbers)  # each has a state of its own
-            lake, state = tmp_path / f"lake{number}", tmp_path / f"state{number}.db"
+            lake = tmp_path / f"lake{number}"
             world = World(
-                Store(state),
+                Store(lake.with_name(f"{lake.name}-state.db")),
                 Sources(source_data or sample_data()),
-                replace(Options(run_delay=0.0, lake=lake), **options),
+                replace(Options(run_delay=0.0, lake=lake, strict=True), **options),
             )
-            return Emulator(stack.enter_context(running(world)), world, lake, state)
+            return Emulator(stack.enter_context(running(world)), world, lake)
 
         yield make
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
+import secrets
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
+from airflow_provider_aep.emulator import snapshots
 from airflow_provider_aep.emulator.app import create_app
-from airflow_provider_aep.emulator.ingest import Runner
-from airflow_provider_aep.emulator.service import SERVICES, Options, World
+from airflow_provider_aep.emulator.runs import Runner
+from airflow_provider_aep.emulator.service import SERVICES, Credential, Options, World
 from airflow_provider_aep.emulator.store import Store
+from airflow_provider_aep.emulator.switches import SWITCHES, choices
 from airflow_provider_aep.emulator.tables import Sources, sample_data
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[str], float]:
@@ -28,9 +35,11 @@ def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[
 
 def _arguments() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="aep-emulator", description="A small Adobe Experience Platform on your machine.")
+    seconds: dict[str, Any] = {"type": _number(float, 0, 1e9), "metavar": "SECONDS"}
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
     p.add_argument("--port", type=_number(int, 1, 65_535), default=8787)
     p.add_argument("--state", type=Path, metavar="FILE", help="SQLite file that keeps the state (default: memory)")
+    p.add_argument("--snapshot", type=Path, metavar="FILE", help="JSON file of a state to start with")
     p.add_argument(
         "--source-data",
         type=Path,
@@ -40,13 +49,10 @@ def _arguments() -> argparse.ArgumentParser:
     p.add_argument(
         "--lake", type=Path, metavar="DIR", help="folder for ingested Parquet (default: rows are counted only)"
     )
-    p.add_argument(
-        "--run-delay",
-        type=_number(float, 0, 1e9),
-        default=150.0,
-        metavar="SECONDS",
-        help="from a flow's start to its run",
-    )
+    p.add_argument("--run-delay", default=150.0, help="from a flow's start to its run", **seconds)
+    p.add_argument("--run-time", default=0.0, help="that a run is scheduled and in progress", **seconds)
+    p.add_argument("--lag", default=0.0, help="by which a run's counts come after its end", **seconds)
+    p.add_argument("--transition", default=0.0, help="that a change of state takes", **seconds)
     p.add_argument("--client-id", default=Options.client_id)
     p.add_argument("--client-secret", default="emulator-secret")
     p.add_argument("--org-id", default=Options.org_id)
@@ -54,41 +60,103 @@ def _arguments() -> argparse.ArgumentParser:
         "--sandbox", nargs="+", default=list(Options.sandboxes), metavar="NAME", help="or NAME:STATE, if not active"
     )
     p.add_argument("--scope", nargs="+", default=list(Options.scopes), metavar="NAME", help="what a token may be asked")
+    denials = "SERVICE (refused with 403), SERVICE:write, or sandbox:NAME"
+    p.add_argument("--deny", nargs="+", default=[], metavar="WHAT", help=denials)
     p.add_argument(
-        "--deny", nargs="+", default=[], choices=SERVICES, metavar="SERVICE", help="services to refuse with 403"
+        "--credential",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("ID SECRET", "WHAT"),
+        help="one more, with what it may not do, as for --deny",
     )
     p.add_argument(
         "--allow-host", nargs="+", default=[], metavar="HOST", help="Host headers to answer besides loopback"
     )
+    p.add_argument("--seed", type=int, metavar="N", help="the same requests get the same ids (default: random ones)")
+    p.add_argument("--strict", action="store_true", help="refuse unknown fields and parameters")
+    switches = ", ".join(f"{s.name}={'|'.join(s.values)}" for s in SWITCHES)
+    p.add_argument("--assume", nargs="+", default=[], metavar="NAME=VALUE", help=f"where Adobe is silent: {switches}")
+    p.add_argument("--admin-token", metavar="TOKEN", help="what writes under /_emulator must bring along")
     return p
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Serve until interrupted."""
-    a = _arguments().parse_args(argv)
-    options = Options(
+def _checked_denials(p: argparse.ArgumentParser, denials: list[str], sandboxes: set[str]) -> tuple[str, ...]:
+    """An option without effect is an error."""
+    known = {*SERVICES, *(f"{s}:write" for s in SERVICES), *(f"sandbox:{s}" for s in sandboxes)}
+    for what in denials:
+        if what not in known:
+            p.error(f"argument --deny: there is no {what!r}; there are {', '.join(sorted(known))}")
+    return tuple(denials)
+
+
+def _options(p: argparse.ArgumentParser, a: argparse.Namespace) -> Options:
+    sandboxes = {s.partition(":")[0] for s in a.sandbox}
+    others: list[Credential] = []
+    for id_, *rest in a.credential:
+        if not rest:
+            p.error(f"argument --credential: {id_!r} has no secret")
+        if id_ in {a.client_id, *(c.client_id for c in others)}:
+            p.error(f"argument --credential: {id_!r} is given twice")
+        others.append(Credential(id_, rest[0], _checked_denials(p, rest[1:], sandboxes)))
+    try:
+        choices(a.assume)
+    except ValueError as e:
+        p.error(f"argument --assume: {e}")
+    token = a.admin_token
+    if a.host not in _LOOPBACK and token is None:
+        token = secrets.token_urlsafe(16)
+    return Options(
         run_delay=a.run_delay,
+        run_time=a.run_time,
+        lag=a.lag,
+        transition=a.transition,
         lake=a.lake.resolve() if a.lake else None,
         client_id=a.client_id,
         client_secret=a.client_secret,
         org_id=a.org_id,
         sandboxes=tuple(a.sandbox),
         scopes=tuple(a.scope),
-        denied=tuple(a.deny),
+        denied=_checked_denials(p, a.deny, sandboxes),
+        others=tuple(others),
+        seed=a.seed,
+        strict=a.strict,
+        assume=tuple(a.assume),
+        admin_token=token,
     )
-    if a.host not in {"127.0.0.1", "localhost", "::1"}:
-        print(f"Listening on {a.host}: whoever reaches this port can read and write this emulator.", file=sys.stderr)
+
+
+def _restored(world: World, file: Path) -> None:
+    try:
+        snapshots.restore(world, json.loads(file.read_text()))
+    except (OSError, ValueError, snapshots.BadSnapshot) as e:
+        raise SystemExit(f"--snapshot {file} cannot be loaded: {e}") from None
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    p = _arguments()
+    a = p.parse_args(argv)
+    options = _options(p, a)
+    if a.host not in _LOOPBACK:
+        print(
+            f"Listening on {a.host}: whoever reaches this port can use this emulator. "
+            f"Writes under /_emulator need Authorization: Bearer {options.admin_token}",
+            file=sys.stderr,
+        )
     try:
         listening = socket.create_server((a.host, a.port), family=socket.AF_INET6 if ":" in a.host else socket.AF_INET)
     except OSError as e:
         raise SystemExit(f"Cannot listen on {a.host}:{a.port}: {e.strerror}. Give another --port.") from None
     world = World(Store(a.state), Sources(a.source_data or sample_data()), options)
+    if a.snapshot:
+        _restored(world, a.snapshot)
     runner = Runner(world)
     runner.start()
     print(
         f"AEP emulator at http://{a.host}:{a.port}: client id {options.client_id}, org {options.org_id}, "
         f"sandboxes {', '.join(options.sandbox_states())}. "
-        f"State {a.state or 'in memory'}, lake {options.lake or 'none'}.",
+        f"State {a.state or 'in memory'}, lake {options.lake or 'none'}. See inside at /_emulator/.",
         flush=True,
     )
     try:

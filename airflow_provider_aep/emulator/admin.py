@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from importlib.resources import files
 from typing import Any
 
 from pydantic import ValidationError
 
+from airflow_provider_aep.emulator import snapshots
 from airflow_provider_aep.emulator.faults import Rule
-from airflow_provider_aep.emulator.ingest import next_due, step
-from airflow_provider_aep.emulator.refusals import problem
-from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.journal import curl
+from airflow_provider_aep.emulator.refusals import COVERAGE, problem
+from airflow_provider_aep.emulator.runs import next_due, step
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
+from airflow_provider_aep.emulator.store import Scope
 
 BASE = "/_emulator"
 LONGEST = 400 * 86_400
 """Seconds by which the clock can be advanced at once."""
+
+SLOW = {f"{BASE}/clock", f"{BASE}/snapshot", f"{BASE}/state"}
+"""What takes its time, and does so beside the other requests."""
+
+SHOWN = 500
+"""Objects of a kind, and requests, that the page shows."""
 
 _EMPTY = problem(400, "Bad Request", "The request body is empty")
 
@@ -22,8 +33,41 @@ def health(world: World, request: Request) -> Reply:
     return Reply({"status": "ready"})
 
 
-def journal(world: World, request: Request) -> Reply:
-    return Reply({"requests": world.store.journal(request.integer("after", 0, 0, 2**63 - 1))})
+def coverage(world: World, request: Request) -> Reply:
+    from airflow_provider_aep.emulator import operations  # it knows every service, and they know nothing of this
+
+    return Reply(operations.coverage())
+
+
+def openapi(world: World, request: Request) -> Reply:
+    from airflow_provider_aep.emulator import operations
+
+    return Reply(operations.openapi())
+
+
+# -- the journal ----------------------------------------------------------------------------------------------------
+
+
+def requests(world: World, request: Request) -> Reply:
+    """Those that ``after``, ``operation``, ``method``, ``sandbox`` and ``status`` choose, or their ``count``."""
+    status = request.integer("status", 0, 0, 599)
+    found = world.store.journal(
+        request.integer("after", 0, 0, 2**63 - 1),
+        operation=request.first("operation", "*"),
+        method=request.first("method", "*"),
+        sandbox=request.first("sandbox", "*"),
+        status=status or None,
+    )
+    return Reply({"count": len(found)} if request.is_true("count") else {"requests": found})
+
+
+def one_request(world: World, request: Request, seq: str) -> Reply:
+    """A request of the journal as a line for a shell."""
+    found = world.store.journal(seq=int(seq)) if seq.isascii() and seq.isdigit() and len(seq) < 19 else []
+    if not found:
+        raise problem(404, "Not Found", f"There is no request {seq[:40]} in the journal")
+    host = request.headers.get("host", "127.0.0.1")
+    return Reply(text=f"{curl(found[0], f'http://{host}')}\n", headers={"Content-Type": "text/plain; charset=utf-8"})
 
 
 # -- faults ---------------------------------------------------------------------------------------------------------
@@ -80,15 +124,18 @@ def set_clock(world: World, request: Request) -> Reply:
     if seconds is not None:
         if not world.clock.frozen:
             raise problem(400, "Bad Request", "Only a frozen clock can be advanced")
-        _advance(world, seconds)
+        advance(world, seconds)
     return get_clock(world, request)
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e11)
+    return value is None or (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 1e11
+    )
 
 
-def _advance(world: World, seconds: float) -> None:
+def advance(world: World, seconds: float) -> None:
+    """Move a frozen clock on, from one moment at which something is due to the next."""
     target = world.clock.now() + seconds
     before: float | None = None
     while (due := next_due(world)) is not None and due <= target and due != before:
@@ -99,19 +146,147 @@ def _advance(world: World, seconds: float) -> None:
     step(world)
 
 
-def _written(request: Request) -> Any:
-    """The body of a write; a page in a browser cannot send this content type to another site unasked."""
+# -- state ----------------------------------------------------------------------------------------------------------
+
+
+def get_snapshot(world: World, request: Request) -> Reply:
+    return Reply(snapshots.taken(world))
+
+
+def put_snapshot(world: World, request: Request) -> Reply:
+    try:
+        snapshots.restore(world, _written(request))
+    except snapshots.BadSnapshot as e:
+        raise problem(400, "Bad Request", str(e)) from None
+    return Reply(None, 204)
+
+
+def reset(world: World, request: Request) -> Reply:
+    """As it was when it started."""
+    _check_own_page(request)
+    world.reset()
+    return Reply(None, 204)
+
+
+def state(world: World, request: Request) -> Reply:
+    """What the page shows of a sandbox."""
+    states = world.options.sandbox_states()
+    sandbox = request.first("sandbox") or next(iter(states))
+    scope = Scope(world.options.org_id, sandbox)
+    kinds = {
+        kind: [
+            {"id": b.get("id") or b.get("$id") or b.get("@id"), **_brief(kind, b)}
+            for _, b in zip(range(SHOWN), world.store.find(kind, scope), strict=False)
+        ]
+        for kind in (
+            "connections",
+            "sourceConnections",
+            "schemas",
+            "dataSets",
+            "targetConnections",
+            "mappingSets",
+            "flows",
+        )
+    }
+    runs = [_run(b) for _, (b, _) in zip(range(SHOWN), world.store.rows("runs", scope, order="-created"), strict=False)]
+    objects = {kind: world.store.count(kind, scope) for kind in (*kinds, "runs")}
+    newest = world.store.newest_requests(100, sandbox)
+    return Reply(
+        {
+            "org": scope.org,
+            "sandbox": sandbox,
+            "sandboxes": [{"name": n, "state": s} for n, s in states.items()],
+            "clock": {"now": world.clock.now(), "frozen": world.clock.frozen},
+            "counts": objects,
+            "objects": kinds,
+            "runs": runs,
+            "requests": newest,
+        }
+    )
+
+
+def _brief(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    about: dict[str, Any] = {"name": body.get("name") or body.get("title") or "", "state": body.get("state", "")}
+    match kind:
+        case "sourceConnections":
+            about["needs"] = [body.get("baseConnectionId")]
+        case "dataSets":
+            about["needs"] = [body["schemaRef"]["id"]]
+        case "targetConnections":
+            about["needs"] = [body["params"]["dataSetId"], body.get("baseConnectionId")]
+        case "mappingSets":
+            about["needs"] = [body["_emulator"]["versions"][-1]["schema"]]
+        case "flows":
+            steps = {t["name"]: t.get("params") or {} for t in body["transformations"]}
+            mapping = str(steps["Mapping"].get("mappingId")).replace("-", "")
+            about["needs"] = [*body["sourceConnectionIds"], *body["targetConnectionIds"], mapping]
+            about["schedule"] = body["scheduleParams"]
+    return about
+
+
+def _run(body: dict[str, Any]) -> dict[str, Any]:
+    metrics = body["metrics"]
+    return {
+        "id": body["id"],
+        "flowId": body["flowId"],
+        "createdAt": body["createdAt"],
+        "status": metrics["statusSummary"]["status"],
+        "records": metrics.get("recordSummary"),
+        "window": metrics["durationSummary"].get("extensions"),
+    }
+
+
+# -- the page -------------------------------------------------------------------------------------------------------
+
+_TYPES = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'"
+
+
+def _page(name: str) -> Any:
+    def handler(world: World, request: Request) -> Reply:
+        text = (files(__package__) / "page" / name).read_text()
+        headers = {"Content-Type": f"{_TYPES[name]}; charset=utf-8", "Content-Security-Policy": _POLICY}
+        return Reply(text=text, headers=headers | {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"})
+
+    return handler
+
+
+# -- safety ---------------------------------------------------------------------------------------------------------
+
+
+def _check_own_page(request: Request) -> None:
+    """A page of another site cannot send this content type unasked."""
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise problem(415, "Unsupported Media Type", "The content type must be application/json")
+
+
+def _written(request: Request) -> Any:
+    """The body of a write."""
+    _check_own_page(request)
     return request.json(_EMPTY)
 
 
+def _own(method: str, path: str, handler: Any) -> Route:
+    return Route(method, f"{BASE}{path}", handler, Evidence.ASSUMED, "the emulator's own", None)
+
+
 ROUTES = [
-    Route("GET", f"{BASE}/health", health),
-    Route("GET", f"{BASE}/requests", journal),
-    Route("GET", f"{BASE}/faults", list_faults),
-    Route("POST", f"{BASE}/faults", add_faults),
-    Route("DELETE", f"{BASE}/faults", clear_faults),
-    Route("GET", f"{BASE}/clock", get_clock),
-    Route("POST", f"{BASE}/clock", set_clock),
+    _own("GET", "", _page("index.html")),
+    _own("GET", "/page.js", _page("page.js")),
+    _own("GET", "/page.css", _page("page.css")),
+    _own("GET", "/health", health),
+    _own("GET", COVERAGE.removeprefix(BASE), coverage),
+    _own("GET", "/operations", coverage),
+    _own("GET", "/openapi.json", openapi),
+    _own("GET", "/state", state),
+    _own("GET", "/requests", requests),
+    _own("GET", "/requests/{seq}/curl", one_request),
+    _own("GET", "/faults", list_faults),
+    _own("POST", "/faults", add_faults),
+    _own("DELETE", "/faults", clear_faults),
+    _own("GET", "/clock", get_clock),
+    _own("POST", "/clock", set_clock),
+    _own("GET", "/snapshot", get_snapshot),
+    _own("PUT", "/snapshot", put_snapshot),
+    _own("POST", "/reset", reset),
 ]

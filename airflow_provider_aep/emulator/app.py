@@ -3,64 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import logging
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from airflow_provider_aep.emulator import (
-    admin,
-    catalog,
-    connections,
-    data_prep,
-    descriptors,
-    flow_service,
-    flows,
-    sandboxes,
-    schema_registry,
-)
+from airflow_provider_aep.emulator import admin, flow_service, journal, operations, sandboxes
 from airflow_provider_aep.emulator.faults import Rule
-from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, ims, problem
+from airflow_provider_aep.emulator.refusals import COVERAGE, Refusal, code_of, flow, gateway, ims, problem
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
 from airflow_provider_aep.emulator.store import Scope
 
 log = logging.getLogger(__name__)
 
-ROUTES: list[Route] = [
-    *connections.ROUTES,
-    *flows.ROUTES,
-    *schema_registry.ROUTES,
-    *descriptors.ROUTES,
-    *catalog.ROUTES,
-    *data_prep.ROUTES,
-    *sandboxes.ROUTES,
-]
 Act = Callable[..., Reply]
 """What a request asks for; ``first`` happens between the gateway and the service."""
 
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request body; larger ones are refused with 413."""
 
+MAX_SNAPSHOT = 512 * 1024 * 1024
+
+_TOKEN_PATHS = {"/ims/token/v3", "/ims/token/v2"}
+
 
 class _Router:
     """Finds the route of a path, segment by segment; an encoded slash stays within its segment."""
 
     def __init__(self, routes: list[Route]) -> None:
-        self._routes = [(r, r.path.strip("/").split("/")) for r in routes]
+        self._routes: dict[int, list[tuple[Route, list[str]]]] = {}
+        for route in routes:
+            pattern = route.path.strip("/").split("/")
+            self._routes.setdefault(len(pattern), []).append((route, pattern))
 
     def find(self, method: str, raw_path: str) -> tuple[Route, list[str]] | None:
-        segments = [unquote(s) for s in raw_path.strip("/").split("/")]
-        for route, pattern in self._routes:
-            if route.method != method or len(pattern) != len(segments):
-                continue
-            if all(p.startswith("{") or p == s for p, s in zip(pattern, segments, strict=True)):
-                return route, [s for p, s in zip(pattern, segments, strict=True) if p.startswith("{")]
+        for route, arguments in self._matching(raw_path):
+            if route.method == method:
+                return route, arguments
         return None
+
+    def methods(self, raw_path: str) -> list[str]:
+        """Those that a path has."""
+        return sorted({route.method for route, _ in self._matching(raw_path)})
+
+    def _matching(self, raw_path: str) -> Iterator[tuple[Route, list[str]]]:
+        segments = [unquote(s) for s in raw_path.strip("/").split("/")]
+        for route, pattern in self._routes.get(len(segments), []):
+            pairs = list(zip(pattern, segments, strict=True))
+            if all((p.startswith("{") and s) or p == s for p, s in pairs):
+                yield route, [s for p, s in pairs if p.startswith("{")]
 
 
 class Emulator:
@@ -72,41 +68,61 @@ class Emulator:
     def __init__(self, world: World, hosts: tuple[str, ...] = ()) -> None:
         self.world = world
         self._hosts = {"127.0.0.1", "localhost", "[::1]", *hosts}
-        self._router = _Router([*admin.ROUTES, *ROUTES])
+        self._router = _Router([*admin.ROUTES, *operations.ROUTES])
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request_id = str(uuid.uuid4())
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
-        entry = {
+        own = raw_path.startswith(admin.BASE)
+        query_string = scope["query_string"].decode("latin-1")
+        entry: dict[str, Any] = {
             "at": self.world.clock.now(),
             "method": scope["method"],
             "path": raw_path,
+            "query": journal.kept_query(query_string),
             "operation": "",
             "sandbox": headers.get("x-sandbox-name", ""),
             "code": "",
             "fault": "",
-            "request_id": headers.get("x-request-id", request_id),
+            "request_id": headers.get("x-request-id", "")[:100] or self.world.new_id(),
+            "warnings": "",
+            "headers": journal.kept_headers(headers),
+            "body": "",
         }
         rule: Rule | None = None
+        warnings: list[str] = []
         try:
-            content = await _body(receive)
-            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-            act = self._found(scope["method"], raw_path, query, headers, content, entry)
-            rule = self.world.faults.take(entry["operation"]) if entry["operation"] else None
-            entry["fault"] = rule.do if rule else ""
-            reply = self._under(rule, act, entry["operation"], headers)
+            content = await _body(receive, MAX_SNAPSHOT if own else MAX_BODY)
+            if not own:
+                entry["body"] = journal.kept_body(raw_path, content, headers.get("content-type", ""))
+            query = parse_qs(query_string, keep_blank_values=True)
+            asked = Request(
+                scope["method"],
+                raw_path,
+                query,
+                headers,
+                content,
+                Scope("", ""),
+                strict=self.world.options.strict,
+                warnings=warnings,
+            )
+            act = self._found(asked, entry)
+            if own:
+                reply = await asyncio.to_thread(act) if raw_path in admin.SLOW else act()
+            else:
+                rule = self.world.faults.take(entry["operation"]) if entry["operation"] else None
+                entry["fault"] = rule.do if rule else ""
+                reply = self._under(rule, act, asked, entry["operation"])
         except Refusal as refusal:
-            entry["code"] = str(refusal.body.get("errorCode") or refusal.body.get("error_code") or "")
+            entry["code"] = code_of(refusal.body)
             reply = Reply(refusal.body, refusal.status, refusal.headers)
         except Exception:
             log.exception("The emulator failed at %s %s", scope["method"], raw_path)
             reply = Reply(problem(500, "Internal Error", "The emulator failed; see its log").body, 500)
-        entry["status"] = reply.status
-        if not raw_path.startswith(admin.BASE):
-            self.world.store.record(entry)
+        if not own:
+            self.world.store.record({**entry, "status": reply.status, "warnings": "; ".join(warnings)})
         if rule and rule.seconds and rule.do in {"hang", "slow"}:
             await _pause(receive, rule.seconds)
         if rule and rule.do in {"reset", "hang"}:
@@ -114,15 +130,17 @@ class Emulator:
         else:
             await _send(send, reply, entry["request_id"], rule.bytes if rule else None)
 
-    def _under(self, rule: Rule | None, act: Act, operation: str, headers: dict[str, str]) -> Reply:
+    def _under(self, rule: Rule | None, act: Act, asked: Request, operation: str) -> Reply:
         """The reply of an operation to which something happens."""
         if rule is None:
             return act()
         world = self.world
         if rule.do == "revoke":
-            world.store.drop_token(headers.get("authorization", "").removeprefix("Bearer "))
+            world.store.drop_token(_bearer(asked.headers))
         elif rule.do == "race":
             return act(first=flow_service.touch)
+        elif rule.do == "login":
+            return act(login=False)
         elif rule.do == "lag":
             with world.store.hiding(world.clock.now() - (rule.seconds or 0)):
                 return act()
@@ -137,78 +155,88 @@ class Emulator:
             return reply
         return act()
 
-    def _found(
-        self,
-        method: str,
-        raw_path: str,
-        query: dict[str, list[str]],
-        headers: dict[str, str],
-        content: bytes,
-        entry: dict[str, Any],
-    ) -> Act:
+    def _found(self, asked: Request, entry: dict[str, Any]) -> Act:
         """What a request asks for, as something that can be done now, later or not at all."""
-        host = headers.get("host", "")
+        method, raw_path = asked.method, asked.path
+        host = asked.headers.get("host", "")
         if (host.rsplit(":", 1)[0] if not host.endswith("]") else host) not in self._hosts and host not in self._hosts:
             raise problem(421, "Misdirected Request", "This Host is not served; start the emulator with --allow-host")
-        if raw_path == f"{admin.BASE}/operations":
-            return lambda **_: Reply({"operations": ["POST /ims/token/v3", *(f"{r.method} {r.path}" for r in ROUTES)]})
-        if method == "POST" and raw_path == "/ims/token/v3":
+        if method == "POST" and raw_path.rstrip("/") in _TOKEN_PATHS:
             entry["operation"] = "POST token"
-            return lambda **_: self._token(query, headers, content)
+            return lambda **_: self._token(asked)
         found = self._router.find(method, raw_path)
         if found is None:
-            what = f"The emulator has no {method} {raw_path}; GET /_emulator/operations lists what it has"
-            raise problem(501, "Not Implemented", what)
+            if methods := self._router.methods(raw_path):
+                raise Refusal(
+                    405,
+                    problem(405, "Method Not Allowed", f"{raw_path[:200]} has {', '.join(methods)}").body,
+                    {"Allow": ", ".join(methods)},
+                )
+            what = f"The emulator has no {method} {raw_path[:200]}; {COVERAGE} lists what it has, and why"
+            raise problem(501, "Not Implemented", what, COVERAGE)
         route, arguments = found
         if raw_path.startswith(admin.BASE):
-            asked = Request(method, raw_path, query, headers, content, Scope("", ""))
+            self._check_admin(asked)
             return lambda **_: route.handler(self.world, asked, *arguments)
         entry["operation"] = f"{route.method} {route.path}"
 
-        def act(first: Callable[[World, Request], None] | None = None) -> Reply:
-            request = self._admit(method, raw_path, query, headers, content)
+        def act(first: Callable[[World, Request], None] | None = None, login: bool = True) -> Reply:
+            request = self._admit(asked)
+            if route.query is not None:
+                request.unknown("query parameter", sorted(set(request.query) - route.query))
             if first:  # of its own: what is refused afterwards takes nothing back of it
                 with self.world.store.transaction():
                     first(self.world, request)
+            if not login:
+                return flow_service.without_login(self.world, request, route.method)
             with self.world.store.transaction():
                 reply: Reply = route.handler(self.world, request, *arguments)
             return reply
 
         return act
 
-    def _token(self, query: dict[str, list[str]], headers: dict[str, str], content: bytes) -> Reply:
+    def _check_admin(self, asked: Request) -> None:
+        """Writes of the emulator's own need the token that it was started with, if there is one."""
+        token = self.world.options.admin_token
+        if token is None or asked.method == "GET":
+            return
+        if not hmac.compare_digest(_bearer(asked.headers).encode(), token.encode()):
+            raise problem(401, "Unauthorized", "Authorization must be Bearer and the admin token")
+
+    def _token(self, asked: Request) -> Reply:
         """OAuth server-to-server; fields in the form or in the query string."""
-        form = {**query, **parse_qs(content.decode("latin-1"))}
+        form = {**asked.query, **parse_qs(asked.content.decode("latin-1"))}
         given = {k: v[0] for k, v in form.items()}
-        options = self.world.options
         if given.get("grant_type") != "client_credentials":
             raise ims("unsupported_grant_type", "grant_type must be client_credentials")
-        if given.get("client_id") != options.client_id:
+        credential = self.world.credentials.get(given.get("client_id", ""))
+        if credential is None:
             raise ims("invalid_client", "invalid client_id parameter")
-        if given.get("client_secret") != options.client_secret:
+        if not hmac.compare_digest(given.get("client_secret", "").encode(), credential.client_secret.encode()):
             raise ims("invalid_client", "invalid client_secret parameter")
-        asked = set(given.get("scope", "").replace(",", " ").split())
-        if not asked or not asked <= set(options.scopes):
+        scopes = set(given.get("scope", "").replace(",", " ").split())
+        if not scopes or not scopes <= set(self.world.options.scopes):
             raise ims("invalid_scope", "The requested scope is missing, unknown or not allowed")
-        token = self.world.store.add_token(options.client_id, self.world.clock.now() + options.token_lifetime)
-        return Reply({"access_token": token, "token_type": "bearer", "expires_in": options.token_lifetime})
+        lifetime = self.world.options.token_lifetime
+        token = self.world.store.add_token(credential.client_id, self.world.clock.now() + lifetime)
+        return Reply({"access_token": token, "token_type": "bearer", "expires_in": lifetime})
 
-    def _admit(
-        self, method: str, raw_path: str, query: dict[str, list[str]], headers: dict[str, str], content: bytes
-    ) -> Request:
+    def _admit(self, asked: Request) -> Request:
         """The gateway's checks, in its order."""
-        options = self.world.options
-        authorization = headers.get("authorization", "")
-        if not authorization:
+        options, headers, raw_path = self.world.options, asked.headers, asked.path
+        if not headers.get("authorization"):
             raise gateway("403010", "Oauth token is missing.")
-        client = self.world.store.token_client(authorization.removeprefix("Bearer "), self.world.clock.now())
+        client = self.world.store.token_client(_bearer(headers), self.world.clock.now())
         if client is None:
             raise gateway("401013", "Oauth token is not valid")
         if not headers.get("x-api-key"):
             raise gateway("403000", "Api Key is required")
         if headers["x-api-key"] != client:
             raise gateway("403003", "Api Key is invalid")
+        is_flow_service = raw_path.startswith(flow_service.BASE)
         org = headers.get("x-gw-ims-org-id")
+        if org == "" and is_flow_service:
+            raise flow("2002-401", "The header x-gw-ims-org-id is empty")
         if not org:
             raise gateway("400003", "Missing header")
         if "@" not in org:
@@ -216,34 +244,71 @@ class Emulator:
         if org != options.org_id:
             raise gateway("403025", "Profile is not valid")
         sandbox = headers.get("x-sandbox-name", "")
-        if not sandbox and raw_path.startswith(flow_service.BASE):
-            raise flow("2105-400", "Header is missing", "The header x-sandbox-name is missing")
-        if (service := raw_path.split("/")[3:4]) and service[0] in options.denied:
-            if service[0] == "flowservice":
-                raise flow("2121-403", "Forbidden", "Permission is denied on the resource EnterpriseSource")
-            raise problem(403, "Forbidden", f"The credential may not use {service[0]}")
-        known = options.sandbox_states()
-        if raw_path.startswith(sandboxes.BASE):
-            sandbox = sandbox if sandbox in known else "prod"
-        elif sandbox and sandbox not in known:
-            raise flow("2100-404", "Sandbox not found", f"There is no sandbox {sandbox}")
-        return Request(method, raw_path, query, headers, content, Scope(org, sandbox or "prod"), client)
+        if is_flow_service:
+            if "x-sandbox-id" in headers:
+                raise flow("2110-400", "The header x-sandbox-id is not allowed")
+            if sandbox == "*":
+                raise flow("2111-403", "The header x-sandbox-name cannot be *")
+            if not sandbox:
+                raise flow("2105-400", "The header x-sandbox-name is missing")
+        states = options.sandbox_states()
+        is_sandboxes = raw_path.startswith(sandboxes.BASE)
+        if is_sandboxes:
+            sandbox = sandbox if sandbox in states else "prod"
+        elif sandbox and states.get(sandbox) != "active":
+            raise flow("2100-404", f"There is no sandbox {sandbox[:100]} that is active")
+        self._check_permissions(client, asked, sandbox or "prod", is_sandboxes)
+        return Request(
+            asked.method,
+            raw_path,
+            asked.query,
+            headers,
+            asked.content,
+            Scope(org, sandbox or "prod"),
+            client,
+            asked.strict,
+            asked.warnings,
+        )
+
+    def _check_permissions(self, client: str, asked: Request, sandbox: str, is_sandboxes: bool) -> None:
+        credential = self.world.credentials[client]
+        service = asked.path.split("/")[3] if asked.path.count("/") > 2 else ""
+        if not is_sandboxes and not credential.enters(sandbox):
+            raise flow("2118-403", f"The credential may not use the sandbox {sandbox}")
+        if credential.may(service, asked.method):
+            return
+        if service == "flowservice":
+            raise flow("2121-403", "Permission is denied on the resource EnterpriseSource")
+        raise problem(403, "Forbidden", f"The credential may not {asked.method} in {service}")
 
 
-async def _body(receive: Receive) -> bytes:
-    content = b""
+def _bearer(headers: dict[str, str]) -> str:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
-        content += message.get("body", b"")
-        if len(content) > MAX_BODY:
-            raise problem(413, "Content Too Large", f"A body may have {MAX_BODY} bytes")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise problem(413, "Content Too Large", f"A body may have {limit} bytes")
         if not message.get("more_body"):
-            return content
+            return b"".join(chunks)
 
 
 async def _send(send: Send, reply: Reply, request_id: str, cut: int | None = None) -> None:
     """:param cut: bytes of the body after which the connection breaks"""
-    body = b"" if reply.body is None else json.dumps(reply.body).encode()
+    body = (
+        reply.text.encode()
+        if reply.text is not None
+        else b""
+        if reply.body is None
+        else json.dumps(reply.body).encode()
+    )
     headers = {
         "content-type": "application/json",
         "content-length": str(len(body)),

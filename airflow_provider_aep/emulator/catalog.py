@@ -4,74 +4,141 @@ from __future__ import annotations
 
 import re
 import shutil
-import uuid
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
+from airflow_provider_aep.emulator import patches
+from airflow_provider_aep.emulator.flow_service import sandbox_id
 from airflow_provider_aep.emulator.refusals import problem
-from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 
 BASE = "/data/foundation/catalog"
 _EMPTY = problem(400, "BadRequestError", "The request body is empty")
+_PAGING = frozenset({"limit", "start", "orderBy", "property", "properties", "requestDataSource", "dataSet", "tags"})
+_ORDERED = {"created", "updated", "name", "status", "version", "id"}
+_FILTERED = set(
+    "name description version state created updated createdClient createdUser updatedUser enableErrorDiagnostics "
+    "status recordCount failedRecordCount size started completed batch externalId createdAfter createdBefore "
+    "updatedAfter updatedBefore startAfter startBefore endAfter endBefore dataSetId lastBatchId lastBatchStatus "
+    "lastSuccessfulBatchId lastFailedBatchId imsOrg sandboxId".split()
+)
+_MOMENTS = {"created": "created", "updated": "updated", "start": "started", "end": "completed"}
+_ALIASES = {"active": "success", "failed": "failure"}
+"""Names of a batch's status that mean the same."""
+
+_PROPERTY = re.compile(r"(?P<not>!?)(?P<field>[\w:]+)(?:(?P<op>==|!=|<=|>=|<|>|~)(?P<value>.*))?", re.DOTALL)
+_PATTERN = re.compile(r"\^?[\w :/-]*(?:\.\*[\w :/-]*){0,2}\$?")
+_WRITABLE = {
+    "name", "description", "tags", "schemaRef", "enableErrorDiagnostics", "observableSchema", "fileDescription",
+    "extensions", "basePath", "dataSourceId",
+}  # fmt: skip
+
+Body = dict[str, Any]
 
 
-_PAGING = frozenset({"limit", "start", "orderBy", "property", "properties", "requestDataSource", "dataSet"})
+# -- lists ----------------------------------------------------------------------------------------------------------
 
 
-def _keyed(request: Request, items: list[dict[str, Any]]) -> Reply:
+def _keyed(request: Request, items: Iterable[Body]) -> Reply:
     """One page as an object keyed by id."""
     limit, start = request.integer("limit", 20, 1, 100), request.integer("start", 0, 0, 10**9)
-    for text in request.query.get("property", []):
-        items = [i for i in items if _passes(i, text)]
-    for field in sorted(set(request.query) - _PAGING):
-        items = [i for i in items if _matches(i, field, request.first(field))]
-    direction, _, field = request.first("orderBy", "asc:created").partition(":")
-    if direction not in {"asc", "desc"} or field not in {"created", "updated", "name"}:
-        raise problem(400, "BadRequestError", "orderBy must be like asc:created")
-    items = sorted(items, key=lambda i: i[field], reverse=direction == "desc")
+    checks = [_property(text) for text in request.query.get("property", [])]
+    checks += [_tag(text) for text in request.query.get("tags", [])]
+    checks += [_field(field, request.first(field)) for field in sorted(set(request.query) - _PAGING)]
+    kept = [i for i in items if all(check(i) for check in checks)]
+    for part in reversed(request.first("orderBy", "asc:created").split(",")):
+        direction, _, field = part.partition(":")
+        if direction not in {"asc", "desc"} or field not in _ORDERED:
+            raise problem(400, "BadRequestError", "orderBy must be like asc:created")
+        kept.sort(key=lambda i, f=field: (i.get(f) is not None, i.get(f)), reverse=direction == "desc")  # type: ignore[misc]
+    return Reply({i["id"]: _chosen(request, i) for i in kept[start : start + limit]})
+
+
+def _chosen(request: Request, item: Body) -> Body:
+    """The fields that ``properties`` asks for, or all."""
     wanted = set(filter(None, request.first("properties").split(",")))
-    page = [(i["id"], _shown(i)) for i in items[start : start + limit]]
-    return Reply({id_: {k: v for k, v in shown.items() if not wanted or k in wanted} for id_, shown in page})
+    return {k: v for k, v in item.items() if k not in {"id", "_emulator"} and (not wanted or k in wanted)}
 
 
-def _passes(item: dict[str, Any], text: str) -> bool:
-    """``field``, ``!field``, ``field==value`` or ``field!=value``."""
-    found = re.fullmatch(r"(?P<not>!?)(?P<field>[\w:]+)(?:(?P<op>==|!=)(?P<value>.*))?", text, re.DOTALL)
+def _property(text: str) -> Callable[[Body], bool]:
+    """``field``, ``!field``, or a comparison with a value."""
+    found = _PROPERTY.fullmatch(text)
     if found is None or (found["not"] and found["op"]):
-        raise problem(400, "BadRequestError", f"Of property filters the emulator knows ==, != and presence: {text!r}")
-    if not found["op"]:
-        return (found["field"] in item) is not bool(found["not"])
-    return (str(item.get(found["field"])) == found["value"]) is (found["op"] == "==")
+        raise problem(400, "BadRequestError", f"The property filter {text[:100]!r} is none")
+    field, op, value = found["field"], found["op"], found["value"] or ""
+    match op:
+        case None:
+            return lambda i: (field in i) is not bool(found["not"])
+        case "==":
+            return lambda i: _text(i.get(field)) == value
+        case "!=":
+            return lambda i: _text(i.get(field)) != value
+        case "~":
+            if not _PATTERN.fullmatch(value):
+                what = "Of regular expressions the emulator knows ^, $ and .*"
+                raise problem(400, "BadRequestError", f"{what}: {value[:100]!r}")
+            return lambda i: bool(re.search(value, _text(i.get(field))))
+    if not re.fullmatch(r"-?[0-9]{1,15}", value):
+        raise problem(400, "BadRequestError", f"{op} takes a number")
+    wanted = int(value)
+    return lambda i: (
+        isinstance(i.get(field), int)
+        and bool(
+            {"<": i[field] < wanted, "<=": i[field] <= wanted, ">": i[field] > wanted, ">=": i[field] >= wanted}[op]
+        )
+    )
 
 
-def _matches(item: dict[str, Any], field: str, text: str) -> bool:
-    """``name=A,B``, ``name=!A``, ``createdAfter=1`` and ``createdBefore=1``, in milliseconds."""
-    if field in {"createdAfter", "createdBefore"}:
-        if not re.fullmatch(r"[0-9]{1,15}", text):
-            raise problem(400, "BadRequestError", f"{field} must be milliseconds since the epoch")
-        return item["created"] > int(text) if field == "createdAfter" else item["created"] < int(text)
-    if field not in item:
-        raise problem(400, "BadRequestError", f"{field} is no field to filter by")
-    wanted = text.removeprefix("!").split(",")
-    return (str(item[field]) in wanted) is not text.startswith("!")
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _shown(item: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in item.items() if k != "id"}
+def _tag(text: str) -> Callable[[Body], bool]:
+    """``key:value``, several by comma; ``*`` stands for anything."""
+    pairs = [p.partition(":") for p in text.split(",")]
+    return lambda i: all(
+        any(fnmatchcase(v, value or "*") for v in (i.get("tags") or {}).get(key) or []) for key, _, value in pairs
+    )
 
 
-def _get(world: World, request: Request, kind: str, id_: str) -> dict[str, Any]:
+def _field(field: str, text: str) -> Callable[[Body], bool]:
+    """``name=A,B``, ``name=!A``, ``name=A*``, ``createdAfter=1`` and ``createdBefore=1``, in milliseconds."""
+    if field not in _FILTERED:
+        raise problem(400, "BadRequestError", f"{field[:60]} is no field to filter by")
+    for name, stored in _MOMENTS.items():
+        if field in {f"{name}After", f"{name}Before"}:
+            if not re.fullmatch(r"[0-9]{1,15}", text):
+                raise problem(400, "BadRequestError", f"{field} must be milliseconds since the epoch")
+            after, at = field.endswith("After"), int(text)
+            return lambda i: isinstance(i.get(stored), int) and (i[stored] > at if after else i[stored] < at)
+    wanted = [_ALIASES.get(t, t) if field == "status" else t for t in text.removeprefix("!").split(",")]
+    name = {"batch": "id"}.get(field, field)
+    return lambda i: (
+        any(fnmatchcase(_text(i.get(name)), w) if "*" in w else _text(i.get(name)) == w for w in wanted)
+        is not (text.startswith("!"))
+    )
+
+
+def _get(world: World, request: Request, kind: str, id_: str) -> Body:
     found = world.store.get(kind, request.scope, id_)
     if found is None:
-        raise problem(404, "NotFoundError", f"There is nothing with id {id_} in {kind}")
+        raise problem(404, "NotFoundError", f"There is nothing with id {id_[:100]} in {kind}")
     return found
 
 
+# -- datasets -------------------------------------------------------------------------------------------------------
+
+
 def list_datasets(world: World, request: Request) -> Reply:
-    return _keyed(request, world.store.find("dataSets", request.scope))
+    name = request.first("name")
+    exact = name if name and not set(name) & set(",!*") else None
+    return _keyed(request, world.store.find("dataSets", request.scope, name=exact))
 
 
 def get_dataset(world: World, request: Request, id_: str) -> Reply:
-    return Reply({id_: _shown(_get(world, request, "dataSets", id_))})
+    found = _get(world, request, "dataSets", id_)
+    return Reply({id_: _chosen(request, found)}, headers={"E-Tag": str(found["updated"])})
 
 
 def create_dataset(world: World, request: Request) -> Reply:
@@ -81,70 +148,121 @@ def create_dataset(world: World, request: Request) -> Reply:
         raise problem(400, "BadRequestError", "name is missing")
     if not isinstance(ref, dict) or not isinstance(ref.get("id"), str):
         raise problem(400, "BadRequestError", "schemaRef.id is missing")
-    if world.registry(request.scope).schema(ref["id"]) is None:
-        raise problem(400, "BadRequestError", f"There is no schema {ref['id']}")
+    schema = world.registry(request.scope).schema(ref["id"])
+    if schema is None:
+        raise problem(400, "BadRequestError", f"There is no schema {ref['id'][:200]}")
     _check_tags(world, request, ref["id"], body.get("tags") or {})
-    now, id_ = world.now_ms(), uuid.uuid4().hex[:24]
+    if _is_validation(request):
+        return Reply(None, 200)
+    now, id_ = world.now_ms(), world.new_hex()[:24]
     stored = {
+        "basePath": "",
+        "fileDescription": {},
+        "observableSchema": {},
         **body,
         "id": id_,
         "version": "1.0.0",
         "imsOrg": request.scope.org,
+        "sandboxId": sandbox_id(request.scope.sandbox),
         "created": now,
         "updated": now,
         "createdClient": request.client_id,
+        "createdUser": request.client_id,
+        "updatedUser": request.client_id,
         "tags": {"adobe/pqs/table": [name.lower().replace(" ", "_")], **(body.get("tags") or {})},
         "files": f"@/dataSetFiles?dataSetId={id_}",
+        "viewId": world.new_hex()[:24],
         "classification": {"dataBehavior": "record", "managedBy": "CUSTOMER"},
     }
-    world.store.add("dataSets", request.scope, id_, stored, name=name, parent=ref["id"])
+    stored["schemaRef"] = {**ref, "id": schema["$id"]}
+    world.store.add("dataSets", request.scope, id_, stored, name=name, parent=schema["$id"])
     return Reply([f"@/dataSets/{id_}"], 201, {"Location": f"{BASE}/dataSets/{id_}"})
 
 
-def _check_tags(world: World, request: Request, schema_id: str, tags: dict[str, Any]) -> None:
+def _is_validation(request: Request) -> bool:
+    return request.headers.get("pragma", "") == "validate-only"
+
+
+def _check_tags(world: World, request: Request, schema_id: str, tags: Body) -> None:
     """Profile takes only datasets of schemas that are in the union; tags of Adobe's own are Adobe's."""
     if reserved := [t for t in tags if t.startswith("adobe") and t != "adobe/pqs/table"]:
-        raise problem(400, "BadRequestError", f"{reserved[0]}: tags that begin with adobe are reserved")
+        raise problem(400, "BadRequestError", f"{reserved[0][:100]}: tags that begin with adobe are reserved")
     schema = world.registry(request.scope).schema(schema_id) or {}
-    profile = {"unifiedProfile", "unifiedIdentity"} & set(tags)
-    if profile and "union" not in schema.get("meta:immutableTags", []):
+    profile = {
+        t
+        for t in ("unifiedProfile", "unifiedIdentity")
+        if "enabled:true" in [v.replace(" ", "") for v in tags.get(t) or []]
+    }
+    if profile and "union" not in (schema.get("meta:immutableTags") or []):
         raise problem(400, "BadRequestError", f"{min(profile)}: the schema is not enabled for Profile")
 
 
 def patch_dataset(world: World, request: Request, id_: str) -> Reply:
-    """Top-level fields, or a JSON patch, by the content type."""
+    """Top-level fields, or a JSON patch."""
     found = _get(world, request, "dataSets", id_)
-    if "json-patch" in request.headers.get("content-type", ""):
-        body = _by_patch(found, request.json(_EMPTY))
-    else:
-        body = request.object(_EMPTY, "dataSets")
-    if "schemaRef" in body and body["schemaRef"] != found["schemaRef"]:
+    asked = request.json(_EMPTY)
+    if isinstance(asked, list):
+        return _rewritten(world, request, found, _by_patch(found, asked))
+    return _rewritten(world, request, found, request.object(_EMPTY, "dataSets"))
+
+
+def patch_dataset_deep(world: World, request: Request, id_: str) -> Reply:
+    """``/v2``: fields are merged at every depth, and missing ones in between are made."""
+    found = _get(world, request, "dataSets", id_)
+    body = request.object(_EMPTY, "dataSets")
+    return _rewritten(world, request, found, {k: _deep(found.get(k), v) for k, v in body.items()})
+
+
+def _deep(old: Any, new: Any, depth: int = 0) -> Any:
+    if not isinstance(old, dict) or not isinstance(new, dict) or depth > patches.DEEPEST:
+        return new
+    return {**old, **{k: _deep(old.get(k), v, depth + 1) for k, v in new.items()}}
+
+
+def put_dataset(world: World, request: Request, id_: str) -> Reply:
+    found = _get(world, request, "dataSets", id_)
+    body = request.object(_EMPTY, "dataSets")
+    if not isinstance(body.get("schemaRef"), dict):
+        raise problem(400, "BadRequestError", "schemaRef is missing")
+    return _rewritten(world, request, found, {"name": None, "tags": None, "description": None, **body})
+
+
+def _by_patch(found: Body, ops: list[Any]) -> Body:
+    """The fields that a JSON patch writes."""
+    body = {k: v for k, v in found.items() if k in _WRITABLE}
+    changed = set()
+    for op in ops:
+        try:
+            first = patches.steps_of(op)[0]
+            if first not in _WRITABLE:
+                raise problem(400, "BadRequestError", f"{first[:60]} cannot be patched")
+            changed.add(first)
+            patches.apply(body, op)
+        except patches.BadPatch as bad:
+            raise problem(400, "BadRequestError", str(bad)) from None
+    return {k: body.get(k) for k in changed}
+
+
+def _rewritten(world: World, request: Request, found: Body, body: Body) -> Reply:
+    """Store what a dataset becomes, if it may."""
+    request.fits("dataSets", body)
+    wanted = request.headers.get("if-match")
+    if wanted and wanted.strip('"') != str(found["updated"]):
+        raise problem(412, "PreconditionFailed", "If-Match is not the current E-Tag")
+    if "schemaRef" in body and (body["schemaRef"] or {}).get("id") != found["schemaRef"]["id"]:
         raise problem(400, "BadRequestError", "The schema of a dataset cannot change")
     if "name" in body and not (body["name"] or "").strip():
         raise problem(400, "BadRequestError", "name is missing")
-    _check_tags(world, request, found["schemaRef"]["id"], body.get("tags") or {})
-    found.update({k: v for k, v in body.items() if k in {"name", "description", "tags", "schemaRef"}})
-    found["updated"] = world.now_ms()
-    world.store.put("dataSets", request.scope, id_, found, name=found["name"])
-    return Reply([f"@/dataSets/{id_}"])
-
-
-def _by_patch(found: dict[str, Any], ops: Any) -> dict[str, Any]:
-    """The fields that a JSON patch writes."""
-    tags = dict(found["tags"])
-    changed: dict[str, Any] = {}
-    for op in ops if isinstance(ops, list) else [None]:
-        match op:
-            case {"op": "add" | "replace", "path": "/description" | "/name" as path, "value": str(text)}:
-                changed[path[1:]] = text
-            case {"op": "add" | "replace", "path": str(path), "value": [*values]} if re.fullmatch(
-                r"/tags/[\w:-]+", path
-            ) and all(isinstance(v, str) for v in values):
-                tags[path.removeprefix("/tags/")] = values
-                changed["tags"] = tags
-            case _:
-                raise problem(400, "BadRequestError", "Of JSON patches the emulator takes name, description and tags")
-    return changed
+    if "tags" in body:
+        body["tags"] = {"adobe/pqs/table": found["tags"]["adobe/pqs/table"], **(body["tags"] or {})}
+        _check_tags(world, request, found["schemaRef"]["id"], body["tags"])
+    if not _is_validation(request):
+        found.update({k: v for k, v in body.items() if k in _WRITABLE})
+        found["updated"], found["updatedUser"] = max(world.now_ms(), found["updated"] + 1), request.client_id
+        major, minor, patch = found["version"].split(".")
+        found["version"] = f"{major}.{minor}.{int(patch) + 1}"
+        world.store.put("dataSets", request.scope, found["id"], found, name=found["name"])
+    return Reply([f"@/dataSets/{found['id']}"], headers={"E-Tag": str(found["updated"])})
 
 
 def delete_dataset(world: World, request: Request, id_: str) -> Reply:
@@ -156,21 +274,61 @@ def delete_dataset(world: World, request: Request, id_: str) -> Reply:
     return Reply([f"@/dataSets/{id_}"])
 
 
+# -- batches --------------------------------------------------------------------------------------------------------
+
+
 def list_batches(world: World, request: Request) -> Reply:
     dataset = request.first("dataSet") or None
     return _keyed(request, world.store.find("batches", request.scope, parent=dataset))
 
 
 def get_batch(world: World, request: Request, id_: str) -> Reply:
-    return Reply({id_: _shown(_get(world, request, "batches", id_))})
+    return Reply({id_: {**_chosen(request, _get(world, request, "batches", id_)), "id": id_}})
 
 
+def last_batches(world: World, request: Request) -> Reply:
+    """The newest batch of each dataset."""
+    newest: dict[str, Body] = {}
+    for batch in world.store.find("batches", request.scope, parent=request.first("dataSetId") or None):
+        dataset = batch["dataSet"]
+        entry = newest.setdefault(dataset, {"id": dataset, "dataSetId": dataset, "created": batch["created"]})
+        outcome = "lastSuccessfulBatchId" if batch["status"] == "success" else "lastFailedBatchId"
+        entry |= {
+            "lastBatchId": batch["id"], "lastBatchStatus": batch["status"], outcome: batch["id"],
+            "updated": batch["updated"],
+        }  # fmt: skip
+    return _keyed(request, newest.values())
+
+
+_SAMPLE, _SPEC = Evidence.SAMPLE, Evidence.OPENAPI
+_FILTERS = _PAGING | _FILTERED
+_GUIDE = "catalog/api"
+_ONE = frozenset({"properties"})
 ROUTES = [
-    Route("GET", f"{BASE}/dataSets", list_datasets),
-    Route("POST", f"{BASE}/dataSets", create_dataset),
-    Route("GET", f"{BASE}/dataSets/{{id}}", get_dataset),
-    Route("PATCH", f"{BASE}/dataSets/{{id}}", patch_dataset),
-    Route("DELETE", f"{BASE}/dataSets/{{id}}", delete_dataset),
-    Route("GET", f"{BASE}/batches", list_batches),
-    Route("GET", f"{BASE}/batches/{{id}}", get_batch),
+    Route("GET", f"{BASE}/dataSets", list_datasets, _SAMPLE, f"{_GUIDE}/list-objects.md", _FILTERS),
+    Route(
+        "POST",
+        f"{BASE}/dataSets",
+        create_dataset,
+        _SAMPLE,
+        f"{_GUIDE}/create-dataset.md",
+        frozenset({"requestDataSource"}),
+        "dataSets",
+        201,
+    ),
+    Route("GET", f"{BASE}/dataSets/{{id}}", get_dataset, _SAMPLE, f"{_GUIDE}/look-up-object.md", _ONE),
+    Route("PATCH", f"{BASE}/dataSets/{{id}}", patch_dataset, _SAMPLE, f"{_GUIDE}/update-object.md", body="dataSets"),
+    Route("PUT", f"{BASE}/dataSets/{{id}}", put_dataset, _SPEC, "catalog.yaml", body="dataSets"),
+    Route(
+        "PATCH",
+        f"{BASE}/v2/dataSets/{{id}}",
+        patch_dataset_deep,
+        _SAMPLE,
+        f"{_GUIDE}/update-object.md",
+        body="dataSets",
+    ),
+    Route("DELETE", f"{BASE}/dataSets/{{id}}", delete_dataset, _SAMPLE, f"{_GUIDE}/delete-object.md"),
+    Route("GET", f"{BASE}/batches", list_batches, _SAMPLE, "ingestion/batch-ingestion/troubleshooting.md", _FILTERS),
+    Route("GET", f"{BASE}/batches/{{id}}", get_batch, _SAMPLE, "ingestion/quality/error-diagnostics.md", _ONE),
+    Route("GET", f"{BASE}/lastBatches", last_batches, _SPEC, "catalog.yaml", _FILTERS),
 ]

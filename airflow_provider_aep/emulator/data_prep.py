@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
-from airflow_provider_aep.emulator.mapping import as_stored, faults
-from airflow_provider_aep.emulator.refusals import problem
-from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.mapping import Fault, Mapper, as_stored, faults
+from airflow_provider_aep.emulator.refusals import COVERAGE, problem
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 
 BASE = "/data/foundation/conversion"
 _EMPTY = problem(400, "Bad Request", "The request body is empty")
+_CONTENT = "application/vnd.adobe.xed-full+json;version=1"
+
+Body = dict[str, Any]
 
 
-def _checked(world: World, request: Request) -> tuple[dict[str, Any], str, list[list[dict[str, str]]]]:
-    """The body, its schema's id, and the faults of each mapping."""
-    body = request.object(_EMPTY, "mappingSets")
+def _checked(world: World, request: Request, body: Body) -> tuple[str, list[list[dict[str, str]]]]:
+    """The id of a set's schema, and the faults of each mapping."""
     output = body.get("outputSchema")
     ref = output.get("schemaRef") if isinstance(output, dict) else None
     schema_id = ref.get("id") if isinstance(ref, dict) else body.get("xdmSchema")
@@ -24,41 +25,73 @@ def _checked(world: World, request: Request) -> tuple[dict[str, Any], str, list[
     registry = world.registry(request.scope)
     schema = registry.schema(schema_id)
     if schema is None:
-        raise problem(400, "Bad Request", f"There is no schema {schema_id}")
+        raise problem(400, "Bad Request", f"There is no schema {schema_id[:200]}")
     mappings = body.get("mappings")
     if not isinstance(mappings, list) or not mappings or not all(isinstance(m, dict) for m in mappings):
         raise problem(400, "Bad Request", "mappings must be a list of mappings")
     resolved = registry.resolve(schema)
-    return body, schema_id, [faults(m, resolved) for m in mappings]
+    return schema["$id"], [faults(m, resolved) for m in mappings]
 
 
 def validate(world: World, request: Request) -> Reply:
-    _, _, found = _checked(world, request)
+    _, found = _checked(world, request, request.object(_EMPTY, "mappingSets"))
     return Reply({"validationResponse": [{"status": "FAILED" if f else "SUCCESS", "errors": f or None} for f in found]})
 
 
-def _new_version(world: World, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
-    body, schema_id, found = _checked(world, request)
+def preview(world: World, request: Request) -> Reply:
+    """What a mapping set makes of some rows."""
+    body = request.object(_EMPTY, "preview")
+    rows, given = body.get("data"), body.get("mappingSet")
+    rows = [rows] if isinstance(rows, dict) else rows
+    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows) or not isinstance(given, dict):
+        raise problem(400, "Bad Request", "data is a row or a list of rows, and mappingSet a mapping set")
+    schema_id, found = _checked(world, request, given)
     for fault in (f for fs in found for f in fs):
         raise problem(400, "Bad Request", fault["message"])
-    return body, {"schema": schema_id, "mappings": [as_stored(m) for m in body["mappings"]]}
+    registry = world.registry(request.scope)
+    mapper = Mapper(given["mappings"], registry.resolve(registry.schema(schema_id) or {}))
+    return Reply([_previewed(mapper.apply(row)) for row in rows])
+
+
+def _previewed(mapped: Body | Fault) -> Body:
+    if isinstance(mapped, Fault):
+        return {"data": None, "errors": [{"code": mapped.code, "message": f"{mapped.field} {mapped.message}"}]}
+    return {"data": {k: v for k, v in mapped.items() if v is not None}, "errors": None}
+
+
+def _new_version(world: World, request: Request) -> tuple[Body, Body]:
+    body = request.object(_EMPTY, "mappingSets")
+    schema_id, found = _checked(world, request, body)
+    for fault in (f for fs in found for f in fs):
+        raise problem(400, "Bad Request", fault["message"])
+    now = world.now_ms()
+    mappings = [
+        {**as_stored(m), "id": world.new_hex(), "version": 0, "createdDate": now, "modifiedDate": now}
+        for m in body["mappings"]
+    ]
+    return body, {"schema": schema_id, "mappings": mappings}
+
+
+def _name(world: World, body: Body) -> Body:
+    name = body.get("name") if world.choices["mapping-set-name"] == "kept" else None
+    return {"name": name} if name else {}
 
 
 def create(world: World, request: Request) -> Reply:
     body, version = _new_version(world, request)
-    now, id_ = world.now_ms(), uuid.uuid4().hex
-    stored = {
+    now, id_ = world.now_ms(), world.new_hex()
+    about = {
         "id": id_,
-        "name": body.get("name"),
         "version": 0,
         "createdDate": now,
         "modifiedDate": now,
         "createdBy": request.client_id,
         "modifiedBy": request.client_id,
-        "_emulator": {"versions": [version]},
     }
-    world.store.add("mappingSets", request.scope, id_, stored, name=body.get("name") or "")
-    return Reply({k: v for k, v in stored.items() if k not in {"_emulator", "name"}})
+    kept = {k: body[k] for k in ("tags", "description", "inputSchema", "allowNullValues") if body.get(k) is not None}
+    stored = {**kept, **_name(world, body), **about, "_emulator": {"versions": [version]}}
+    world.store.add("mappingSets", request.scope, id_, stored, name=stored.get("name", ""))
+    return Reply(about)
 
 
 def replace(world: World, request: Request, id_: str) -> Reply:
@@ -66,66 +99,105 @@ def replace(world: World, request: Request, id_: str) -> Reply:
     body, version = _new_version(world, request)
     found["_emulator"]["versions"].append(version)
     found["version"] = len(found["_emulator"]["versions"]) - 1
-    found["name"], found["modifiedDate"] = body.get("name", found["name"]), world.now_ms()
-    world.store.put("mappingSets", request.scope, id_, found, name=found["name"] or "")
+    found |= {**_name(world, body), "modifiedDate": world.now_ms(), "modifiedBy": request.client_id}
+    world.store.put("mappingSets", request.scope, found["id"], found, name=found.get("name", ""))
     return Reply(_shown(found, found["version"]))
 
 
 def list_(world: World, request: Request) -> Reply:
-    for needed in ("limit", "start"):
-        if needed not in request.query:
-            raise problem(400, "Bad Request", f"{needed} is required")
     limit, start = request.integer("limit", 10, 1, 1000), request.integer("start", 0, 0, 10**9)
-    items = world.store.find("mappingSets", request.scope, name=request.first("name") or None)
-    page = [_shown(i, i["version"]) for i in items[start : start + limit]]
+    order = {"": "", "createdDate": "created", "updatedDate": "updated", "modifiedDate": "updated", "name": "name"}
+    text = request.first("orderBy")
+    if (field := text.lstrip("+- ")) not in order:
+        raise problem(400, "Bad Request", f"It cannot be ordered by {field[:60]!r}")
+    by = f"{'-' if text.startswith('-') and field else ''}{order[field]}"
+    rows = world.store.rows("mappingSets", request.scope, name=request.first("name") or None, order=by)
+    page = [_shown(i, i["version"]) for n, (i, _) in zip(range(start + limit), rows, strict=False) if n >= start]
     return Reply({"data": page, "_page": {"count": len(page), "limit": limit}, "_links": {}})
 
 
 def get(world: World, request: Request, id_: str) -> Reply:
+    return Reply(_version(world, request, id_))
+
+
+def mappings(world: World, request: Request, id_: str) -> Reply:
+    return Reply(_version(world, request, id_)["mappings"])
+
+
+def one_mapping(world: World, request: Request, id_: str, mapping_id: str) -> Reply:
+    for mapping in _version(world, request, id_)["mappings"]:
+        if mapping["id"] == mapping_id:
+            return Reply(mapping)
+    raise problem(404, "Not Found", f"There is no mapping {mapping_id[:100]}")
+
+
+def _version(world: World, request: Request, id_: str) -> Body:
+    """A mapping set, in the version that is asked for."""
+    if id_ == "suggestion":
+        raise problem(
+            501, "Not Implemented", f"The emulator suggests no mappings; {COVERAGE} lists what it has", COVERAGE
+        )
     found = _found(world, request, id_)
     version = request.integer("version", found["version"], 0, 10**6)
     if version > found["version"]:
         raise problem(400, "Bad Request", f"There is no version {version}")
-    return Reply(_shown(found, version))
+    return _shown(found, version)
 
 
 def delete(world: World, request: Request, id_: str) -> Reply:
     found = _found(world, request, id_)
-    for flow in world.store.find("flows", request.scope):
-        used = [t["params"].get("mappingId") for t in flow["transformations"] if t["name"] == "Mapping"]
-        if found["id"] in used:
-            raise problem(400, "Bad Request", f"The mapping set is in use by the flow {flow['name']}")
+    for user in world.store.users("flows", request.scope, found["id"]):
+        raise problem(400, "Bad Request", f"The mapping set is in use by the flow {user['name']}")
     world.store.delete("mappingSets", request.scope, found["id"])
     return Reply(None, 204)
 
 
-def _found(world: World, request: Request, id_: str) -> dict[str, Any]:
+def _found(world: World, request: Request, id_: str) -> Body:
     found = world.store.get("mappingSets", request.scope, id_.replace("-", ""))
     if found is None:
-        raise problem(404, "Not Found", f"There is no mapping set {id_}")
+        raise problem(404, "Not Found", f"There is no mapping set {id_[:100]}")
     return found
 
 
-def _shown(body: dict[str, Any], version: int) -> dict[str, Any]:
+def _shown(body: Body, version: int) -> Body:
     content = body["_emulator"]["versions"][version]
-    ref = {"id": content["schema"], "contentType": "application/vnd.adobe.xed-full+json;version=1"}
+    ref = {"id": content["schema"], "contentType": _CONTENT}
     return {
         **{k: v for k, v in body.items() if k != "_emulator"},
         "version": version,
         "mappings": content["mappings"],
+        "outputSchema": {"schemaRef": ref},
         "outputSchemaRef": ref,
         "schemaRef": ref,
         "xdmSchema": content["schema"],
         "xdmVersion": "1.0",
+        "supportVersion": "1.1",
+        "strictMapping": False,
         "status": "PUBLISHED",
     }
 
 
+_SAMPLE, _SPEC = Evidence.SAMPLE, Evidence.OPENAPI
+_GUIDE = "data-prep/api/mapping-set.md"
+_LIST = frozenset({"limit", "start", "name", "orderBy", "expandSchema"})
+_ONE = frozenset({"version", "expandSchema"})
+_SET = f"{BASE}/mappingSets"
 ROUTES = [
-    Route("POST", f"{BASE}/mappingSets/validate", validate),
-    Route("POST", f"{BASE}/mappingSets", create),
-    Route("GET", f"{BASE}/mappingSets", list_),
-    Route("GET", f"{BASE}/mappingSets/{{id}}", get),
-    Route("PUT", f"{BASE}/mappingSets/{{id}}", replace),
-    Route("DELETE", f"{BASE}/mappingSets/{{id}}", delete),
+    Route("POST", f"{_SET}/validate", validate, _SAMPLE, _GUIDE, body="mappingSets"),
+    Route("POST", f"{_SET}/preview", preview, _SAMPLE, _GUIDE, body="preview"),
+    Route(
+        "POST",
+        _SET,
+        create,
+        _SAMPLE,
+        "sources/tutorials/api/collect/customer-success.md",
+        frozenset({"validate"}),
+        "mappingSets",
+    ),
+    Route("GET", _SET, list_, _SAMPLE, _GUIDE, _LIST),
+    Route("GET", f"{_SET}/{{id}}", get, _SAMPLE, _GUIDE, _ONE),
+    Route("PUT", f"{_SET}/{{id}}", replace, _SAMPLE, _GUIDE, body="mappingSets"),
+    Route("DELETE", f"{_SET}/{{id}}", delete, Evidence.CLIENT, "aepp", status=204),
+    Route("GET", f"{_SET}/{{id}}/mappings", mappings, _SPEC, "data-prep.yaml", _ONE),
+    Route("GET", f"{_SET}/{{id}}/mappings/{{mapping}}", one_mapping, _SPEC, "data-prep.yaml", _ONE),
 ]

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from airflow_provider_aep.emulator.refusals import Refusal, flow, gateway, ims, problem, xdm
 
-Effect = Literal["answer", "reset", "hang", "slow", "cut", "revoke", "race", "lag", "run"]
-Outcome = Literal["failed", "partial", "unknown-counts", "no-completion", "vanish", "renamed"]
+Effect = Literal["answer", "reset", "hang", "slow", "cut", "revoke", "race", "lag", "login", "run"]
+Outcome = Literal["failed", "partial", "unknown-counts", "no-completion", "vanish", "renamed", "stuck"]
 
 _NEEDS: dict[str, str] = {
     "answer": "status",
@@ -29,6 +29,11 @@ _NEEDS: dict[str, str] = {
     "run": "outcome",
 }
 _FLOW_SERVICE = "/data/foundation/flowservice"
+_LOGINS = {
+    f"POST {_FLOW_SERVICE}/connections",
+    f"GET {_FLOW_SERVICE}/connections/{{id}}/test",
+    f"GET {_FLOW_SERVICE}/connections/{{id}}/explore",
+}
 _OWN_COMMIT = frozenset({"answer", "reset", "hang"})
 
 
@@ -37,7 +42,7 @@ class Rule(BaseModel):
 
     :param do: ``answer`` with a status; ``reset`` the connection; ``hang`` for seconds and then reset; be ``slow``;
         ``cut`` the body after some bytes; ``revoke`` the request's token; change the object's etag first (``race``);
-        let a list ``lag`` behind writes; let a flow ``run`` badly
+        let a list ``lag`` behind writes; let the source refuse its ``login``; let a flow ``run`` badly
     :param calls: which of the matching calls; all unless given
     :param rate: share of the matching calls instead, drawn from ``seed``
     :param commit: whether the operation is carried out: ``never``, ``now`` (and its answer is lost), or that many
@@ -92,6 +97,8 @@ class Rule(BaseModel):
                 return operation.startswith("GET ") and "{" not in operation
             case "revoke":
                 return operation != "POST token"
+            case "login":
+                return operation in _LOGINS
         return True
 
     def refusal(self, operation: str) -> Refusal:
@@ -104,10 +111,10 @@ class Rule(BaseModel):
         elif len(code) == 6:
             made = gateway(code, "Too many requests" if code == "429050" else said)
         elif code.startswith("XDM-"):
-            made = xdm(code, "Fault", said)
+            made = xdm(code, said)
         elif _FLOW_SERVICE in operation:
             code = code or {500: "1102-500", 503: "1103-503", 504: "1104-504"}.get(status, "")
-            made = flow(code, "Fault", said) if code else problem(status, "Fault", said)
+            made = flow(code, said) if code else problem(status, "Fault", said)
         else:
             made = problem(status, "Fault", said)
         return Refusal(status, made.body, headers)

@@ -8,73 +8,71 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import operator
 import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlencode
 
 from airflow_provider_aep.emulator.refusals import flow
-from airflow_provider_aep.emulator.service import Reply, Request
+from airflow_provider_aep.emulator.service import Reply, Request, World
+from airflow_provider_aep.emulator.store import Place
 
+PARAMETERS = frozenset({"property", "limit", "orderby", "continuationToken", "count"})
 DEFAULT_LIMIT = 20
-_FILTER = re.compile(r"(?P<path>[A-Za-z_][\w.:@\[\]-]*)(?P<op>==|!=|<=|>=|<|>|~)(?P<value>.*)", re.DOTALL)
+LONGEST_PAGE = 1000
+_FILTER = re.compile(r"(?P<path>[A-Za-z_@$][\w.:@$\[\]-]*)(?P<op>==|!=|<=|>=|<|>|~)(?P<value>.*)", re.DOTALL)
+_COLUMNS = {"createdAt": "created", "updatedAt": "updated", "name": "name"}
+_SORTED = {*_COLUMNS, "id", "state"}
+
+Item = dict[str, Any]
 
 
-def equal_to(request: Request, field: str) -> str | None:
-    """The value of a single ``field==value`` filter, so that an index can narrow the search first."""
-    for text in request.query.get("property", []):
-        found = _FILTER.fullmatch(text)
-        if found and found["path"] == field and found["op"] == "==":
-            values = _values(found["value"])
-            if len(values) == 1:
-                return values[0]
-    return None
+@dataclass(frozen=True)
+class Filter:
+    """One ``property`` parameter."""
+
+    path: str
+    op: str
+    values: list[str]
+
+    def passes(self, item: Item) -> bool:
+        found = _at(item, self.path.replace("[]", "").split("."))
+        if self.op == "==":
+            return any(_text(f) in self.values for f in found)
+        if self.op == "!=":
+            return not any(_text(f) in self.values for f in found)
+        wanted = float(self.values[0])
+        numbers = [f for f in found if isinstance(f, int | float) and not isinstance(f, bool)]
+        compare = {"<": wanted.__gt__, "<=": wanted.__ge__, ">": wanted.__lt__, ">=": wanted.__le__}[self.op]
+        return any(compare(n) is True for n in numbers)
 
 
-def listing(request: Request, items: list[dict[str, Any]], resource: str) -> Reply:
-    """One page of ``items`` that pass the filters."""
-    if request.first("count").lower() == "true":
-        if "limit" in request.query:
-            raise flow("1401-400", "Invalid request", "limit and count cannot be used together")
-        return Reply({"count": len(_filtered(request, items))})
-    limit = request.integer("limit", DEFAULT_LIMIT, 1, 1000)
-    kept = _ordered(_filtered(request, items), request.first("orderby"))
-    start = _offset(request.first("continuationToken"))
-    page = kept[start : start + limit]
-    links: dict[str, Any] = {}
-    if start + limit < len(kept):
-        token = base64.urlsafe_b64encode(json.dumps({"offset": start + limit}).encode()).decode()
-        query = [(k, v) for k, vs in request.query.items() for v in vs if k not in {"continuationToken", "limit"}]
-        query += [("limit", str(limit)), ("continuationToken", token)]
-        links["next"] = {"href": f"/{resource}?{urlencode(query)}"}
-    return Reply({"items": page, "_links": links})
+def filters(request: Request) -> list[Filter]:
+    """The filters of a request, in the order given; all must pass."""
+    return [_filter(text) for text in request.query.get("property", [])]
 
 
-def _offset(token: str) -> int:
-    if not token:
-        return 0
-    try:
-        return operator.index(json.loads(base64.urlsafe_b64decode(token))["offset"])
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        raise flow("1451-400", "Invalid request", "The continuation token is not one of ours") from None
-
-
-def _filtered(request: Request, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for text in request.query.get("property", []):
-        found = _FILTER.fullmatch(text)
-        if not found:
-            raise flow("1450-400", "Invalid request", f"The filter {text!r} has no field and operator")
-        path, op, values = found["path"].replace("[]", ""), found["op"], _values(found["value"])
-        if op == "~":
-            raise flow("1440-400", "Invalid request", "The operator ~ is not implemented")
-        if not values or not all(values):
-            raise flow("1453-400", "Invalid request", f"The filter {text!r} has no value")
-        if op not in {"==", "!="} and len(values) > 1:
-            raise flow("1443-400", "Invalid request", f"The operator {op} takes one value")
-        if op not in {"==", "!="} and path == "id":
-            raise flow("1448-400", "Invalid request", f"The operator {op} is not supported for id")
-        items = [item for item in items if _passes(_at(item, path.split(".")), op, values)]
-    return items
+def _filter(text: str) -> Filter:
+    found = _FILTER.fullmatch(text)
+    if not found and re.match(r"[^=!<>~]*[=!<>~]", text) and not re.match(r"[A-Za-z_@$][\w.:@$\[\]-]*[=!<>~]", text):
+        raise flow("1449-400", f"The field of the filter {text[:100]!r} is malformed")
+    if not found:
+        raise flow("1450-400", f"The filter {text[:100]!r} has no field and operator")
+    path, op, values = found["path"], found["op"], _values(found["value"])
+    if op == "~":
+        raise flow("1440-400", "The operator ~ is not implemented")
+    if not values or not all(values):
+        raise flow("1453-400", f"The filter {text[:100]!r} has no value")
+    if op not in {"==", "!="}:
+        if len(values) > 1:
+            raise flow("1443-400", f"The operator {op} takes one value")
+        if path == "id" or path.endswith(".id"):
+            raise flow("1448-400", f"The operator {op} is not supported for id")
+        try:
+            float(values[0])
+        except ValueError:
+            raise flow("1454-400", f"The operator {op} takes a number") from None
+    return Filter(path, op, values)
 
 
 def _values(text: str) -> list[str]:
@@ -93,28 +91,107 @@ def _at(node: Any, path: list[str]) -> list[Any]:
     return _at(node[path[0]], path[1:]) if isinstance(node, dict) and path[0] in node else []
 
 
-def _passes(found: list[Any], op: str, values: list[str]) -> bool:
-    if op == "==":
-        return any(_text(f) in values for f in found)
-    if op == "!=":
-        return not any(_text(f) in values for f in found)
-    try:
-        wanted = float(values[0])
-    except ValueError:
-        raise flow("1454-400", "Invalid request", f"The operator {op} takes a number") from None
-    numbers = [f for f in found if isinstance(f, int | float) and not isinstance(f, bool)]
-    compare = {"<": wanted.__gt__, "<=": wanted.__ge__, ">": wanted.__lt__, ">=": wanted.__le__}[op]
-    return any(compare(n) is True for n in numbers)
-
-
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _ordered(items: list[dict[str, Any]], orderby: str) -> list[dict[str, Any]]:
-    for part in reversed([p for p in orderby.split(",") if p]):
-        sign, field = ("-", part[1:]) if part[0] == "-" else ("+", part.lstrip("+ "))
-        if field not in {"id", "name", "createdAt", "updatedAt", "state"}:
-            raise flow("1433-400", "Invalid request", f"Unknown field {field!r} in orderby")
-        items = sorted(items, key=lambda i: (i.get(field) is not None, i.get(field)), reverse=sign == "-")
-    return items
+def _order(text: str) -> list[tuple[str, bool]]:
+    """Fields to sort by, and whether downwards."""
+    found = [(p.lstrip("+- "), p.startswith("-")) for p in text.split(",") if p]
+    for field, _ in found:
+        if field not in _SORTED:
+            raise flow("1433-400", f"Unknown field {field[:40]!r} in orderby")
+    return found
+
+
+def stored_list(
+    world: World, request: Request, kind: str, show: Callable[[Item], Item], parent_field: str = ""
+) -> Reply:
+    """One page of a kind's objects; what an index can narrow and order, it does.
+
+    :param parent_field: of which the store has an index
+    """
+    request, token = _continued(request)
+    asked = filters(request)
+    equal = {f.path: f.values[0] for f in asked if f.op == "==" and len(f.values) == 1}
+    name, parent = equal.get("name"), equal.get(parent_field) if parent_field else None
+    if is_count(request):
+        if not asked:
+            return Reply({"count": world.store.count(kind, request.scope)})
+        rows = world.store.rows(kind, request.scope, name=name, parent=parent)
+        return Reply({"count": sum(all(f.passes(i) for f in asked) for i, _ in rows)})
+    sieve = [f.values for f in asked if f.op == "==" and f.path not in {"name", parent_field}]
+    order = _order(request.first("orderby"))
+    limit = request.integer("limit", DEFAULT_LIMIT, 1, LONGEST_PAGE)
+    if len(order) > 1 or (order and order[0][0] not in _COLUMNS):
+        rows = world.store.rows(kind, request.scope, name=name, parent=parent, containing=sieve)
+        paged = {"limit": [str(limit)]}
+        return listing(replace(request, query={**request.query, **paged}), [show(i) for i, _ in rows], kind)
+    place = token.get("place")
+    column = f"{'-' if order[0][1] else ''}{_COLUMNS[order[0][0]]}" if order else ""
+    rows = world.store.rows(kind, request.scope, name=name, parent=parent, containing=sieve, order=column, after=place)
+    page: list[Item] = []
+    last: Place | None = None
+    more = False
+    for item, at in rows:
+        if all(f.passes(item) for f in asked):
+            if len(page) == limit:
+                more = True
+                break
+            page.append(show(item))
+            last = at
+    return _page(request, page, kind, limit, {"place": last} if more else None)
+
+
+def listing(request: Request, items: Iterable[Item], kind: str) -> Reply:
+    """One page of ``items`` that pass the filters; all of them, unless a limit is given."""
+    request, token = _continued(request)
+    asked = filters(request)
+    kept = [i for i in items if all(f.passes(i) for f in asked)]
+    if is_count(request):
+        return Reply({"count": len(kept)})
+    limit = request.integer("limit", LONGEST_PAGE, 1, LONGEST_PAGE)
+    for field, down in reversed(_order(request.first("orderby"))):
+        kept.sort(key=lambda i, f=field: (i.get(f) is not None, i.get(f)), reverse=down)  # type: ignore[misc]
+    start = token.get("offset", 0)
+    more = {"offset": start + limit} if start + limit < len(kept) else None
+    return _page(request, kept[start : start + limit], kind, limit, more)
+
+
+def is_count(request: Request) -> bool:
+    """Whether only a number is asked for."""
+    if request.is_true("count") and "limit" in request.query:
+        raise flow("1401-400", "limit and count cannot be used together")
+    return request.is_true("count")
+
+
+def _page(request: Request, items: list[Item], kind: str, limit: int, more: Item | None) -> Reply:
+    links: Item = {}
+    if more:
+        query = [(k, v) for k, vs in request.query.items() for v in vs if k != "continuationToken"]
+        token = base64.urlsafe_b64encode(json.dumps({**more, "query": query}).encode()).decode().rstrip("=")
+        links["next"] = {"href": f"/{kind}?continuationToken={token}"}
+    return Reply({"items": items, "_links": links})
+
+
+def _continued(request: Request) -> tuple[Request, Item]:
+    """A request with what its continuation token stands for: the query of the first page, and where to go on."""
+    text = request.first("continuationToken")
+    if not text:
+        return request, {}
+    try:
+        token = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        query: dict[str, list[str]] = {}
+        for key, value in token["query"]:
+            query.setdefault(str(key), []).append(str(value))
+        if "offset" in token:
+            ok = isinstance(token["offset"], int) and 0 <= token["offset"] < 2**62
+        else:
+            value, seq = token["place"]
+            ok = isinstance(value, int | str) and isinstance(seq, int) and abs(seq) < 2**62
+            ok = ok and (isinstance(value, str) or abs(value) < 2**62)
+        if not ok:
+            raise ValueError(text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
+        raise flow("1451-400", "The continuation token is not one of ours") from None
+    return replace(request, query={**query, **request.query}), token

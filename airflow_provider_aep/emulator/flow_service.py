@@ -5,34 +5,54 @@ Codes and titles: Adobe's "Flow Service API error messages" and "Sources error m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from airflow_provider_aep.emulator.filters import equal_to, listing
+from airflow_provider_aep.emulator import filters, patches
 from airflow_provider_aep.emulator.refusals import Refusal, flow, problem, source
-from airflow_provider_aep.emulator.service import Reply, Request, Route, World
-from airflow_provider_aep.emulator.shapes import misfit
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 from airflow_provider_aep.emulator.specs import connection_specs
 
 BASE = "/data/foundation/flowservice"
-EMPTY = flow("1405-400", "Invalid request", "The request body is empty")
+EMPTY = flow("1405-400", "The request body is empty")
+MODE = frozenset({"mode"})
+GUIDE = "sources/tutorials/api"
 
 Body = dict[str, Any]
 
+_CHANGEABLE = {
+    "name",
+    "description",
+    "auth",
+    "data",
+    "params",
+    "scheduleParams",
+    "transformations",
+    "options",
+    "policy",
+}
+_STABLE = {"enabled", "disabled", "draft", "initializing"}
+_FIXED_LOGINS = {"sftp", "azure-event-hubs"}
+"""Connectors whose kind of login cannot change. Source: "Update a connection" in Adobe's guide."""
+
 
 def missing(resource: str, id_: str) -> Refusal:
-    return flow("1101-404", "Resource not found", f"There is nothing with id {id_} in {resource}")
+    return flow("1101-404", f"There is nothing with id {id_[:100]} in {resource}")
 
 
 def wrapped(body: Body | None, resource: str, id_: str) -> Reply:
     if body is None:
         raise missing(resource, id_)
-    return Reply({"items": [shown(body)]})
+    return Reply({"items": [body]})
 
 
-def shown(body: Body) -> Body:
-    """Without the emulator's own notes."""
-    return {k: v for k, v in body.items() if k != "_emulator"}
+def shown(world: World, body: Body) -> Body:
+    """As a client sees it: without the emulator's own notes."""
+    body = {k: v for k, v in body.items() if k != "_emulator"}
+    if "auth" in body and world.choices["secrets"] == "absent" and isinstance(body["auth"], dict):
+        params = body["auth"].get("params") or {}
+        body["auth"] = {**body["auth"], "params": {k: v for k, v in params.items() if v != "******"}}
+    return body
 
 
 def _without_secrets(body: Body) -> Body:
@@ -64,14 +84,47 @@ def known_spec(body: Body) -> Body:
     id_ = given.get("id") if isinstance(given, dict) else None
     spec = connection_specs().get(id_) if isinstance(id_, str) else None
     if spec is None:
-        raise flow("1413-400", "Invalid request", f"The connection spec id {id_!r} is invalid")
+        raise flow("1413-400", f"The connection spec id {str(id_)[:100]!r} is invalid")
     return spec
 
 
-def add(world: World, request: Request, resource: str, body: Body, parent: str = "") -> Reply:
+def check_name(world: World, request: Request, resource: str, name: str, own_id: str = "") -> None:
+    """Names may repeat, unless this emulator was told otherwise."""
+    if world.choices["unique-names"] == "yes":
+        for other in world.store.find(resource, request.scope, name=name):
+            if other["id"] != own_id:
+                raise problem(400, "Bad Request", f"{resource} has another object with the name {name!r}")
+
+
+def settle_in(world: World, body: Body, passing: str, final: str | None) -> None:
+    """Give an object its final state; if changes of state take time here, one on the way to it first.
+
+    :param final: ``None``: it will be gone
+    """
+    notes = body.setdefault("_emulator", {})
+    if not world.options.transition:
+        body["state"] = final
+        return
+    body["state"] = passing
+    notes["settles"] = {"at": world.clock.now() + world.options.transition, "state": final}
+
+
+def schedule(world: World, body: Body) -> None:
+    """Note when something happens to an object by itself: a change of state ends, or a flow runs."""
+    notes = body.setdefault("_emulator", {})
+    moments = [notes["settles"]["at"]] if "settles" in notes else []
+    if body["state"] == "enabled" and notes.get("nextRunAt") is not None:
+        moments.append(notes["nextRunAt"] + world.options.run_delay)
+    notes["due"] = min(moments, default=None)
+
+
+def add(
+    world: World, request: Request, resource: str, body: Body, *, parent: str = "", uses: Iterable[str] = ()
+) -> Reply:
     draft = request.first("mode").lower() == "draft"
     if request.first("mode") and not draft:
         raise source(1368, "The mode is not allowed in the request")
+    check_name(world, request, resource, body["name"])
     now, id_, etag = world.now_ms(), world.new_id(), world.new_etag()
     stored = {
         **_without_secrets(body),
@@ -82,23 +135,34 @@ def add(world: World, request: Request, resource: str, body: Body, parent: str =
         "updatedBy": request.client_id,
         "createdClient": request.client_id,
         "updatedClient": request.client_id,
+        "sandboxId": sandbox_id(request.scope.sandbox),
         "sandboxName": request.scope.sandbox,
         "imsOrgId": request.scope.org,
-        "state": "draft" if draft else "enabled",
         "version": etag,
         "etag": etag,
     }
-    world.store.add(resource, request.scope, id_, stored, name=body["name"], parent=parent)
+    if draft:
+        stored["state"] = "draft"
+    else:
+        settle_in(world, stored, "pending" if resource == "flows" else "initializing", "enabled")
+    schedule(world, stored)
+    world.store.add(resource, request.scope, id_, stored, name=body["name"], parent=parent, uses=uses)
     return Reply({"id": id_, "etag": etag}, 201, {"Location": f"{BASE}/{resource}/{id_}"})
 
 
-def check_parents(request: Request, *parents: Body) -> None:
+def sandbox_id(name: str) -> str:
+    """The same for a sandbox always: AEP's ids of sandboxes are UUIDs."""
+    raw = name.encode().hex().ljust(32, "0")[:32]
+    return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+
+
+def check_parents(world: World, request: Request, *parents: Body) -> None:
     """Only a draft may stand on a draft."""
-    if request.first("mode").lower() == "draft":
+    if request.first("mode").lower() == "draft" or world.choices["draft-parents"] == "free":
         return
     for parent in parents:
         if parent["state"] == "draft":
-            raise flow("1422-400", "Invalid request", f"{parent['name']} is a draft: publish it first")
+            raise flow("1422-400", f"{parent['name']} is a draft: publish it first")
 
 
 def found(world: World, request: Request, resource: str, id_: Any) -> Body:
@@ -109,34 +173,53 @@ def found(world: World, request: Request, resource: str, id_: Any) -> Body:
 
 
 def listed(world: World, request: Request, resource: str, parent_field: str = "") -> Reply:
-    name = equal_to(request, "name")
-    parent = equal_to(request, parent_field) if parent_field else None
-    items = world.store.find(resource, request.scope, name=name, parent=parent)
-    return listing(request, [shown(i) for i in items], resource)
+    return filters.stored_list(world, request, resource, lambda body: shown(world, body), parent_field)
 
 
 def patched(
-    world: World, request: Request, resource: str, id_: str, check: Callable[[Body], Any] = lambda _: None
+    world: World,
+    request: Request,
+    resource: str,
+    id_: str,
+    check: Callable[[Body], Any] = lambda _: None,
+    uses: Callable[[Body], list[str]] | None = None,
 ) -> Reply:
     """:param check: raises if the body must not become what the operations made of it"""
     body = found(world, request, resource, id_)
+    login = _login(body)
     wanted = request.headers.get("if-match")
     if not wanted:
-        raise flow("1403-400", "Header is missing", "The header If-Match is missing")
+        raise flow("1403-400", "The header If-Match is missing")
     if wanted.strip('"') != body["etag"].strip('"'):
-        raise flow("1404-412", "Version not matching", "The version does not match the current version of the entity")
+        raise flow("1404-412", "The version does not match the current version of the entity")
+    if body["state"] == "delete-finalizing":
+        raise flow("1457-400", "An update is not applicable in the state delete-finalizing")
+    if body["state"] not in _STABLE:
+        code = "1416-400" if resource == "connections" else "1420-400"
+        raise flow(code, f"The state {body['state']} cannot be updated")
     ops = request.json(EMPTY)
     if not isinstance(ops, list) or not ops:
-        raise flow("1405-400", "Invalid request", "The body must be a JSON patch array")
+        raise flow("1405-400", "The body must be a JSON patch array")
     for op in ops:
         _apply(body, op)
-    if wrong := misfit("flowservice", body):
-        raise problem(400, "Bad Request", wrong)
+    request.fits(f"stored {resource}", body)
+    if _login(body) != login and known_spec(body)["name"] in _FIXED_LOGINS:
+        raise source(1300, "The kind of login of this connector cannot be changed")
     check(body)
-    body["updatedAt"], body["etag"] = world.now_ms(), world.new_etag()
-    body["version"] = body["etag"]
-    world.store.put(resource, request.scope, id_, _without_secrets(body), name=named(body))
+    check_name(world, request, resource, named(body), id_)
+    body["updatedAt"], body["updatedBy"] = world.now_ms(), request.client_id
+    body["etag"] = body["version"] = world.new_etag()
+    settle_in(world, body, "updating", body["state"])
+    schedule(world, body)
+    world.store.put(
+        resource, request.scope, id_, _without_secrets(body), name=body["name"], uses=uses(body) if uses else None
+    )
     return Reply({"id": id_, "etag": body["etag"]})
+
+
+def _login(body: Body) -> Any:
+    auth = body.get("auth")
+    return auth.get("specName") if isinstance(auth, dict) else None
 
 
 def touch(world: World, request: Request) -> None:
@@ -147,36 +230,35 @@ def touch(world: World, request: Request) -> None:
         world.store.put(resource, request.scope, id_, body)
 
 
+def without_login(world: World, request: Request, method: str) -> Reply:
+    """What a source that refuses its login makes of a request."""
+    if request.path.rstrip("/").endswith("/test") and world.choices["test-failure"] == "result":
+        return Reply({"result": False})
+    raise source(1308, "The source refuses the login")
+
+
 def _apply(body: Body, op: Any) -> None:
-    """One JSON-patch operation; the letters' case is free, ``move`` and ``copy`` are refused."""
-    if not isinstance(op, dict) or not isinstance(op.get("path"), str):
-        raise flow("1405-400", "Invalid request", "Each patch operation needs op and path")
-    verb, steps = str(op.get("op", "")).lower(), op["path"].strip("/").split("/")
-    if verb not in {"add", "replace", "remove"}:
-        raise flow("1434-400", "Invalid request", f"The operation {op.get('op')!r} is not supported")
-    if steps[0] == "connectionSpec":
-        raise flow("1414-400", "Invalid request", "The connection spec of a connection cannot be updated")
-    if steps[0] not in {"name", "description", "auth", "data", "params", "scheduleParams", "transformations"}:
-        raise source(1365, f"The patch path {op['path']!r} is invalid")
-    node: Any = body
+    """One operation of a patch, on a field that a client may change."""
+    codes = {"malformed": "1405-400", "unsupported": "1434-400", "missing": "1455-400"}
     try:
-        for step in steps[:-1]:
-            node = node[int(step)] if isinstance(node, list) else node[step]
-        last: Any = int(steps[-1]) if isinstance(node, list) else steps[-1]
-        if verb != "add":
-            node[last]  # a missing field cannot be replaced or removed
-        if verb == "remove":
-            del node[last]
-        else:
-            node[last] = op["value"]
-    except (KeyError, IndexError, ValueError, TypeError):
-        raise flow("1455-400", "Invalid request", f"There is no field at {op['path']!r}") from None
+        first = patches.steps_of(op)[0]
+        if first == "connectionSpec":
+            raise flow("1414-400", "The connection spec of a connection cannot be updated")
+        if first == "state":
+            raise flow("1420-400", "The state is changed by an action, not by a patch")
+        if first not in _CHANGEABLE:
+            raise source(1365, f"The patch path {op['path'][:100]!r} is invalid")
+        patches.apply(body, op)
+    except patches.BadPatch as bad:
+        raise flow(codes[bad.why], str(bad)) from None
 
 
-def changed(world: World, request: Request, resource: str, body: Body, state: str) -> Reply:
+def changed(world: World, request: Request, resource: str, body: Body, state: str, passing: str = "updating") -> Reply:
     """Another state, by an action."""
-    body["state"], body["updatedAt"] = state, world.now_ms()
+    settle_in(world, body, passing, state)
+    body["updatedAt"] = world.now_ms()
     body["etag"] = body["version"] = world.new_etag()
+    schedule(world, body)
     world.store.put(resource, request.scope, body["id"], body)
     return Reply({"id": body["id"], "etag": body["etag"]})
 
@@ -185,10 +267,25 @@ def operation(request: Request, *known: str) -> str:
     """The ``op`` of an action; the letters' case is free."""
     op = request.first("op").lower()
     if op.startswith("finalize"):
-        raise flow("1402-400", "Invalid request", "finalize is for providers")
+        raise flow("1402-400", "finalize is for providers")
     if op not in known:
-        raise flow("1435-400", "Invalid request", f"The action {request.first('op')!r} is not supported")
+        raise flow("1435-400", f"The action {request.first('op')[:40]!r} is not supported")
     return op
+
+
+def check_steady(body: Body, op: str) -> None:
+    """An action waits until the one before it is through."""
+    if body["state"] not in _STABLE:
+        raise flow("1421-400", f"{op}: the state {body['state']} cannot be transitioned")
+
+
+def not_for_users(code: str) -> Callable[..., Reply]:
+    """An operation that only providers may use."""
+
+    def refuse(world: World, request: Request, *_: str) -> Reply:
+        raise flow(code, "A user token may not do this")
+
+    return refuse
 
 
 def crud(
@@ -196,29 +293,48 @@ def crud(
     parent_field: str,
     *,
     patch: Callable[[World, Request, str], Reply],
+    page: str,
     in_use: Callable[[World, Request, Body], Refusal | None] = lambda *_: None,
+    after: Callable[[World, Request, Body], None] = lambda *_: None,
 ) -> list[Route]:
     """List, read, patch and delete.
 
+    :param page: of Adobe's guide, with the samples
     :param in_use: the refusal to delete an object, if something needs it
+    :param after: what its deletion brings about
     """
 
     def list_(world: World, request: Request) -> Reply:
         return listed(world, request, resource, parent_field)
 
     def get(world: World, request: Request, id_: str) -> Reply:
-        return wrapped(found(world, request, resource, id_), resource, id_)
+        return wrapped(shown(world, found(world, request, resource, id_)), resource, id_)
 
     def delete(world: World, request: Request, id_: str) -> Reply:
-        if refusal := in_use(world, request, found(world, request, resource, id_)):
+        body = found(world, request, resource, id_)
+        if body["state"] == "delete-finalizing":
+            raise flow("1458-400", "A deletion is not applicable in the state delete-finalizing")
+        if body["state"] not in _STABLE:
+            code = "1416-400" if resource == "connections" else "1421-400"
+            raise flow(code, f"What is {body['state']} cannot be deleted")
+        if refusal := in_use(world, request, body):
             raise refusal
-        world.store.delete(resource, request.scope, id_)
+        if world.options.transition:
+            settle_in(world, body, "delete-finalizing", None)
+            schedule(world, body)
+            world.store.put(resource, request.scope, id_, body)
+        else:
+            world.store.delete(resource, request.scope, id_)
+        after(world, request, body)
         return Reply(None, 204)
 
     path = f"{BASE}/{resource}"
+    sample = Evidence.SAMPLE
     return [
-        Route("GET", path, list_),
-        Route("GET", f"{path}/{{id}}", get),
-        Route("PATCH", f"{path}/{{id}}", patch),
-        Route("DELETE", f"{path}/{{id}}", delete),
+        Route("GET", path, list_, sample, "dataflows/api/sort-and-filter.md", filters.PARAMETERS),
+        Route("GET", f"{path}/{{id}}", get, sample, page),
+        Route(
+            "PATCH", f"{path}/{{id}}", patch, sample, f"{GUIDE}/update.md", body="patch", headers=(("If-Match", "*"),)
+        ),
+        Route("DELETE", f"{path}/{{id}}", delete, sample, f"{GUIDE}/delete.md", status=204),
     ]

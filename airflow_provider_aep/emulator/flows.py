@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
-from airflow_provider_aep.emulator.connections import tables_of
-from airflow_provider_aep.emulator.filters import listing
+from airflow_provider_aep.emulator.connections import ACTION, search_route, tables_of
+from airflow_provider_aep.emulator.filters import PARAMETERS, listing
 from airflow_provider_aep.emulator.flow_service import (
     BASE,
     EMPTY,
+    GUIDE,
+    MODE,
     Body,
     add,
     changed,
     check_parents,
+    check_steady,
     crud,
     found,
     listed,
     named,
+    not_for_users,
     operation,
     patched,
+    shown,
     wrapped,
 )
-from airflow_provider_aep.emulator.ingest import open_run
 from airflow_provider_aep.emulator.refusals import flow, source
-from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.runs import open_run
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 from airflow_provider_aep.emulator.specs import SECONDS, flow_specs
 
 
@@ -40,21 +46,33 @@ def get_flow_spec(world: World, request: Request, id_: str) -> Reply:
 
 
 def create_flow(world: World, request: Request) -> Reply:
-    body = request.object(EMPTY, "flowservice")
+    body = request.object(EMPTY, "flows")
     named(body)
     if "state" in body:
-        raise flow("1410-400", "Invalid request", "state is not allowed in the body")
+        raise flow("1410-400", "state is not allowed in the body")
     origin, target = _checked(world, request, body, {})
-    check_parents(request, origin, target)
+    check_parents(world, request, origin, target)
     if int(body["scheduleParams"]["startTime"]) * 1000 < world.now_ms():
         raise source(1360, "The start time cannot be in the past")
     body["_emulator"] = {"nextRunAt": int(body["scheduleParams"]["startTime"])}
+    body["providerRefId"] = world.new_id()
     body["inheritedAttributes"] = {
         "properties": {"isSourceFlow": True},
         "sourceConnections": [_inherited(origin)],
         "targetConnections": [_inherited(target)],
     }
-    return add(world, request, "flows", body)
+    return add(world, request, "flows", body, uses=_needs(body))
+
+
+def _needs(body: Body) -> list[str]:
+    """The ids of what a flow stands on."""
+    mapping = _steps(body["transformations"])["Mapping"]
+    return [*body["sourceConnectionIds"], *body["targetConnectionIds"], _mapping_id(mapping)]
+
+
+def _mapping_id(params: Body) -> str:
+    """AEP's has no dashes; some of Adobe's samples print it with them."""
+    return str(params.get("mappingId")).replace("-", "")
 
 
 def patch_flow(world: World, request: Request, id_: str) -> Reply:
@@ -67,7 +85,7 @@ def patch_flow(world: World, request: Request, id_: str) -> Reply:
         if body["_emulator"]["nextRunAt"] == int(before["scheduleParams"]["startTime"]):
             body["_emulator"]["nextRunAt"] = int(body["scheduleParams"]["startTime"])
 
-    return patched(world, request, "flows", id_, check)
+    return patched(world, request, "flows", id_, check, _needs)
 
 
 def _check_change(world: World, body: Body, before: Body) -> None:
@@ -85,9 +103,10 @@ def _check_change(world: World, body: Body, before: Body) -> None:
 def act_on_flow(world: World, request: Request, id_: str) -> Reply:
     body = found(world, request, "flows", id_)
     op = operation(request, "enable", "disable", "publish")
+    check_steady(body, op)
     needed = {"enable": "disabled", "disable": "enabled", "publish": "draft"}[op]
     if body["state"] != needed:
-        raise flow("1422-400", "Invalid request", f"{op} is not applicable in the state {body['state']}")
+        raise flow("1422-400", f"{op} is not applicable in the state {body['state']}")
     if op == "publish":
         ids = [
             ("sourceConnections", body["sourceConnectionIds"][0]),
@@ -95,8 +114,21 @@ def act_on_flow(world: World, request: Request, id_: str) -> Reply:
         ]
         for resource, connection in ids:
             if found(world, request, resource, connection)["state"] == "draft":
-                raise flow("1422-400", "Invalid request", f"One of its {resource} is a draft: publish it first")
-    return changed(world, request, "flows", body, "disabled" if op == "disable" else "enabled")
+                raise flow("1422-400", f"One of its {resource} is a draft: publish it first")
+    if op == "disable":
+        return changed(world, request, "flows", body, "disabled", "disabling")
+    return changed(world, request, "flows", body, "enabled", "enabled-finalizing")
+
+
+def _after_deletion(world: World, request: Request, body: Body) -> None:
+    """A flow goes alone, unless this emulator was told otherwise."""
+    if world.choices["flow-delete"] == "cascades":
+        for resource, link in (
+            ("sourceConnections", "sourceConnectionIds"),
+            ("targetConnections", "targetConnectionIds"),
+        ):
+            for id_ in body[link]:
+                world.store.delete(resource, request.scope, id_)
 
 
 def _checked(world: World, request: Request, body: Body, before: Body) -> tuple[Body, Body]:
@@ -106,11 +138,11 @@ def _checked(world: World, request: Request, body: Body, before: Body) -> tuple[
     """
     spec = flow_specs().get(str((body.get("flowSpec") or {}).get("id")))
     if spec is None:
-        raise flow("1413-400", "Invalid request", "The flow spec id is invalid")
+        raise flow("1413-400", "The flow spec id is invalid")
     origin = _only(world, request, "sourceConnections", body.get("sourceConnectionIds"))
     target = _only(world, request, "targetConnections", body.get("targetConnectionIds"))
     if origin["connectionSpec"]["id"] not in spec["sourceConnectionSpecIds"]:
-        raise flow("1413-400", "Invalid request", f"The flow spec {spec['name']} does not take this source")
+        raise flow("1413-400", f"The flow spec {spec['name']} does not take this source")
     once = _check_schedule(body.get("scheduleParams"))
     steps = _steps(body.get("transformations"))
     ran_once = (before.get("scheduleParams") or {}).get("frequency") == "once"
@@ -186,6 +218,8 @@ def _check_delta(world: World, spec: Body, origin: Body, steps: dict[Any, Body],
 
 def is_moment(world: World, origin: Body, column: str) -> bool:
     """Whether a column of a source connection's table is a date-time; unknown tables are not judged."""
+    if origin["data"].get("format") != "tabular":
+        return True
     table = tables_of(world, origin).get((origin.get("params") or {}).get("tableName") or "")
     return table is None or table.columns.get(column) == "date-time"
 
@@ -193,18 +227,20 @@ def is_moment(world: World, origin: Body, column: str) -> bool:
 def _check_mapping(world: World, request: Request, steps: dict[Any, Body], target: Body) -> None:
     if "Mapping" not in steps:
         raise source(1370, "The mapping transformation is missing")
-    mapping = world.store.get("mappingSets", request.scope, str(steps["Mapping"].get("mappingId")))
+    if not steps["Mapping"].get("mappingId"):
+        raise source(1328, "The mapping transformation has no mappingId")
+    mapping = world.store.get("mappingSets", request.scope, _mapping_id(steps["Mapping"]))
     if mapping is None:
-        raise flow("1419-400", "Invalid request", "The mapping id failed validation")
+        raise flow("1419-400", "The mapping id failed validation")
     version = _integer(steps["Mapping"].get("mappingVersion"))
     versions = mapping["_emulator"]["versions"]
     if version is None or not 0 <= version < len(versions):
-        raise flow("1412-400", "Invalid request", "The mapping version is invalid")
+        raise flow("1412-400", "The mapping version is invalid")
     dataset = world.store.get("dataSets", request.scope, str((target.get("params") or {}).get("dataSetId")))
     if dataset is None or versions[version]["schema"] != dataset["schemaRef"]["id"]:
-        raise flow("1425-400", "Invalid request", "Schema of mapping and of target dataset must be the same")
+        raise flow("1425-400", "Schema of mapping and of target dataset must be the same")
     if world.registry(request.scope).schema(dataset["schemaRef"]["id"]) is None:
-        raise flow("1425-400", "Invalid request", "The schema of the target dataset is gone")
+        raise flow("1425-400", "The schema of the target dataset is gone")
 
 
 # -- runs -----------------------------------------------------------------------------------------------------------
@@ -214,16 +250,25 @@ def list_runs(world: World, request: Request) -> Reply:
     return listed(world, request, "runs", "flowId")
 
 
+def runs_of_flow(world: World, request: Request, id_: str) -> Reply:
+    """What the link ``runs`` of a flow leads to."""
+    found(world, request, "flows", id_)
+    query = {**request.query, "property": [*request.query.get("property", []), f"flowId=={id_}"]}
+    return listed(world, replace(request, query=query), "runs", "flowId")
+
+
 def get_run(world: World, request: Request, id_: str) -> Reply:
-    return wrapped(found(world, request, "runs", id_), "runs", id_)
+    return wrapped(shown(world, found(world, request, "runs", id_)), "runs", id_)
 
 
 def create_run(world: World, request: Request) -> Reply:
     """A run on demand, of a flow that is scheduled once. Source: "Create a flow run on demand" in Adobe's guide."""
-    body = request.object(EMPTY, "flowservice")
+    body = request.object(EMPTY, "runs")
+    if not body.get("flowId"):
+        raise flow("1446-400", "flowId is null or empty")
     one = world.store.get("flows", request.scope, str(body.get("flowId")))
     if one is None:
-        raise flow("1430-400", "Invalid request", f"There is no flow with id {body.get('flowId')}")
+        raise flow("1430-400", f"There is no flow with id {body.get('flowId')}")
     if one["scheduleParams"]["frequency"] != "once":
         raise source(1386, "On-demand runs need a flow whose frequency is once")
     if one["state"] != "enabled":
@@ -237,7 +282,8 @@ def create_run(world: World, request: Request) -> Reply:
     if end < start:
         raise source(1381, "The window ends before it starts")
     delta = _run_delta(world, request, one, params)
-    open_run(world, request.scope, one, (start, end), delta=delta, id_=(id_ := world.new_id()), params=params)
+    kept = params if world.choices["run-params"] == "echoed" else {}
+    open_run(world, request.scope, one, (start, end), delta=delta, id_=(id_ := world.new_id()), params=kept)
     run = found(world, request, "runs", id_)
     return Reply({"items": [{"id": id_, "etag": run["etag"]}]}, 201, {"Location": f"{BASE}/runs/{id_}"})
 
@@ -279,14 +325,21 @@ def act_on_run(world: World, request: Request, id_: str) -> Reply:
     return Reply({"id": id_, "etag": found(world, request, "runs", id_)["etag"]})
 
 
+_SAMPLE, _SPEC = Evidence.SAMPLE, Evidence.OPENAPI
 ROUTES = [
-    Route("GET", f"{BASE}/flowSpecs", list_flow_specs),
-    Route("GET", f"{BASE}/flowSpecs/{{id}}", get_flow_spec),
-    Route("POST", f"{BASE}/flows", create_flow),
-    *crud("flows", "", patch=patch_flow),
-    Route("POST", f"{BASE}/flows/{{id}}/action", act_on_flow),
-    Route("GET", f"{BASE}/runs", list_runs),
-    Route("POST", f"{BASE}/runs", create_run),
-    Route("GET", f"{BASE}/runs/{{id}}", get_run),
-    Route("POST", f"{BASE}/runs/{{id}}/action", act_on_run),
+    Route("GET", f"{BASE}/flowSpecs", list_flow_specs, _SAMPLE, f"{GUIDE}/collect/customer-success.md", PARAMETERS),
+    Route("GET", f"{BASE}/flowSpecs/{{id}}", get_flow_spec, _SPEC, "flow-service.yaml"),
+    Route("POST", f"{BASE}/flowSpecs", not_for_users("1426-400"), _SPEC, "flow-service.yaml", status=400),
+    Route("PUT", f"{BASE}/flowSpecs/{{id}}", not_for_users("1426-400"), _SPEC, "flow-service.yaml", status=400),
+    search_route("flowSpecs"),
+    Route("POST", f"{BASE}/flows", create_flow, _SAMPLE, f"{GUIDE}/collect/customer-success.md", MODE, "flows", 201),
+    search_route("flows"),
+    *crud("flows", "", patch=patch_flow, page=f"{GUIDE}/update-dataflows.md", after=_after_deletion),
+    Route("POST", f"{BASE}/flows/{{id}}/action", act_on_flow, _SAMPLE, f"{GUIDE}/update-dataflows.md", ACTION),
+    Route("GET", f"{BASE}/flows/{{id}}/runs", runs_of_flow, _SAMPLE, f"{GUIDE}/monitor.md", PARAMETERS),
+    Route("GET", f"{BASE}/runs", list_runs, _SAMPLE, f"{GUIDE}/monitor.md", PARAMETERS),
+    Route("POST", f"{BASE}/runs", create_run, _SAMPLE, f"{GUIDE}/on-demand-ingestion.md", body="runs", status=201),
+    Route("GET", f"{BASE}/runs/{{id}}", get_run, _SAMPLE, f"{GUIDE}/monitor.md"),
+    Route("PUT", f"{BASE}/runs/{{id}}", not_for_users("1427-400"), _SPEC, "flow-service.yaml", status=400),
+    Route("POST", f"{BASE}/runs/{{id}}/action", act_on_run, _SPEC, "flow-service.yaml", ACTION),
 ]

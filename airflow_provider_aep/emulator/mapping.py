@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.tables import day, moment
 
-ROW_REJECTED = "INGEST-1212-400"
+REQUIRED_EMPTY = "INGEST-1555-400"
 TRANSFORM_FAILED = "MAPPER-3700-400"
 
 _STORED = {"ATTRIBUTE": "text/x.schema-path", "EXPRESSION": "text/x.aep-xl", "STATIC": "STATIC"}
@@ -151,17 +151,14 @@ class Mapper:
             value = source if static else row.get(source)
             if value is None or value == "":
                 if destination in self._required:
-                    return Fault(ROW_REJECTED, destination, "is required and empty")
+                    return Fault(REQUIRED_EMPTY, destination, "is required and empty")
                 _put(out, destination, None)
                 continue
             try:
                 _put(out, destination, convert(value))
             except ValueError as e:
-                return Fault(TRANSFORM_FAILED if self._is_number(destination) else ROW_REJECTED, destination, str(e))
+                return Fault(TRANSFORM_FAILED, destination, str(e))
         return out
-
-    def _is_number(self, destination: str) -> bool:
-        return self.fields[destination].get("type") in {"integer", "number"}
 
 
 def _put(row: dict[str, Any], path: str, value: Any) -> None:

@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
-from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from typing import Any
+
+from airflow_provider_aep.emulator.flow_service import sandbox_id
+from airflow_provider_aep.emulator.refusals import problem
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 
 BASE = "/data/foundation/sandbox-management"
+_SINCE = "2019-09-04 04:57:24"
+
+
+def _all(world: World) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": sandbox_id(name),
+            "name": name,
+            "title": name.capitalize(),
+            "state": state,
+            "type": "production" if name == "prod" else "development",
+            "region": "VA7",
+            "isDefault": name == "prod",
+            "eTag": 1,
+            "createdDate": _SINCE,
+            "lastModifiedDate": _SINCE,
+            "createdBy": "emulator",
+            "modifiedBy": "emulator",
+        }
+        for name, state in world.options.sandbox_states().items()
+    ]
 
 
 def list_(world: World, request: Request) -> Reply:
-    sandboxes = [
-        {
-            "name": n,
-            "title": n.capitalize(),
-            "state": state,
-            "type": "production" if n == "prod" else "development",
-            "region": "VA7",
-            "isDefault": n == "prod",
-        }
-        for n, state in world.options.sandbox_states().items()
-    ]
-    return Reply({"sandboxes": sandboxes, "_page": {"limit": 200, "count": len(sandboxes)}, "_links": {}})
+    """Those the credential may use."""
+    credential = world.credentials[request.client_id]
+    found = [s for s in _all(world) if credential.enters(s["name"])]
+    for text in request.query.get("property", []):
+        field, op, value = text.partition("==")
+        if not op:
+            raise problem(400, "Bad Request", f"The property filter {text[:100]!r} is none")
+        found = [s for s in found if str(s.get(field)).lower() == value.lower()]
+    limit, offset = request.integer("limit", 200, 1, 200), request.integer("offset", 0, 0, 10**6)
+    page = found[offset : offset + limit]
+    links = {"page": {"href": f"{BASE}/sandboxes?limit={{limit}}&offset={{offset}}", "templated": True}}
+    return Reply({"sandboxes": page, "_page": {"limit": limit, "count": len(page)}, "_links": links})
 
 
-ROUTES = [Route("GET", BASE, list_), Route("GET", f"{BASE}/sandboxes", list_)]
+def get(world: World, request: Request, name: str) -> Reply:
+    for sandbox in _all(world):
+        if sandbox["name"] == name:
+            return Reply(sandbox)
+    raise problem(404, "Not Found", f"There is no sandbox {name[:100]}")
+
+
+def types(world: World, request: Request) -> Reply:
+    return Reply({"sandboxTypes": ["production", "development"]})
+
+
+_LIST = frozenset({"limit", "offset", "property", "orderBy"})
+ROUTES = [
+    Route("GET", BASE, list_, Evidence.SAMPLE, "sandboxes/api/available.md", _LIST),
+    Route("GET", f"{BASE}/sandboxes", list_, Evidence.SAMPLE, "sandboxes/api/sandboxes.md", _LIST),
+    Route("GET", f"{BASE}/sandboxes/{{name}}", get, Evidence.SAMPLE, "sandboxes/api/sandboxes.md"),
+    Route("GET", f"{BASE}/sandboxTypes", types, Evidence.OPENAPI, "sandbox.yaml"),
+]

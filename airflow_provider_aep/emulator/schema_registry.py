@@ -1,27 +1,36 @@
-"""Schema Registry: stats, tenant schemas and classes. Source: Adobe's schema-registry OpenAPI file and XDM guide."""
+"""Schema Registry: stats, Adobe's global parts, and the tenant's schemas, classes, field groups and data types.
+
+Source: Adobe's schema-registry OpenAPI file and XDM guide.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from airflow_provider_aep.emulator import xdm
+from airflow_provider_aep.emulator import patches, xdm
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.refusals import xdm as refusal
-from airflow_provider_aep.emulator.service import Reply, Request, Route, World
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 
 BASE = "/data/foundation/schemaregistry"
-_FORMS = "xed-id|xed|xed-full|xed-notext|xed-full-notext|xed-full-desc|xed-deprecatefield"
-_MEDIA = re.compile(rf"application/vnd\.adobe\.({_FORMS})\+json(?:\s*;\s*version=([\d.]+))?")
-_PROPERTY = re.compile(r"(?P<field>[\w:$.-]+)(?:(?P<op>==|!=|~)(?P<value>.*))?", re.DOTALL)
+LIST = frozenset({"limit", "start", "orderby", "orderBy", "property"})
+_FORMS = "id|full|notext|desc|full-notext|full-desc|deprecatefield"
+# Others' clients send the same forms with xdm, too.
+_MEDIA = re.compile(rf"application/vnd\.adobe\.(?:xed|xdm)(?:-({_FORMS}))?\+json(?:\s*;\s*version=([\d.]+))?")
+_PROPERTY = re.compile(r"(?P<field>[\w:$@.-]+?)(?:(?P<op>==|!=|<=|>=|<|>|~)(?P<value>.*))?", re.DOTALL)
 # No more, because a hostile expression could search for ever.
 _PATTERN = re.compile(r"\^?[\w :/-]*(?:\.\*[\w :/-]*){0,2}\$?")
 _EMPTY = problem(400, "BadRequestError", "The request body is empty")
+_SORTED = {"title", "description", "$id", "meta:altId", "version", "created", "updated", "meta:resourceType"}
+_SERVERS = ("$id", "meta:altId", "version", "meta:registryMetadata", "imsOrg", "meta:containerId", "_emulator")
+"""Fields that only the registry writes."""
+
+Body = dict[str, Any]
 
 
 def tenant(org: str) -> str:
@@ -31,192 +40,363 @@ def tenant(org: str) -> str:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What schemas and classes differ in.
+    """What schemas, classes, field groups and data types differ in.
 
-    :param missing: AEP's code and title for one that is not there
+    :param in_ids: how the kind is called in ``$id`` and ``meta:resourceType``
+    :param missing: AEP's code for one that is not there
     :param made: checks a body, and gives what the server adds to it
     """
 
     name: str
-    missing: tuple[str, str]
-    made: Callable[[World, Request, dict[str, Any]], dict[str, Any]]
+    in_ids: str
+    missing: str
+    made: Callable[[World, Request, Body], Body]
 
 
 def stats(world: World, request: Request) -> Reply:
-    made = {kind: len(world.store.find(kind, request.scope)) for kind in ("schemas", "classes")}
-    counts = {**made, "mixins": 0, "datatypes": 0, "unions": 0}
-    return Reply({"imsOrg": request.scope.org, "tenantId": tenant(request.scope.org), "counts": counts})
+    kinds = ("schemas", "fieldgroups", "datatypes", "classes")
+    made = {k: list(world.store.find(k, request.scope)) for k in kinds}
+    unions = {s["meta:class"] for s in made["schemas"] if _in_union(s)}
+    counts = {
+        "schemas": len(made["schemas"]),
+        "mixins": len(made["fieldgroups"]),
+        "datatypes": len(made["datatypes"]),
+        "classes": len(made["classes"]),
+        "unions": len(unions),
+    }
+    everything = [i for items in made.values() for i in items]
+    brief = [
+        {
+            "title": i["title"],
+            "description": i.get("description", ""),
+            "meta:resourceType": i["meta:resourceType"],
+            "meta:created": i["meta:registryMetadata"]["repo:createdDate"],
+            "meta:updated": i["meta:registryMetadata"]["repo:lastModifiedDate"],
+            "meta:altId": i["meta:altId"],
+            "$id": i["$id"],
+        }
+        for i in everything
+    ]
+    return Reply(
+        {
+            "imsOrg": request.scope.org,
+            "tenantId": tenant(request.scope.org),
+            "counts": counts,
+            "recentlyCreatedResources": sorted(brief, key=lambda b: b["meta:created"], reverse=True)[:5],
+            "recentlyUpdatedResources": sorted(brief, key=lambda b: b["meta:updated"], reverse=True)[:5],
+            "classUsage": {
+                c: [{"$id": s["$id"], "title": s["title"]} for s in made["schemas"] if s["meta:class"] == c]
+                for c in sorted({s["meta:class"] for s in made["schemas"]})
+            },
+        }
+    )
 
 
-def _media(request: Request) -> tuple[str, str | None]:
-    given = request.headers.get("accept", "")
-    found = _MEDIA.fullmatch(given.strip())
-    if not found and given.strip().startswith("application/vnd.adobe."):
-        raise problem(406, "NotAcceptable", f"There is no format {given!r}")
+# -- reading --------------------------------------------------------------------------------------------------------
+
+
+def media(request: Request) -> tuple[str, str | None]:
+    """The form and the version that ``Accept`` asks for."""
+    given = request.headers.get("accept", "").strip()
+    found = _MEDIA.fullmatch(given)
+    if not found and given.startswith("application/vnd.adobe."):
+        raise problem(406, "NotAcceptable", f"There is no format {given[:100]!r}")
     if not found:
-        raise refusal("XDM-1008-400", "Accept header invalid", "The Accept header is not one of the registry's")
-    return found[1], found[2]
+        raise refusal("XDM-1008-400", "The Accept header is not one of the registry's")
+    return found[1] or "", found[2]
 
 
-def _listed(world: World, request: Request, kind: str) -> Reply:
-    form, version = _media(request)
+def _list(world: World, request: Request, items: list[Body], path: str) -> Reply:
+    form, version = media(request)
     if version is not None:
-        raise refusal("XDM-1006-400", "Accept header invalid", "A list must not name a version in Accept")
-    limit, start = request.integer("limit", 100, 1, 500), request.integer("start", 0, 0, 10**9)
-    items = world.store.find(kind, request.scope)
-    for text in request.query.get("property", []):
+        raise refusal("XDM-1006-400", "A list must not name a version in Accept")
+    return page(request, filtered(request, items), path, lambda i: _brief(i) if form == "id" else shown(i))
+
+
+def _brief(item: Body) -> Body:
+    return {k: item[k] for k in ("$id", "meta:altId", "version", "title")}
+
+
+def page(request: Request, items: list[Body], path: str, show: Callable[[Body], Any]) -> Reply:
+    """One page, with where the next one begins."""
+    limit = request.integer("limit", 100, 0, 500)
+    orderby = request.first("orderby") or request.first("orderBy")
+    for part in reversed([p for p in orderby.split(",") if p]):
+        field = part.lstrip("+- ")
+        if field not in _SORTED:
+            raise problem(400, "BadRequestError", f"It cannot be ordered by {field[:60]!r}")
+        items = sorted(items, key=lambda i: str(_value(i, field)), reverse=part.startswith("-"))
+    by = orderby.lstrip("+ ") if orderby.lstrip("+ ") in {"title", "$id", "meta:altId"} else ""
+    if by:  # these are unique, so a page begins after the last value of the one before
+        items = [i for i in items if str(_value(i, by)) > request.first("start")]
+        start = 0
+    else:
+        start = request.integer("start", 0, 0, 10**9)
+    ones = items[start : start + limit]
+    shown_ones = [show(i) for i in ones]
+    more, following = None, None
+    if ones and start + limit < len(items):
+        kept = [(k, v) for k, values in request.query.items() for v in values if k not in {"start", "limit"}]
+        following = str(_value(ones[-1], by)) if by else str(start + limit)
+        more = {"href": f"{path}?{urlencode([*kept, ('start', following), ('limit', limit)])}"}
+    links: Body = {"next": more}
+    if path.startswith("/tenant/"):
+        links[f"global_{path.rsplit('/', 1)[-1]}"] = {"href": f"{BASE}{path.replace('/tenant/', '/global/')}"}
+    about = {"orderby": orderby or "updated", "next": following, "count": len(shown_ones)}
+    return Reply({"results": shown_ones, "_page": about, "_links": links})
+
+
+def filtered(request: Request, items: list[Body]) -> list[Body]:
+    given = request.query.get("property", [])
+    for text in (part for one in given for part in re.split(r",(?=[\w:$@.-]+(?:==|!=|~))", one)):
         found = _PROPERTY.fullmatch(text)
         if found is None:
-            raise problem(400, "BadRequestError", f"The property filter {text!r} is none")
+            raise problem(400, "BadRequestError", f"The property filter {text[:100]!r} is none")
         items = [i for i in items if _passes(i, found["field"], found["op"] or "", found["value"] or "")]
-    for part in reversed([p for p in request.first("orderby").split(",") if p]):
-        field = part.lstrip("+- ")
-        if field not in {"title", "version", "$id"}:
-            raise problem(400, "BadRequestError", f"{kind} cannot be ordered by {field!r}")
-        items = sorted(items, key=lambda i: str(i[field]), reverse=part.startswith("-"))
-    page = items[start : start + limit]
-    short = ("title", "$id", "meta:altId", "version")
-    results = [{k: i[k] for k in short} for i in page] if form == "xed-id" else [_shown(i) for i in page]
-    more = None
-    if start + limit < len(items):
-        kept = [(k, v) for k, values in request.query.items() for v in values if k not in {"start", "limit"}]
-        query = urlencode([*kept, ("start", start + limit), ("limit", limit)])
-        more = {"href": f"/tenant/{kind}?{query}"}
-    return Reply({"results": results, "_page": {"count": len(page), "next": None}, "_links": {"next": more}})
+    return items
 
 
-def _passes(item: dict[str, Any], field: str, op: str, value: str) -> bool:
-    found = item.get(field)
-    if op == "==":
-        return str(found) == value
-    if op == "!=":
-        return str(found) != value
-    if op == "~":
-        if not _PATTERN.fullmatch(value):
-            raise problem(400, "BadRequestError", f"Of regular expressions the emulator knows ^, $ and .*: {value!r}")
-        return bool(re.search(value, str(found)))
-    return found is not None
+def _value(item: Body, field: str) -> Any:
+    if field in {"updated", "created"}:
+        name = "repo:lastModifiedDate" if field == "updated" else "repo:createdDate"
+        return (item.get("meta:registryMetadata") or {}).get(name, 0)
+    return item.get(field, "")
 
 
-def _found(world: World, request: Request, kind: _Kind, id_: str) -> dict[str, Any]:
+def _passes(item: Body, field: str, op: str, value: str) -> bool:
+    if field not in item:
+        return op == "!="
+    found = item[field] if isinstance(item[field], list) else [item[field]]
+    texts = [str(f).lower() if isinstance(f, bool) else str(f) for f in found]
+    match op:
+        case "":
+            return True
+        case "==":
+            return value in texts
+        case "!=":
+            return value not in texts
+        case "~":
+            if not _PATTERN.fullmatch(value):
+                what = "Of regular expressions the emulator knows ^, $ and .*"
+                raise problem(400, "BadRequestError", f"{what}: {value[:100]!r}")
+            return any(re.search(value, t) for t in texts)
+    compare: Callable[[str], bool] = {
+        "<": value.__gt__, "<=": value.__ge__, ">": value.__lt__, ">=": value.__le__
+    }[op]  # fmt: skip
+    return any(compare(t) for t in texts)
+
+
+def _found(world: World, request: Request, kind: _Kind, id_: str) -> Body:
+    """The tenant's object; for a reading request, or else Adobe's."""
     found = world.registry(request.scope).stored(kind.name, id_)
+    if found is None and request.method == "GET":
+        found = xdm.global_part(kind.name, id_)
     if found is None:
-        raise refusal(*kind.missing, f"There is no object {id_} in {kind.name}")
+        raise refusal(kind.missing, f"There is no object {id_[:200]} in {kind.name}")
     return found
 
 
-def _got(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
-    form, version = _media(request)
+def _look(world: World, request: Request, found: Body) -> Reply:
+    """An object in the form that ``Accept`` asks for."""
+    form, version = media(request)
     if version is None:
-        raise refusal("XDM-1007-400", "Accept header invalid", "version should be specified")
-    found = _found(world, request, kind, id_)
+        raise refusal("XDM-1007-400", "version should be specified")
     if version != "1":
         raise problem(406, "NotAcceptable", f"There is no version {version}")
-    shown = _shown(found)
-    return Reply({**shown, **world.registry(request.scope).resolve(found)} if form.startswith("xed-full") else shown)
+    body = shown(found)
+    if form.startswith("full"):
+        resolved = world.registry(request.scope).resolve(found)
+        body = {k: v for k, v in body.items() if k not in {"allOf", "definitions"}} | resolved
+    if form.endswith("desc"):
+        body["meta:descriptors"] = list(world.store.find("descriptors", request.scope, parent=found["$id"]))
+    if "notext" in form:
+        body = _without_text(body)
+    return Reply(body)
+
+
+def _without_text(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_text(n) for n in node]
+    if not isinstance(node, dict):
+        return node
+    texts = {k for k in ("title", "description") if isinstance(node.get(k), str)}
+    return {k: _without_text(v) for k, v in node.items() if k not in texts}
+
+
+def shown(body: Body) -> Body:
+    return {k: v for k, v in body.items() if k != "_emulator"}
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
 
 
 def _created(world: World, request: Request, kind: _Kind) -> Reply:
-    body = request.object(_EMPTY, "schemas")
-    title = body.get("title")
-    if not isinstance(title, str) or not title.strip():
-        raise problem(400, "BadRequestError", "title is missing")
+    body = request.object(_EMPTY, "xdm")
+    body = {k: v for k, v in body.items() if k not in _SERVERS}
+    title = _title(world, request, body, "")
     added = kind.made(world, request, body)
-    for other in ("schemas", "classes"):  # titles are unique across resource types
-        if same := world.store.find(other, request.scope, name=title):
-            raise refusal(
-                "XDM-1521-400",
-                "Title not unique",
-                f"Object titles must be unique. An object {same[0]['$id']} already exists with the same title.",
-            )
-    now, name, key = world.now_ms(), tenant(request.scope.org), _key()
-    alt = f"_{name}.{kind.name}.{key}"
+    now, name, key = world.now_ms(), tenant(request.scope.org), _key(world)
+    id_ = f"https://ns.adobe.com/{name}/{kind.in_ids}/{key}"
     stored = {
         **body,
-        "$id": f"https://ns.adobe.com/{name}/{kind.name}/{key}",
-        "meta:altId": alt,
-        "meta:resourceType": kind.name,
+        "$id": id_,
+        "meta:altId": xdm.alt_id(id_),
+        "meta:resourceType": kind.in_ids,
         "version": "1.0",
         "imsOrg": request.scope.org,
+        "type": body.get("type") or "object",
         "meta:xdmType": "object",
         "meta:containerId": "tenant",
+        "meta:sandboxType": "production" if request.scope.sandbox == "prod" else "development",
         "meta:tenantNamespace": f"_{name}",
         "meta:registryMetadata": {
             "repo:createdDate": now,
             "repo:lastModifiedDate": now,
             "xdm:createdClientId": request.client_id,
-            "eTag": uuid.uuid4().hex,
+            "xdm:lastModifiedClientId": request.client_id,
+            "xdm:createdUserId": request.client_id,
+            "xdm:lastModifiedUserId": request.client_id,
+            "eTag": world.new_hex(),
+            "meta:globalLibVersion": "1.0.0",
         },
         **added,
     }
-    world.store.add(kind.name, request.scope, stored["$id"], stored, name=title, parent=alt)
-    return Reply(_shown(stored), 201)
+    _check_resolves(world, request, stored)
+    world.store.add(
+        kind.name, request.scope, id_, stored, name=title, parent=stored["meta:altId"], uses=stored.get("refs", [])
+    )
+    return Reply(shown(stored), 201)
 
 
-def _key() -> str:
-    return hashlib.sha1(uuid.uuid4().bytes, usedforsecurity=False).hexdigest()
+def _title(world: World, request: Request, body: Body, own_id: str) -> str:
+    """The title of a body; titles are unique across a tenant's resource types."""
+    title = body.get("title")
+    if not isinstance(title, str) or not title.strip():
+        raise problem(400, "BadRequestError", "title is missing")
+    for other in ("schemas", "classes", "fieldgroups", "datatypes"):
+        for same in world.store.find(other, request.scope, name=title):
+            if same["$id"] != own_id:
+                raise refusal(
+                    "XDM-1521-400",
+                    f"Object titles must be unique. An object {same['$id']} already exists with the same title.",
+                )
+    return title
+
+
+def _check_resolves(world: World, request: Request, body: Body) -> Body:
+    try:
+        return world.registry(request.scope).resolve(body)
+    except xdm.Incompatible as e:
+        raise refusal("XDM-1413-400", f"Incompatible types: {e}") from None
+
+
+def _key(world: World) -> str:
+    return f"{world.new_hex()}{world.new_hex()[:16]}"
 
 
 def _patched(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
-    """Additive changes only: a field group more, another description, the tag of the union."""
+    """A JSON patch. Of what a dataset uses, no field goes and none changes its type."""
     found = _found(world, request, kind, id_)
     ops = request.json(_EMPTY)
     if not isinstance(ops, list):
         raise problem(400, "BadRequestError", "The body must be a JSON patch array")
+    body = copy.deepcopy(found)
     for op in ops:
-        match op:
-            case {"op": "add", "path": "/allOf/-", "value": {"$ref": str(ref)}} if xdm.is_field_group(ref):
-                found["allOf"].append({"$ref": ref})
-            case {"op": "add" | "replace", "path": "/description", "value": str(text)}:
-                found["description"] = text
-            case {"op": "add", "path": "/meta:immutableTags", "value": ["union"]} if kind is SCHEMAS:
-                _check_identity(world, request, found)
-                found["meta:immutableTags"] = ["union"]
-            case _:
-                raise problem(400, "BadRequestError", "Only additive changes are accepted")
+        try:
+            first = patches.steps_of(op)[0]
+            if first in _SERVERS:
+                raise problem(400, "BadRequestError", f"{first} is the registry's")
+            if first == "meta:extends":  # follows from allOf
+                continue
+            if first == "meta:immutableTags" and op.get("value") == "union":
+                op = {**op, "value": ["union"], "path": "/meta:immutableTags"}
+            patches.apply(body, op)
+        except patches.BadPatch as bad:
+            raise problem(400, "BadRequestError", str(bad)) from None
+    return Reply(_rewritten(world, request, kind, found, body))
+
+
+def _replaced(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
+    found = _found(world, request, kind, id_)
+    body = request.object(_EMPTY, "xdm")
+    kept = {k: v for k, v in found.items() if k in _SERVERS or k.startswith("meta:")}
+    return Reply(_rewritten(world, request, kind, found, {**body, **kept}))
+
+
+def _rewritten(world: World, request: Request, kind: _Kind, found: Body, body: Body) -> Body:
+    """Store what an object becomes, if it may."""
+    request.fits("xdm", {k: v for k, v in body.items() if k != "_emulator"})
+    title = _title(world, request, body, found["$id"])
+    body |= kind.made(world, request, body)
+    _check_tags(world, request, kind, found, body)
+    resolved = _check_resolves(world, request, body)
+    if _is_used(world, request, kind, found):
+        before = xdm.leaves(world.registry(request.scope).resolve(found))
+        after = xdm.leaves(resolved)
+        if lost := [f for f, type_ in before.items() if after.get(f) != type_]:
+            raise problem(400, "BadRequestError", f"It is in use, so {lost[0]} can neither go nor change its type")
     major, minor = found["version"].split(".")
-    found["version"], found["refs"] = f"{major}.{int(minor) + 1}", xdm.references(found)
-    world.store.put(kind.name, request.scope, found["$id"], found)
-    return Reply(_shown(found))
+    body["version"] = f"{major}.{int(minor) + 1}"
+    body["meta:registryMetadata"] = {
+        **found["meta:registryMetadata"],
+        "repo:lastModifiedDate": world.now_ms(),
+        "xdm:lastModifiedClientId": request.client_id,
+        "eTag": world.new_hex(),
+    }
+    world.store.put(kind.name, request.scope, found["$id"], body, name=title, uses=body.get("refs", []))
+    return shown(body)
 
 
-def _check_identity(world: World, request: Request, schema: dict[str, Any]) -> None:
-    """A schema joins the union only with an identity that Profile can key its records by."""
-    fields = world.registry(request.scope).resolve(schema)["properties"]
-    identities = world.store.find("descriptors", request.scope, parent=schema["$id"])
-    if "identityMap" not in fields and not any(d.get("xdm:isPrimary") for d in identities):
-        raise refusal(
-            "XDM-1528-400", "Union validation failed", "The schema has neither identityMap nor a primary identity"
-        )
+def _is_used(world: World, request: Request, kind: _Kind, found: Body) -> bool:
+    if kind is SCHEMAS:
+        return bool(world.store.count("dataSets", request.scope, parent=found["$id"]))
+    return any(
+        world.store.users(k, request.scope, found["$id"]) for k in ("schemas", "classes", "fieldgroups", "datatypes")
+    )
+
+
+def _in_union(schema: Body) -> bool:
+    return "union" in (schema.get("meta:immutableTags") or [])
+
+
+def _check_tags(world: World, request: Request, kind: _Kind, before: Body, after: Body) -> None:
+    """A schema joins the union for good, and only with an identity that Profile can key its records by."""
+    tags = after.get("meta:immutableTags") or []
+    if kind is not SCHEMAS and tags:
+        raise problem(400, "BadRequestError", "Only schemas have immutable tags")
+    if _in_union(before) and not _in_union(after):
+        raise problem(400, "BadRequestError", "The union tag of a schema stays")
+    if _in_union(after) and not _in_union(before):
+        fields = world.registry(request.scope).resolve(after)["properties"]
+        identities = world.store.find("descriptors", request.scope, parent=before["$id"])
+        if "identityMap" not in fields and not any(d.get("xdm:isPrimary") for d in identities):
+            raise refusal("XDM-1528-400", "The schema has neither identityMap nor a primary identity")
 
 
 def _deleted(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
     found = _found(world, request, kind, id_)
-    user, label = (
-        (world.store.find("dataSets", request.scope, parent=found["$id"]), "dataset")
-        if kind is SCHEMAS
-        else ([s for s in world.store.find("schemas", request.scope) if found["$id"] in s["refs"]], "schema")
-    )
-    if user:
-        raise problem(400, "BadRequestError", f"It is in use by the {label} {user[0].get('title') or user[0]['name']}")
-    if "union" in found.get("meta:immutableTags", []):
+    for dataset in world.store.find("dataSets", request.scope, parent=found["$id"]):
+        raise problem(400, "BadRequestError", f"It is in use by the dataset {dataset['name']}")
+    for other in ("schemas", "classes", "fieldgroups", "datatypes"):
+        for user in world.store.users(other, request.scope, found["$id"]):
+            raise problem(400, "BadRequestError", f"It is in use by {user['title']} of {other}")
+    if _in_union(found):
         raise problem(400, "BadRequestError", "A schema that is enabled for Profile cannot be deleted")
     world.store.delete(kind.name, request.scope, found["$id"])
+    for descriptor in list(world.store.find("descriptors", request.scope, parent=found["$id"])):
+        world.store.delete("descriptors", request.scope, descriptor["@id"])
     return Reply(None, 204)
 
 
-def _shown(body: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in body.items() if k != "_emulator"}
+# -- kinds ----------------------------------------------------------------------------------------------------------
 
 
-def _as_schema(world: World, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+def _as_schema(world: World, request: Request, body: Body) -> Body:
     registry = world.registry(request.scope)
     class_id = registry.class_of(body) if isinstance(body.get("allOf"), list) else None
     if class_id is None:
         raise problem(400, "BadRequestError", "A schema must extend exactly one known class")
-    refs = xdm.references(body)
-    if unknown := [r for r in refs if not registry.known(r)]:
-        raise problem(400, "BadRequestError", f"Unknown $ref {unknown[0]}")
+    refs = _known_references(world, request, body, {"classes", "fieldgroups"})
     own = registry.stored("classes", class_id)
     behavior = own["meta:extends"][0] if own else xdm.BEHAVIORS[0]
     return {
@@ -228,42 +408,178 @@ def _as_schema(world: World, request: Request, body: dict[str, Any]) -> dict[str
     }
 
 
-def _as_class(world: World, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+def _known_references(world: World, request: Request, body: Body, kinds: set[str]) -> list[str]:
+    registry, refs = world.registry(request.scope), xdm.references(body)
+    if unknown := [r for r in refs if registry.kind_of(r) not in kinds]:
+        raise problem(400, "BadRequestError", f"$ref {unknown[0][:200]} is none of {', '.join(sorted(kinds))}")
+    if len(set(refs)) != len(refs):
+        raise problem(400, "BadRequestError", "allOf names something twice")
+    return refs
+
+
+def _as_class(world: World, request: Request, body: Body) -> Body:
     """An ad hoc class: its fields come under ``_adhoc``, which the registry replaces by a namespace of their own."""
     parts = body.get("allOf") or []
     behaviors = [r for r in xdm.references(body) if r in {xdm.AD_HOC, *xdm.BEHAVIORS}]
-    if len(behaviors) != 1 or len(xdm.references(body)) != 1:
+    groups = [r for r in xdm.references(body) if r not in behaviors]
+    if len(behaviors) != 1 or any(world.registry(request.scope).kind_of(r) != "fieldgroups" for r in groups):
         raise problem(400, "BadRequestError", "A class must extend exactly one behavior")
-    namespace = f"_{_key()}"
+    made = {
+        "refs": [*behaviors, *groups],
+        "meta:extensible": True,
+        "meta:abstract": True,
+        "meta:extends": [*behaviors, *groups],
+    }
+    if behaviors != [xdm.AD_HOC]:
+        return made
+    namespace = body.get("meta:datasetNamespace") or f"_{_key(world)}"
     renamed = [
         {**p, "properties": {namespace if n == "_adhoc" else n: f for n, f in p["properties"].items()}}
         if p and p.get("properties")
         else p
         for p in parts
     ]
-    return {
-        "allOf": renamed,
-        "refs": behaviors,
-        "meta:extensible": True,
-        "meta:abstract": True,
-        "meta:extends": behaviors,
-        **({"meta:datasetNamespace": namespace} if behaviors == [xdm.AD_HOC] else {}),
-    }
+    return {**made, "allOf": renamed, "meta:datasetNamespace": namespace}
 
 
-SCHEMAS = _Kind("schemas", ("XDM-1012-404", "Schema not found"), _as_schema)
-CLASSES = _Kind("classes", ("XDM-1011-404", "Class not found"), _as_class)
+def _as_field_group(world: World, request: Request, body: Body) -> Body:
+    """Fields for schemas of the classes that it intends to extend; the tenant's own are under its namespace."""
+    _check_namespace(world, request, body)
+    refs = _known_references(world, request, body, {"fieldgroups", "datatypes"})
+    return {"refs": refs, "meta:extensible": True, "meta:abstract": True, "meta:extends": refs}
 
 
-def _crud(kind: _Kind) -> list[Route]:
-    path = f"{BASE}/tenant/{kind.name}"
+def _as_data_type(world: World, request: Request, body: Body) -> Body:
+    refs = _known_references(world, request, body, {"datatypes"})
+    return {"refs": refs, "meta:extensible": True, "meta:abstract": True, "meta:extends": refs}
+
+
+def _check_namespace(world: World, request: Request, body: Body) -> None:
+    wanted = f"_{tenant(request.scope.org)}"
+    parts = [*(body.get("definitions") or {}).values(), body]
+    for part in parts:
+        for name in (part or {}).get("properties") or {}:
+            if name != wanted:
+                raise problem(
+                    400, "BadRequestError", f"A field of your own belongs under {wanted}, and {name[:60]} is not"
+                )
+
+
+SCHEMAS = _Kind("schemas", "schemas", "XDM-1012-404", _as_schema)
+CLASSES = _Kind("classes", "classes", "XDM-1011-404", _as_class)
+FIELD_GROUPS = _Kind("fieldgroups", "mixins", "XDM-1013-404", _as_field_group)
+DATA_TYPES = _Kind("datatypes", "datatypes", "XDM-1014-404", _as_data_type)
+
+
+# -- global parts and unions ----------------------------------------------------------------------------------------
+
+
+def _global_kind(kind: str, path: str) -> list[Route]:
+    def items() -> list[Body]:
+        return [p for p in xdm.library().values() if p["_emulator"]["kind"] == kind]
+
+    def list_(world: World, request: Request) -> Reply:
+        return _list(world, request, items(), f"/global/{path}")
+
+    def get(world: World, request: Request, id_: str) -> Reply:
+        found = xdm.global_part(kind, id_)
+        if found is None:
+            raise refusal("XDM-1010-404", f"There is no object {id_[:200]} in global {path}")
+        return _look(world, request, found)
+
+    url, guide = f"{BASE}/global/{path}", f"xdm/api/{'behaviors' if kind == 'behaviors' else 'getting-started'}.md"
     return [
-        Route("GET", path, lambda world, request: _listed(world, request, kind.name)),
-        Route("POST", path, lambda world, request: _created(world, request, kind)),
-        Route("GET", f"{path}/{{id}}", lambda world, request, id_: _got(world, request, kind, id_)),
-        Route("PATCH", f"{path}/{{id}}", lambda world, request, id_: _patched(world, request, kind, id_)),
-        Route("DELETE", f"{path}/{{id}}", lambda world, request, id_: _deleted(world, request, kind, id_)),
+        Route("GET", url, list_, Evidence.SAMPLE, guide, LIST, headers=_ACCEPT_LIST),
+        Route("GET", f"{url}/{{id}}", get, Evidence.SAMPLE, guide, headers=_ACCEPT_ONE),
     ]
 
 
-ROUTES = [Route("GET", f"{BASE}/stats", stats), *_crud(SCHEMAS), *_crud(CLASSES)]
+def _unions(world: World, request: Request) -> list[Body]:
+    """A view for each class that has schemas in the union."""
+    schemas = [s for s in world.store.find("schemas", request.scope) if _in_union(s)]
+    found = []
+    for class_id in sorted({s["meta:class"] for s in schemas}):
+        members = [s for s in schemas if s["meta:class"] == class_id]
+        id_ = f"{class_id}__union"
+        found.append(
+            {
+                "$id": id_,
+                "meta:altId": xdm.alt_id(id_),
+                "meta:resourceType": "unions",
+                "version": "1",
+                "title": f"Union of {class_id}",
+                "type": "object",
+                "meta:class": class_id,
+                "allOf": [{"$ref": r} for r in dict.fromkeys(r for s in members for r in s["refs"])],
+                "meta:extends": [s["$id"] for s in members],
+            }
+        )
+    return found
+
+
+def list_unions(world: World, request: Request) -> Reply:
+    return _list(world, request, _unions(world, request), "/tenant/unions")
+
+
+def get_union(world: World, request: Request, id_: str) -> Reply:
+    for union in _unions(world, request):
+        if id_ in {union["$id"], union["meta:altId"]}:
+            return _look(world, request, union)
+    raise refusal("XDM-1010-404", f"There is no union {id_[:200]}")
+
+
+_ACCEPT_LIST = (("Accept", "application/vnd.adobe.xed-id+json"),)
+_ACCEPT_ONE = (("Accept", "application/vnd.adobe.xed-full+json; version=1"),)
+
+
+def _crud(kind: _Kind, path: str, guide: str) -> list[Route]:
+    url = f"{BASE}/tenant/{path}"
+    guide = f"xdm/api/{guide}.md"
+
+    def list_(world: World, request: Request) -> Reply:
+        return _list(world, request, list(world.store.find(kind.name, request.scope)), f"/tenant/{path}")
+
+    def create(world: World, request: Request) -> Reply:
+        return _created(world, request, kind)
+
+    def get(world: World, request: Request, id_: str) -> Reply:
+        return _look(world, request, _found(world, request, kind, id_))
+
+    def replace(world: World, request: Request, id_: str) -> Reply:
+        return _replaced(world, request, kind, id_)
+
+    def patch(world: World, request: Request, id_: str) -> Reply:
+        return _patched(world, request, kind, id_)
+
+    def delete(world: World, request: Request, id_: str) -> Reply:
+        return _deleted(world, request, kind, id_)
+
+    sample = Evidence.SAMPLE
+    return [
+        Route("GET", url, list_, sample, guide, LIST, headers=_ACCEPT_LIST),
+        Route("POST", url, create, sample, guide, body="xdm", status=201),
+        Route("GET", f"{url}/{{id}}", get, sample, guide, headers=_ACCEPT_ONE),
+        Route("PUT", f"{url}/{{id}}", replace, sample, guide, body="xdm"),
+        Route("PATCH", f"{url}/{{id}}", patch, sample, guide, body="patch"),
+        Route("DELETE", f"{url}/{{id}}", delete, sample, guide, status=204),
+    ]
+
+
+ROUTES = [
+    Route("GET", f"{BASE}/stats", stats, Evidence.SAMPLE, "xdm/api/getting-started.md"),
+    *_crud(SCHEMAS, "schemas", "schemas"),
+    *_crud(CLASSES, "classes", "classes"),
+    *_crud(FIELD_GROUPS, "fieldgroups", "field-groups"),
+    *_crud(FIELD_GROUPS, "mixins", "mixins"),
+    *_crud(DATA_TYPES, "datatypes", "data-types"),
+    *_global_kind("schemas", "schemas"),
+    *_global_kind("classes", "classes"),
+    *_global_kind("fieldgroups", "fieldgroups"),
+    *_global_kind("fieldgroups", "mixins"),
+    *_global_kind("datatypes", "datatypes"),
+    *_global_kind("behaviors", "behaviors"),
+    Route(
+        "GET", f"{BASE}/tenant/unions", list_unions, Evidence.SAMPLE, "xdm/api/unions.md", LIST, headers=_ACCEPT_LIST
+    ),
+    Route("GET", f"{BASE}/tenant/unions/{{id}}", get_union, Evidence.SAMPLE, "xdm/api/unions.md", headers=_ACCEPT_ONE),
+]

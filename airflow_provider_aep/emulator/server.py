@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from airflow_provider_aep.emulator.app import create_app
-from airflow_provider_aep.emulator.ingest import Runner
+from airflow_provider_aep.emulator.runs import Runner
 from airflow_provider_aep.emulator.service import World
 
 

@@ -1,40 +1,107 @@
-"""What a request body may look like, by resource: types only, of the fields that handlers read.
+"""What a request body may look like, by resource: which fields there are, and the types of those that handlers read.
 
-Whether a field must be there, and what it may say, is the handlers' to decide, in Adobe's codes.
+Whether a field must be there, and what it may say, is the handlers' to decide, in Adobe's codes. A field that is not
+listed is a warning, or refused by a strict emulator. Source of the lists: Adobe's OpenAPI files and tutorials.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+from functools import cache
 from typing import Any
 
 import jsonschema
 
+_ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
+_FLAG: dict[str, Any] = {"type": ["boolean", "null"]}
+_COUNT: dict[str, Any] = {"type": ["integer", "string", "null"]}
+_FREE: dict[str, Any] = {"type": ["object", "null"]}
 
 
 def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": ["object", "null"], "properties": properties}
+    """An object of these fields and no others."""
+    return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
 
 
 def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": ["array", "null"], "items": items}
 
 
-_FLOW_OBJECT = {
-    "name": _TEXT,
-    "description": _TEXT,
-    "connectionSpec": _object(id=_TEXT),
-    "auth": _object(specName=_TEXT, params=_object()),
-    "baseConnectionId": _TEXT,
-    "data": _object(format=_TEXT, schema=_object(id=_TEXT)),
-    "params": _object(tableName=_TEXT, dataSetId=_TEXT, deltaColumn=_object(name=_TEXT)),
-    "flowSpec": _object(id=_TEXT),
-    "transformations": _list(_object(name=_TEXT, params=_object(deltaColumn=_object(name=_TEXT)))),
-    "scheduleParams": _object(frequency=_TEXT),
-    "flowId": _TEXT,
+_SPEC = _object(id=_TEXT, version=_TEXT)
+_SCHEMA_REF = _object(id=_TEXT, contentType=_TEXT)
+_DELTA = _object(name=_TEXT, dateFormat=_TEXT, timezone=_TEXT)
+_NAMED = {"name": _TEXT, "description": _TEXT}
+
+_CONNECTION = {
+    **_NAMED,
+    "connectionSpec": _SPEC,
+    "providerId": _TEXT,
+    "auth": _object(specName=_TEXT, params=_FREE),
 }
+_DATA = _object(format=_TEXT, schema=_object(id=_TEXT, version=_TEXT), properties=_FREE, columnDelimiter=_TEXT)
+_SOURCE = {
+    **_NAMED,
+    "connectionSpec": _SPEC,
+    "providerId": _TEXT,
+    "baseConnectionId": _TEXT,
+    "data": _DATA,
+    "params": {
+        **_object(
+            tableName=_TEXT,
+            columns=_list(_FREE),
+            path=_TEXT,
+            type=_TEXT,
+            recursive={"type": ["boolean", "string", "null"]},
+            cdcEnabled=_FLAG,
+            filters=_ANY,
+            deltaColumn=_DELTA,
+        ),
+        # What a REST connector asks for is its own affair.
+        "additionalProperties": True,
+    },
+}
+_TARGET = {
+    **_NAMED,
+    "connectionSpec": _SPEC,
+    "providerId": _TEXT,
+    "baseConnectionId": _TEXT,
+    "data": _DATA,
+    "params": _object(dataSetId=_TEXT),
+}
+_STEP = {
+    "name": _TEXT,
+    "params": _object(deltaColumn=_DELTA, mappingId=_TEXT, mappingVersion=_COUNT, cdcEnabled=_FLAG),
+}
+_FLOW = {
+    **_NAMED,
+    "flowSpec": _SPEC,
+    "providerId": _TEXT,
+    "sourceConnectionIds": _ANY,
+    "targetConnectionIds": _ANY,
+    "transformations": _list(_object(**_STEP)),
+    "scheduleParams": _object(
+        startTime=_ANY, endTime=_ANY, frequency=_TEXT, interval=_ANY, backfill={"type": ["boolean", "string", "null"]}
+    ),
+    "options": _object(
+        errorDiagnosticsEnabled=_FLAG, partialIngestionPercent={"type": ["number", "null"]}, inletUrl=_TEXT
+    ),
+    "state": _ANY,  # so that 1410 can be said
+}
+_RUN = {
+    "flowId": _TEXT,
+    "params": _object(startTime=_ANY, windowStartTime=_ANY, windowEndTime=_ANY, deltaColumn=_DELTA),
+}
+_STORED = dict.fromkeys(  # what a PATCH is applied to
+    (
+        "id createdAt updatedAt createdBy updatedBy createdClient updatedClient sandboxId sandboxName imsOrgId "
+        "version etag state inheritedAttributes providerRefId lastOperation lastRunDetails runs labels policy"
+    ).split(),
+    _ANY,
+)
+
 _FIELDS = {"type": "object", "additionalProperties": {"$ref": "#/definitions/field"}}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _PART = {
@@ -43,45 +110,144 @@ _PART = {
     "enum": _NAMES,
     "type": {"type": "string"},
     "format": {"type": "string"},
+    "items": {"$ref": "#/definitions/field"},
+    "$ref": {"type": "string"},
+    "allOf": {"type": "array", "items": {"$ref": "#/definitions/field"}},
 }
 _FIELD = {"type": "object", "properties": _PART}
-_SCHEMA_REF = _object(id=_TEXT)
-_SHAPES = {
-    "flowservice": _object(**_FLOW_OBJECT),
-    "schemas": {
-        **_object(title=_TEXT, description=_TEXT, allOf=_list(_object(**_PART, **{"$ref": _TEXT})), **_PART),
-        "definitions": {"field": _FIELD},
+_WORDS = _list({"type": "string"})
+_XDM = {
+    "type": ["object", "null"],
+    "properties": {
+        **{k: v for k, v in _PART.items() if k not in {"allOf", "$ref"}},
+        "title": _TEXT,
+        "description": _TEXT,
+        "allOf": _list({"type": ["object", "null"], "properties": {**_PART, "$ref": _TEXT}}),
+        "definitions": _FIELDS,
+        "meta:extends": _WORDS,
+        "meta:intendedToExtend": _WORDS,
+        "meta:immutableTags": _WORDS,
+        **dict.fromkeys(
+            ("$schema", "$id", "$meta", "version", "refs", "imsOrg", "examples", "meta:altId", "meta:resourceType"),
+            _ANY,
+        ),
     },
-    "descriptors": _object(
-        **{
+    # Whatever else begins with "meta:" is the registry's own vocabulary.
+    "patternProperties": {"^meta:": _ANY},
+    "additionalProperties": False,
+    "definitions": {"field": _FIELD},
+}
+_MAPPING = dict.fromkeys(
+    (
+        "id version sourceType source destination sourceAttribute destinationXdmPath name description identity "
+        "primaryIdentity identityGroup namespaceCode matchScore functionVersion expressionAttributes status copy "
+        "createdBy createdDate modifiedBy modifiedDate sourceTemplate destinationTemplate ajoSupport"
+    ).split(),
+    _ANY,
+)
+_MAPPING_SET = {
+    **dict.fromkeys(
+        (
+            "id version xdmVersion inputSchema createdBy createdDate modifiedBy modifiedDate supportVersion tags "
+            "status allowNullValues strictMapping inputSchemaRef outputSchemaRef schemaRef mappingSetErrors"
+        ).split(),
+        _ANY,
+    ),
+    "name": _TEXT,
+    "description": _TEXT,
+    "xdmSchema": _TEXT,
+    "outputSchema": {**_object(schemaRef=_SCHEMA_REF), "additionalProperties": True},
+    "mappings": _list({"type": "object", "properties": _MAPPING, "additionalProperties": False}),
+}
+
+_SHAPES: dict[str, dict[str, Any]] = {
+    "connections": _object(**_CONNECTION),
+    "sourceConnections": _object(**_SOURCE),
+    "targetConnections": _object(**_TARGET),
+    "flows": _object(**_FLOW),
+    "runs": _object(**_RUN),
+    "search": _object(
+        queryString=_TEXT,
+        limit=_ANY,
+        orderby=_TEXT,
+        count=_FLAG,
+        projectionFields=_WORDS,
+        groupByProperty=_TEXT,
+    ),
+    "patch": {
+        "type": ["array", "null"],
+        "items": {
+            "type": "object",
+            "properties": {"op": {"type": "string"}, "path": {"type": "string"}, "from": _ANY, "value": _ANY},
+            "required": ["op", "path"],
+            "additionalProperties": False,
+        },
+    },
+    "xdm": _XDM,
+    "descriptors": {
+        "type": ["object", "null"],
+        "properties": {
             "@type": _TEXT,
+            "@id": _TEXT,
             "xdm:sourceSchema": _TEXT,
+            "xdm:sourceVersion": _ANY,
             "xdm:sourceProperty": _TEXT,
             "xdm:namespace": _TEXT,
             "xdm:property": _TEXT,
             "xdm:isPrimary": {"type": "boolean"},
-        }
-    ),
+        },
+        "patternProperties": {"^(xdm|meta):": _ANY},
+        "additionalProperties": False,
+    },
     "dataSets": _object(
-        name=_TEXT,
-        description=_TEXT,
+        **_NAMED,
         schemaRef=_SCHEMA_REF,
-        tags={**_object(), "additionalProperties": _list({"type": "string"})},
+        schema=_ANY,
+        tags={"type": ["object", "null"], "additionalProperties": _list({"type": "string"})},
+        enableErrorDiagnostics=_FLAG,
+        observableSchema=_FREE,
+        basePath=_TEXT,
+        fileDescription=_FREE,
+        dataSourceId=_ANY,
+        extensions=_FREE,
+        version=_ANY,
     ),
-    "mappingSets": _object(
-        name=_TEXT, outputSchema=_object(schemaRef=_SCHEMA_REF), xdmSchema=_TEXT, mappings=_list({"type": "object"})
-    ),
+    "mappingSets": _object(**_MAPPING_SET),
+    "preview": _object(data=_ANY, mappingSet=_object(**_MAPPING_SET)),
+    "expression": _object(expression=_TEXT, mappingSetId=_TEXT, sampleData=_TEXT, sampleDataType=_TEXT),
 }
+for _kind in ("connections", "sourceConnections", "targetConnections", "flows"):
+    _SHAPES[f"stored {_kind}"] = _object(**{**_STORED, **_SHAPES[_kind]["properties"], "_emulator": _ANY})
 
 
-def misfit(resource: str, body: Any) -> str | None:
-    """Where a body has another type than the resource takes; ``None`` if it fits."""
+def shape(resource: str) -> dict[str, Any]:
+    """The JSON Schema of a resource's body."""
+    return _SHAPES[resource]
+
+
+@cache
+def _validator(resource: str) -> jsonschema.Draft7Validator:
+    return jsonschema.Draft7Validator(_SHAPES[resource])
+
+
+def examine(resource: str, body: Any) -> tuple[str | None, list[str]]:
+    """Where a body has another type than the resource takes, if it has, and which of its fields are not known."""
+    unknown = []
     try:
-        for error in jsonschema.Draft7Validator(_SHAPES[resource]).iter_errors(body):
-            return f"{'.'.join(map(str, error.path)) or 'the body'} has a wrong type"
+        for error in _validator(resource).iter_errors(body):
+            where = ".".join(map(str, error.path))
+            if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
+                return f"{where or 'the body'} has a wrong type", []
+            known = error.schema.get("properties", {})
+            patterns = error.schema.get("patternProperties", {})
+            unknown += [
+                f"{where}.{name}".lstrip(".")[:100]
+                for name in error.instance
+                if name not in known and not any(re.search(p, name) for p in patterns)
+            ]
     except RecursionError:
-        return "the body is nested too deeply"
-    return None
+        return "the body is nested too deeply", []
+    return None, sorted(unknown)[:20]
 
 
 def parsed(content: bytes) -> Any:

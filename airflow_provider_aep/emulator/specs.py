@@ -13,9 +13,26 @@ FLOW_SPECS = {
     "RestStorageToAEP": "6499120c-0b15-42dc-936e-847ea3c24d72",
     "CloudStorageToAEP": "9753525b-82c7-4dce-8a9b-5ccfce2b9876",
 }
+FORMATS = {
+    "CRMToAEP": ("tabular",),
+    "RestStorageToAEP": ("json",),
+    "CloudStorageToAEP": ("delimited", "json", "parquet"),
+}
+"""What a source of a flow spec delivers."""
+
+LANDING_ZONE = "26f526f2-58f4-4712-961d-e41bf1ccc0e8"
+"""The one batch source without a base connection."""
+
 SECONDS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 """Length of a flow's interval, by its frequency."""
 
+BATCH, STREAMING = "0ed90a81-07f4-4586-8190-b40eccef1c5a", "521eee4d-8cbe-4906-bb48-fb6bd4450033"
+"""Providers, by Adobe's ids."""
+
+_PERMISSIONS = {
+    action: [{"@type": "lowLevel", "name": "EnterpriseSource", "permissions": [right]}]
+    for action, right in (("manage", "write"), ("view", "read"))
+}
 _SECRET = ("password", "secret", "token", "key", "connectionstring", "credentials", "passphrase", "sasuri")
 
 
@@ -30,26 +47,52 @@ def connection_specs() -> dict[str, dict[str, Any]]:
     return {e["id"]: _connection_spec(e) for e in _catalogue()}
 
 
-def is_rest(connection_spec_id: str) -> bool:
-    """Whether a source delivers JSON records instead of tables."""
-    return connection_spec_id in flow_specs()[FLOW_SPECS["RestStorageToAEP"]]["sourceConnectionSpecIds"]
+def _folder(entry: dict[str, Any]) -> str:
+    return str(entry["name"].lower().replace(" ", "-").replace("/", "-"))
+
+
+@cache
+def folder_of(connection_spec_id: str) -> str:
+    """How a connector's own folder in the source data is called."""
+    return next((_folder(e) for e in _catalogue() if e["id"] == connection_spec_id), "")
+
+
+@cache
+def flow_spec_of(connection_spec_id: str) -> str:
+    """The name of the flow spec that takes a source; empty for the data lake."""
+    return next((e["flowSpec"] or "" for e in _catalogue() if e["id"] == connection_spec_id), "")
 
 
 def _connection_spec(entry: dict[str, Any]) -> dict[str, Any]:
-    source_spec = {"type": "object", "properties": {"tableName": {"type": "string"}, "columns": {"type": "array"}}}
+    file_based = entry["flowSpec"] == "CloudStorageToAEP"
+    named = (
+        {"path": {"type": "string"}} if file_based else {"tableName": {"type": "string"}, "columns": {"type": "array"}}
+    )
+    source_spec = {"type": "object", "properties": named}
+    streaming = entry["flowSpec"] not in {None, *FLOW_SPECS}
     return {
         "id": entry["id"],
-        "name": entry["name"].lower().replace(" ", "-"),
-        "providerId": "0ed90a81-07f4-4586-8190-b40eccef1c5a",
+        "name": entry.get("specName") or _folder(entry),
+        "providerId": STREAMING if streaming else BATCH,
         "version": "1.0",
         "authSpec": [_auth_spec(a) for a in entry["auth"]],
-        "sourceSpec": {"spec": source_spec},
+        "sourceSpec": {"spec": source_spec, "attributes": {"uiAttributes": {}}},
+        "exploreSpec": _explore_spec(entry["flowSpec"]),
         "attributes": {
             "category": entry["category"],
             "isSource": entry["id"] != DATA_LAKE,
             "isDraftModeSupported": True,
+            "uiAttributes": {"apiFeatures": {"explorePaginationSupported": False}},
         },
+        "permissionsInfo": _PERMISSIONS,
     }
+
+
+def _explore_spec(flow_spec: str | None) -> dict[str, Any]:
+    name = {"CRMToAEP": "Tabular", "CloudStorageToAEP": "FileSystem", "RestStorageToAEP": "Resource"}.get(
+        flow_spec or ""
+    )
+    return {"name": name, "type": name, "requestSpec": {}, "responseSpec": {}} if name else {}
 
 
 def _auth_spec(auth: dict[str, Any]) -> dict[str, Any]:
@@ -86,16 +129,37 @@ def _flow_spec(id_: str, name: str, entries: list[dict[str, Any]]) -> dict[str, 
         "then": {"properties": {"interval": {"minimum": 15}}},
         "else": {"properties": {"interval": {"minimum": 1}}},
     }
-    mapping = {"name": "Mapping", "spec": {"type": "object", "properties": {"mappingId": {"type": "string"}}}}
-    copy = {"name": "Copy", "spec": {"type": "object", "properties": {"deltaColumn": {"type": "object"}}}}
+    mapping = {
+        "name": "Mapping",
+        "spec": _json_schema(mappingId={"type": "string"}, mappingVersion={"type": "string"}),
+    }
+    delta = _json_schema(name={"type": "string"}, dateFormat={"type": "string"}, timezone={"type": "string"})
+    copy = {"name": "Copy", "spec": _json_schema(deltaColumn={**delta, "required": ["name"]})}
+    window = {n: {"type": "integer"} for n in ("startTime", "windowStartTime", "windowEndTime")}
+    options = _json_schema(
+        errorDiagnosticsEnabled={"type": "boolean", "default": False},
+        partialIngestionPercent={"type": "number", "exclusiveMinimum": 0},
+    )
     return {
         "id": id_,
         "name": name,
-        "providerId": "0ed90a81-07f4-4586-8190-b40eccef1c5a",
+        "providerId": BATCH,
         "version": "1.0",
         "sourceConnectionSpecIds": [e["id"] for e in entries if e["flowSpec"] == name],
         "targetConnectionSpecIds": [DATA_LAKE],
-        "transformationSpecs": [mapping] if name == "RestStorageToAEP" else [copy, mapping],
+        "optionSpec": {"name": "OptionSpec", "spec": options},
+        "transformationSpecs": [copy, mapping] if name == "CRMToAEP" else [mapping],
         "scheduleSpec": {"name": "PeriodicSchedule", "type": "Periodic", "spec": schedule},
-        "attributes": {"isSourceFlow": True, "frequency": "batch", "isDraftModeSupported": True},
+        "runSpec": {"name": "ProviderParams", "spec": _json_schema(**window, deltaColumn=delta)},
+        "attributes": {
+            "isSourceFlow": True,
+            "flacValidationSupported": True,
+            "frequency": "batch",
+            "isDraftModeSupported": True,
+        },
+        "permissionsInfo": _PERMISSIONS,
     }
+
+
+def _json_schema(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": properties}

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-FORMAT = 2
+FORMAT = 3
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS objects (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, org TEXT NOT NULL, sandbox TEXT NOT NULL,
   id TEXT NOT NULL, name TEXT NOT NULL, parent TEXT NOT NULL, body TEXT NOT NULL, added REAL NOT NULL,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL, due REAL,
   UNIQUE (kind, org, sandbox, id));
 CREATE INDEX IF NOT EXISTS by_name ON objects (kind, org, sandbox, name);
 CREATE INDEX IF NOT EXISTS by_parent ON objects (kind, org, sandbox, parent);
+CREATE INDEX IF NOT EXISTS by_creation ON objects (kind, org, sandbox, created);
+CREATE INDEX IF NOT EXISTS by_update ON objects (kind, org, sandbox, updated);
+CREATE INDEX IF NOT EXISTS by_due ON objects (due) WHERE due IS NOT NULL;
+CREATE TABLE IF NOT EXISTS uses (
+  org TEXT NOT NULL, sandbox TEXT NOT NULL, kind TEXT NOT NULL, user TEXT NOT NULL, used TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_user ON uses (org, sandbox, kind, user);
+CREATE INDEX IF NOT EXISTS by_used ON uses (org, sandbox, used);
 CREATE TABLE IF NOT EXISTS tokens (value TEXT PRIMARY KEY, client_id TEXT NOT NULL, expires REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS journal (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
-  operation TEXT NOT NULL, sandbox TEXT NOT NULL, status INTEGER NOT NULL, code TEXT NOT NULL,
-  fault TEXT NOT NULL,  request_id TEXT NOT NULL);
+  query TEXT NOT NULL, operation TEXT NOT NULL, sandbox TEXT NOT NULL, status INTEGER NOT NULL, code TEXT NOT NULL,
+  fault TEXT NOT NULL, request_id TEXT NOT NULL, warnings TEXT NOT NULL, headers TEXT NOT NULL, body TEXT NOT NULL);
 """
 
+KEPT_REQUESTS = 100_000
+"""Entries of the journal; older ones are dropped."""
+
+_JOURNAL = ("at method path query operation sandbox status code fault request_id warnings headers body").split()
+_CHUNK = 200
+_CREATED = ("createdAt", "created", "createdDate")
+_UPDATED = ("updatedAt", "updated", "modifiedDate")
+_ORDERS = {"created", "updated", "name"}
+
 Body = dict[str, Any]
+Place = tuple[Any, int]
+"""Where an object stands in an order: the value it is ordered by, and its number."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,8 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self.now: Callable[[], float] = time.time
+        self.seed: int | None = None
+        self._drawn = 0
         self._hidden = threading.local()
         self._lock = threading.RLock()
         self._claim = _claimed(path) if path else None
@@ -57,16 +79,23 @@ class Store:
             if path:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_TABLES)
-            found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            found = self._meta("format") if self._tables() else None
+            if found is None or int(found) == FORMAT:
+                self._db.executescript(_TABLES)
         except sqlite3.Error as e:
             raise SystemExit(f"{path} is no state of an emulator: {e}. Use a new file.") from None
         if found is None:
-            self._db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        elif int(found[0]) != FORMAT:
-            raise SystemExit(
-                f"{path} has state format {found[0]}; this emulator reads format {FORMAT}. Use a new file."
-            )
+            self._db.execute("INSERT INTO meta VALUES ('format', ?), ('drawn', '0')", (str(FORMAT),))
+        elif int(found) != FORMAT:
+            raise SystemExit(f"{path} has state format {found}; this emulator reads format {FORMAT}. Use a new file.")
+        self._drawn = int(self._meta("drawn") or 0)
+
+    def _tables(self) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone())
+
+    def _meta(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
@@ -76,60 +105,173 @@ class Store:
                 yield
                 return
             self._db.execute("BEGIN IMMEDIATE")
+            drawn = self._drawn
             try:
                 yield
+                if drawn != self._drawn:
+                    self._db.execute("UPDATE meta SET value = ? WHERE key = 'drawn'", (str(self._drawn),))
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
+    def draw(self) -> str:
+        """32 hexadecimal digits: the next ones of the seed, if there is one, and otherwise random ones."""
+        if self.seed is None:
+            return uuid.uuid4().hex
+        with self._lock:
+            self._drawn += 1
+            return hashlib.sha256(f"{self.seed}:{self._drawn}".encode()).hexdigest()[:32]
+
     # -- objects ----------------------------------------------------------------------------------------------------
 
-    def add(self, kind: str, scope: Scope, id_: str, body: Body, *, name: str = "", parent: str = "") -> None:
+    def add(
+        self,
+        kind: str,
+        scope: Scope,
+        id_: str,
+        body: Body,
+        *,
+        name: str = "",
+        parent: str = "",
+        uses: Iterable[str] = (),
+    ) -> None:
+        """:param uses: ids of what this object needs; ``_emulator.due`` in ``body``: when something happens to it"""
         with self._lock:
             self._db.execute(
-                "INSERT INTO objects (kind, org, sandbox, id, name, parent, body, added) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (kind, scope.org, scope.sandbox, id_, name, parent, json.dumps(body), self.now()),
+                "INSERT INTO objects (kind, org, sandbox, id, name, parent, body, added, created, updated, due) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (kind, *_pair(scope), id_, name, parent, json.dumps(body), self.now(), *_moments(body), _due(body)),
             )
+            self._use(kind, scope, id_, uses)
 
-    def put(self, kind: str, scope: Scope, id_: str, body: Body, *, name: str | None = None) -> None:
+    def put(
+        self,
+        kind: str,
+        scope: Scope,
+        id_: str,
+        body: Body,
+        *,
+        name: str | None = None,
+        uses: Iterable[str] | None = None,
+    ) -> None:
+        created, updated = _moments(body)
         with self._lock:
             self._db.execute(
-                "UPDATE objects SET body = ?, name = coalesce(?, name) "
+                "UPDATE objects SET body = ?, name = coalesce(?, name), created = ?, updated = ?, due = ? "
                 "WHERE kind = ? AND org = ? AND sandbox = ? AND id = ?",
-                (json.dumps(body), name, kind, scope.org, scope.sandbox, id_),
+                (json.dumps(body), name, created, updated, _due(body), kind, *_pair(scope), id_),
             )
+            if uses is not None:
+                self._forget(kind, scope, id_)
+                self._use(kind, scope, id_, uses)
+
+    def _use(self, kind: str, scope: Scope, id_: str, uses: Iterable[str]) -> None:
+        rows = [(*_pair(scope), kind, id_, used) for used in uses]
+        if rows:
+            self._db.executemany("INSERT INTO uses (org, sandbox, kind, user, used) VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _forget(self, kind: str, scope: Scope, id_: str) -> None:
+        self._db.execute(
+            "DELETE FROM uses WHERE org = ? AND sandbox = ? AND kind = ? AND user = ?", (*_pair(scope), kind, id_)
+        )
+
+    def users(self, kind: str, scope: Scope, id_: str) -> list[Body]:
+        """The objects of a kind that need the one with this id."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT o.body FROM uses u JOIN objects o ON (o.kind, o.org, o.sandbox, o.id) "
+                "= (u.kind, u.org, u.sandbox, u.user) WHERE u.org = ? AND u.sandbox = ? AND u.used = ? AND u.kind = ? "
+                "ORDER BY o.seq",
+                (*_pair(scope), id_, kind),
+            ).fetchall()
+        return [json.loads(body) for (body,) in rows]
 
     def get(self, kind: str, scope: Scope, id_: str) -> Body | None:
         with self._lock:
             row = self._db.execute(
                 "SELECT body FROM objects WHERE kind = ? AND org = ? AND sandbox = ? AND id = ?",
-                (kind, scope.org, scope.sandbox, id_),
+                (kind, *_pair(scope), id_),
             ).fetchone()
         return json.loads(row[0]) if row else None
 
     def delete(self, kind: str, scope: Scope, id_: str) -> None:
         with self._lock:
             self._db.execute(
-                "DELETE FROM objects WHERE kind = ? AND org = ? AND sandbox = ? AND id = ?",
-                (kind, scope.org, scope.sandbox, id_),
+                "DELETE FROM objects WHERE kind = ? AND org = ? AND sandbox = ? AND id = ?", (kind, *_pair(scope), id_)
             )
+            self._forget(kind, scope, id_)
 
-    def find(self, kind: str, scope: Scope, *, name: str | None = None, parent: str | None = None) -> list[Body]:
-        """In the order of creation; ``name`` and ``parent`` use an index."""
-        sql = "SELECT body FROM objects WHERE kind = ? AND org = ? AND sandbox = ?"
-        values: list[Any] = [kind, *_pair(scope)]
+    def find(
+        self,
+        kind: str,
+        scope: Scope,
+        *,
+        name: str | None = None,
+        parent: str | None = None,
+    ) -> Iterator[Body]:
+        """In the order of creation, read while they are asked for; ``name`` and ``parent`` use an index."""
+        return (body for body, _ in self.rows(kind, scope, name=name, parent=parent))
+
+    def rows(
+        self,
+        kind: str,
+        scope: Scope,
+        *,
+        name: str | None = None,
+        parent: str | None = None,
+        containing: list[list[str]] | None = None,
+        order: str = "",
+        after: Place | None = None,
+    ) -> Iterator[tuple[Body, Place]]:
+        """Objects and their places in an order, read while they are asked for.
+
+        :param containing: texts, of each group at least one occurs in the stored JSON: a first, coarse sieve
+        :param order: ``created``, ``updated`` or ``name``, with ``-`` for descending; equal ones as they were created
+        :param after: where to go on
+        """
+        column, down = order.lstrip("-"), order.startswith("-")
+        assert not column or column in _ORDERS
+        where, values = self._where(kind, scope, name, parent, containing)
+        by = f"{column} {'DESC' if down else 'ASC'}, seq ASC" if column else "seq ASC"
+        while True:
+            sql, given = where, list(values)
+            if after is not None and column:
+                sql += f" AND ({column} {'<' if down else '>'} ? OR ({column} = ? AND seq > ?))"
+                given += [after[0], after[0], after[1]]
+            elif after is not None:
+                sql += " AND seq > ?"
+                given.append(after[1])
+            with self._lock:
+                rows = self._db.execute(
+                    f"SELECT body, {column or 'seq'}, seq FROM objects WHERE {sql} ORDER BY {by} LIMIT {_CHUNK}", given
+                ).fetchall()
+            for body, value, seq in rows:
+                yield json.loads(body), (value, seq)
+            if len(rows) < _CHUNK:
+                return
+            after = rows[-1][1], rows[-1][2]
+
+    def count(self, kind: str, scope: Scope, *, name: str | None = None, parent: str | None = None) -> int:
+        where, values = self._where(kind, scope, name, parent, None)
+        with self._lock:
+            return int(self._db.execute(f"SELECT count(*) FROM objects WHERE {where}", values).fetchone()[0])
+
+    def _where(
+        self, kind: str, scope: Scope, name: str | None, parent: str | None, containing: list[list[str]] | None
+    ) -> tuple[str, list[Any]]:
+        sql, values = "kind = ? AND org = ? AND sandbox = ?", [kind, *_pair(scope)]
         for column, value in (("name", name), ("parent", parent)):
             if value is not None:
                 sql += f" AND {column} = ?"
                 values.append(value)
+        for texts in containing or []:
+            sql += f" AND ({' OR '.join(['instr(body, ?)'] * len(texts))})"
+            values += [json.dumps(t)[1:-1] for t in texts]
         if (since := getattr(self._hidden, "since", None)) is not None:
             sql += " AND added <= ?"
             values.append(since)
-        with self._lock:
-            rows = self._db.execute(f"{sql} ORDER BY seq", values).fetchall()
-        return [json.loads(body) for (body,) in rows]
+        return sql, values
 
     @contextmanager
     def hiding(self, since: float) -> Generator[None, None, None]:
@@ -140,16 +282,87 @@ class Store:
         finally:
             self._hidden.since = None
 
+    def due(self, now: float) -> list[tuple[str, Scope, str]]:
+        """Kind, scope and id of everything to which something happens by now, the most urgent first."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT kind, org, sandbox, id FROM objects WHERE due <= ? ORDER BY due, seq", (now,)
+            ).fetchall()
+        return [(kind, Scope(org, sandbox), id_) for kind, org, sandbox, id_ in rows]
+
     def everywhere(self, kind: str) -> list[tuple[Scope, Body]]:
         """All objects of a kind, in every org and sandbox."""
         with self._lock:
             rows = self._db.execute("SELECT org, sandbox, body FROM objects WHERE kind = ? ORDER BY seq", (kind,))
             return [(Scope(org, sandbox), json.loads(body)) for org, sandbox, body in rows.fetchall()]
 
+    def next_due(self) -> float | None:
+        with self._lock:
+            found: float | None = self._db.execute("SELECT min(due) FROM objects WHERE due IS NOT NULL").fetchone()[0]
+        return found
+
+    # -- snapshots --------------------------------------------------------------------------------------------------
+
+    def dump(self) -> list[Body]:
+        """Every object, in the order of creation."""
+        with self._lock:
+            uses: dict[tuple[str, str, str, str], list[str]] = {}
+            for org, sandbox, kind, user, used in self._db.execute("SELECT org, sandbox, kind, user, used FROM uses"):
+                uses.setdefault((kind, org, sandbox, user), []).append(used)
+            rows = self._db.execute(
+                "SELECT kind, org, sandbox, id, name, parent, added, body FROM objects ORDER BY seq"
+            ).fetchall()
+        names = ("kind", "org", "sandbox", "id", "name", "parent", "added")
+        return [
+            {
+                **dict(zip(names, row[:-1], strict=True)),
+                "uses": uses.get((row[0], row[1], row[2], row[3]), []),
+                "body": json.loads(row[-1]),
+            }
+            for row in rows
+        ]
+
+    def load(self, objects: list[Body], drawn: int) -> None:
+        """Put these objects in the place of all there are."""
+        with self.transaction():
+            self._empty()
+            self._db.executemany(
+                "INSERT INTO objects (kind, org, sandbox, id, name, parent, added, body, created, updated, due) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(o[k] for k in ("kind", "org", "sandbox", "id", "name", "parent", "added")),
+                        json.dumps(o["body"]),
+                        *_moments(o["body"]),
+                        _due(o["body"]),
+                    )
+                    for o in objects
+                ],
+            )
+            self._db.executemany(
+                "INSERT INTO uses (org, sandbox, kind, user, used) VALUES (?, ?, ?, ?, ?)",
+                [(o["org"], o["sandbox"], o["kind"], o["id"], used) for o in objects for used in o["uses"]],
+            )
+            self._drawn = drawn
+            self._db.execute("UPDATE meta SET value = ? WHERE key = 'drawn'", (str(drawn),))
+
+    @property
+    def drawn(self) -> int:
+        """How many ids the seed has given."""
+        return self._drawn
+
+    def _empty(self) -> None:
+        for table in ("objects", "uses", "tokens", "journal"):
+            self._db.execute(f"DELETE FROM {table}")
+        self._db.execute("DELETE FROM sqlite_sequence")
+
+    def clear(self) -> None:
+        self.load([], 0)
+
     # -- tokens -----------------------------------------------------------------------------------------------------
 
     def add_token(self, client_id: str, expires: float) -> str:
-        value = f"emulated.{uuid.uuid4().hex}{uuid.uuid4().hex}"
+        value = f"emulated.{self.draw()}{self.draw()}"
         with self._lock:
             self._db.execute("INSERT INTO tokens VALUES (?, ?, ?)", (value, client_id, expires))
         return value
@@ -166,15 +379,49 @@ class Store:
     # -- journal ----------------------------------------------------------------------------------------------------
 
     def record(self, entry: Body) -> None:
-        keys = ("at", "method", "path", "operation", "sandbox", "status", "code", "fault", "request_id")
-        with self._lock:
-            self._db.execute(
-                f"INSERT INTO journal ({', '.join(keys)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [entry[k] for k in keys]
+        marks = ", ".join("?" * (len(_JOURNAL) + 1))
+        with self._lock, self.transaction():
+            if self.seed is not None:  # a token or a request id may have been drawn
+                self._db.execute("UPDATE meta SET value = ? WHERE key = 'drawn'", (str(self._drawn),))
+            cursor = self._db.execute(
+                f"INSERT INTO journal (seq, {', '.join(_JOURNAL)}) VALUES ({marks})",
+                [None, *(entry[k] for k in _JOURNAL)],
             )
+            if (newest := cursor.lastrowid or 0) % 1000 == 0:
+                self._db.execute("DELETE FROM journal WHERE seq <= ?", (newest - KEPT_REQUESTS,))
 
-    def journal(self, after: int = 0) -> list[Body]:
+    def journal(
+        self,
+        after: int = 0,
+        *,
+        operation: str = "*",
+        method: str = "*",
+        sandbox: str = "*",
+        status: int | None = None,
+        seq: int | None = None,
+    ) -> list[Body]:
+        """Requests in their order; ``*`` in a text stands for anything."""
+        sql, values = (
+            "seq > ? AND operation GLOB ? AND method GLOB ? AND sandbox GLOB ?",
+            [after, operation, method, sandbox],
+        )
+        for column, value in (("status", status), ("seq", seq)):
+            if value is not None:
+                sql += f" AND {column} = ?"
+                values.append(value)
         with self._lock:
-            cursor = self._db.execute("SELECT * FROM journal WHERE seq > ? ORDER BY seq", (after,))
+            cursor = self._db.execute(f"SELECT * FROM journal WHERE {sql} ORDER BY seq", values)
+            names = [c[0] for c in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def newest_requests(self, size: int, sandbox: str) -> list[Body]:
+        """The last requests, the newest first, without what they carried."""
+        with self._lock:
+            cursor = self._db.execute(
+                "SELECT seq, at, method, path, operation, status, code, fault, warnings FROM journal "
+                "WHERE sandbox IN (?, '') ORDER BY seq DESC LIMIT ?",
+                (sandbox, size),
+            )
             names = [c[0] for c in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -183,6 +430,17 @@ class Store:
             self._db.close()
             if self._claim:
                 self._claim.close()
+
+
+def _moments(body: Body) -> tuple[int, int]:
+    """When an object was created and changed, in milliseconds, whichever names its service has for it."""
+    created = next((body[k] for k in _CREATED if isinstance(body.get(k), int)), 0)
+    return created, next((body[k] for k in _UPDATED if isinstance(body.get(k), int)), created)
+
+
+def _due(body: Body) -> float | None:
+    own = body.get("_emulator")
+    return own.get("due") if isinstance(own, dict) else None
 
 
 def _claimed(path: Path) -> IO[str]:

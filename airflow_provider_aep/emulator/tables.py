@@ -1,6 +1,6 @@
-"""The source systems: tables (CSV, Parquet) and records (JSON lines) in a folder, listed once at start.
+"""The source systems: tables (CSV, Parquet), records (JSON lines) and files in a folder, listed once at start.
 
-A request names a table, never a path: it is looked up in this listing.
+A request names a table, or a file as the listing has it: it is looked up there, and never becomes a path.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib.resources import files
 from itertools import islice
@@ -86,6 +87,7 @@ class Table:
 
     name: str
     file: Path
+    delimiter: str = ","
 
     @cached_property
     def columns(self) -> dict[str, str]:
@@ -118,7 +120,7 @@ class Table:
             yield [], unreadable - told
 
     def _header(self) -> list[str]:
-        parse = pyarrow.csv.ParseOptions(invalid_row_handler=lambda _: "skip")
+        parse = self._parsing(lambda _: "skip")
         with pyarrow.csv.open_csv(self.file, parse_options=parse) as reader:
             return list(reader.schema.names)
 
@@ -130,9 +132,12 @@ class Table:
         options = pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(self._header(), pa.string()), strings_can_be_null=True, null_values=[""]
         )
-        parse = pyarrow.csv.ParseOptions(invalid_row_handler=skip)
+        parse = self._parsing(skip)
         with pyarrow.csv.open_csv(self.file, convert_options=options, parse_options=parse) as reader:
             yield from reader
+
+    def _parsing(self, skip: Callable[[Any], str]) -> pyarrow.csv.ParseOptions:
+        return pyarrow.csv.ParseOptions(delimiter=self.delimiter, invalid_row_handler=skip)
 
 
 def _kind_of(cells: list[str | None]) -> str:
@@ -204,14 +209,27 @@ class Records:
         return list(islice((r for r in self._lines() if r is not None), SAMPLED_ROWS))
 
     def _lines(self) -> Iterator[dict[str, Any] | None]:
-        """Each line's record, or ``None`` where it is none."""
+        """Each line's record, or ``None`` where it is none; a file may also be one array of records."""
         with self.file.open(encoding="utf-8", errors="replace") as lines:
+            if lines.read(1) == "[":
+                lines.seek(0)
+                yield from self._array(lines.read())
+                return
+            lines.seek(0)
             for line in filter(str.strip, lines):
                 try:
                     record = json.loads(line)
                 except ValueError:
                     record = None
                 yield record if isinstance(record, dict) else None
+
+    @staticmethod
+    def _array(text: str) -> Iterator[dict[str, Any] | None]:
+        try:
+            records = json.loads(text)
+        except (ValueError, RecursionError):
+            records = [None]
+        yield from (r if isinstance(r, dict) else None for r in records)
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -259,6 +277,68 @@ class Tables:
         return self._tables.get(name)
 
 
+FORMATS = {"delimited": (".csv", ".tsv", ".txt"), "json": (".json", ".jsonl"), "parquet": (".parquet",)}
+"""Endings of the files of a cloud storage, by format; delimited ones may be compressed, as ``.csv.gz``."""
+
+
+class Files:
+    """The files of a cloud storage by path, such as ``/leads/2026.csv``."""
+
+    def __init__(self, folder: Path) -> None:
+        found = (f for f in sorted(folder.rglob("*")) if f.is_file() and any(self._ends(f.name, k) for k in FORMATS))
+        self._files = {f"/{f.relative_to(folder).as_posix()}": f for f in found}
+
+    def listing(self, path: str) -> list[dict[str, Any]] | None:
+        """The files and folders of a folder, as explore shows them; ``None`` if there is no such folder."""
+        inside = f"/{path.strip('/')}/".replace("//", "/")
+        entries: dict[str, str] = {}
+        for file in self._files:
+            if file.startswith(inside):
+                name, _, more = file[len(inside) :].partition("/")
+                entries[name] = "folder" if more else "file"
+        if not entries and inside != "/":
+            return None
+        return [
+            {
+                "type": kind,
+                "name": n,
+                "path": f"{inside}{n}",
+                "canPreview": kind == "file",
+                "canFetchSchema": kind == "file",
+            }
+            for n, kind in entries.items()
+        ]
+
+    def matching(self, path: str, kind: str, recursive: bool = False) -> list[tuple[str, Path]]:
+        """Path and file of what a source connection names: a file, a folder, or a pattern with ``*``."""
+        wanted = f"/{path.strip('/')}"
+        found = []
+        for name, file in self._files.items():
+            folder = name.rpartition("/")[0] or "/"
+            within = folder == wanted or (recursive and (wanted == "/" or name.startswith(f"{wanted}/")))
+            if name != wanted and not within and not ("*" in wanted and fnmatchcase(name, wanted)):
+                continue
+            if name == wanted or self._ends(name, kind):
+                found.append((name, file))
+        return found
+
+    @staticmethod
+    def _ends(name: str, kind: str) -> bool:
+        name = name.lower()
+        bare = name.removesuffix(".gz").removesuffix(".bz2") if kind == "delimited" else name
+        return bare.endswith(FORMATS.get(kind, ()))
+
+    def reader(self, path: str, kind: str, delimiter: str = ",") -> Table | Records | None:
+        """Of one file; ``None`` if there is no such file."""
+        file = self._files.get(f"/{path.strip('/')}")
+        return read_file(path, file, kind, delimiter) if file else None
+
+
+def read_file(name: str, file: Path, kind: str, delimiter: str = ",") -> Table | Records:
+    """:param kind: one of :data:`FORMATS`"""
+    return Records(name, file) if kind == "json" else Table(name, file, delimiter)
+
+
 class Sources:
     """The source systems behind all connectors, found in a folder when the emulator starts.
 
@@ -272,9 +352,18 @@ class Sources:
         self._rest = Tables(folder)
         own = {f.name: Tables(f) for f in sorted(folder.iterdir()) if f.is_dir()}
         self._own = {name: tables for name, tables in own.items() if tables}
-        if not self._rest and not self._own:
+        self._files = Files(folder)
+        self._own_files = {f.name: Files(f) for f in sorted(folder.iterdir()) if f.is_dir()}
+        if not self._rest and not self._own and not self._files.listing("/"):
             raise SystemExit(f"--source-data {folder} holds no .csv, .parquet or .jsonl file.")
 
     def of(self, connector: str) -> Tables:
-        """:param connector: name of a connection spec"""
+        """:param connector: how its folder is called"""
         return self._own.get(connector, self._rest)
+
+    def files_of(self, connector: str) -> Files:
+        """What a cloud storage holds: the folder of its own, or else everything.
+
+        :param connector: how its folder is called
+        """
+        return self._own_files.get(connector, self._files)

@@ -86,7 +86,7 @@ def test_a_connection_is_tested_and_explored(aep):
     ("query", "status", "code"),
     [
         ({"objectType": "planet"}, 400, "1358-400"),
-        ({}, 400, "1358-400"),
+        ({"objectType": ""}, 400, "1358-400"),
         ({"objectType": "table"}, 400, "1337-400"),
         ({"objectType": "table", "object": "gone"}, 404, "1101-404"),
         ({"objectType": "table", "object": "../../etc/passwd"}, 404, "1101-404"),
@@ -110,11 +110,11 @@ def test_exploring_what_is_not_there(aep, query, status, code):
         ([{"op": "add"}], "1405-400"),
         ([{"op": "move", "path": "/name", "from": "/description"}], "1434-400"),
         ([{"op": "replace", "path": "/connectionSpec/id", "value": "x"}], "1414-400"),
-        ([{"op": "replace", "path": "/state", "value": "disabled"}], "1365-400"),
+        ([{"op": "replace", "path": "/state", "value": "disabled"}], "1420-400"),
         ([{"op": "replace", "path": "/description", "value": "x"}], "1455-400"),
         ([{"op": "remove", "path": "/description"}], "1455-400"),
         ([{"op": "add", "path": "/params/x/y", "value": "x"}], "1455-400"),
-        ([{"op": "replace", "path": "/name"}], "1455-400"),
+        ([{"op": "replace", "path": "/name"}], "1405-400"),
         ([{"op": "replace", "path": "/name", "value": ""}], "1304-400"),
     ],
 )
@@ -198,7 +198,7 @@ def test_order(abc, orderby, found):
     [
         ({"property": "name~a"}, "1440-400"),
         ({"property": "name"}, "1450-400"),
-        ({"property": "==a"}, "1450-400"),
+        ({"property": "==a"}, "1449-400"),
         ({"property": "name=="}, "1453-400"),
         ({"property": "createdAt>1,2"}, "1443-400"),
         ({"property": "id>=1"}, "1448-400"),
@@ -601,7 +601,7 @@ def test_the_next_page_has_the_filter_and_order_of_the_first(aep):
 
 
 @pytest.mark.parametrize(
-    "query", ["property=title~[", "property=title~(a%2B)%2B$b", "property=title=x", "limit=0", "orderby=colour"]
+    "query", ["property=title~[", "property=title~(a%2B)%2B$b", "property=title=x", "limit=-1", "orderby=colour"]
 )
 def test_a_schema_list_that_is_refused(aep, query):
     aep.post(f"{REGISTRY}/tenant/schemas", {**SCHEMA, "title": "a" * 40})
@@ -695,8 +695,8 @@ def test_mapping_sets_are_listed_by_name(aep, onboarding):
     aep.post(f"{PREP}/mappingSets", {**onboarding.mapping_body, "name": "n"}, 200)
     assert len(aep("GET", f"{PREP}/mappingSets?limit=10&start=0").json()["data"]) == 2
     assert [m["name"] for m in aep("GET", f"{PREP}/mappingSets?limit=10&start=0&name=n").json()["data"]] == ["n"]
-    assert aep("GET", f"{PREP}/mappingSets?limit=10").status_code == 400
-    assert aep("GET", f"{PREP}/mappingSets?start=0").status_code == 400
+    # The OpenAPI file says that both are required, and a client that others wrote sends but one.
+    assert len(aep("GET", f"{PREP}/mappingSets?limit=1").json()["data"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from tasks import MAPPINGS, NAMES, flow, refused, run
 
-from airflow_provider_aep.emulator.specs import FLOW_SPECS, connection_specs, flow_specs, is_rest
+from airflow_provider_aep.emulator.specs import FLOW_SPECS, connection_specs, flow_spec_of, flow_specs
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
 from airflow_provider_aep.onboarding import ensure as engine
 from airflow_provider_aep.onboarding.systems import SYSTEMS
@@ -135,7 +135,7 @@ def test_auth_parameters_are_checked_against_the_connection_spec(emulator, conne
 
 
 def test_an_auth_spec_that_the_source_does_not_have(aep):
-    says = "servicenow has no auth spec 'OAuth'.*Choose one of: Basic Authentication"
+    says = "service-now has no auth spec 'OAuth'.*Choose one of: Basic Authentication"
     refused(aep, says, AepCreateBaseConnectionOperator, name="X base", auth_spec="OAuth")
 
 
@@ -265,7 +265,7 @@ def test_every_connector_with_an_id_works_by_the_same_operators(make_emulator, c
     params = {p: f"extra.{p}" for p in auth["spec"]["properties"]}
     login = {"source_conn_id": "aep_source", "auth_spec": auth["name"], "auth_params": params}
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=spec["id"], **login)
-    rest = is_rest(spec["id"])
+    rest = flow_spec_of(spec["id"]) == "RestStorageToAEP"
     table = None if rest else "people"
     columns = run(AepExploreOperator, base_connection_id=base, table=table)
     assert [c["name"] for c in columns] == ["id", "mail"] + ([] if rest else ["at"])
