@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any
 
 from airflow_provider_aep.emulator import patches
@@ -40,19 +41,44 @@ Body = dict[str, Any]
 # -- lists ----------------------------------------------------------------------------------------------------------
 
 
-def _keyed(request: Request, items: Iterable[Body]) -> Reply:
-    """One page as an object keyed by id."""
+def _keyed(request: Request, items: Iterable[Body], ordered: bool = False) -> Reply:
+    """One page as an object keyed by id.
+
+    :param ordered: whether ``items`` come as ``orderBy`` wants them, and are read only as far as they are shown
+    """
     limit, start = request.integer("limit", 20, 1, 100), request.integer("start", 0, 0, 10**9)
     checks = [_property(text) for text in request.query.get("property", [])]
     checks += [_tag(text) for text in request.query.get("tags", [])]
     checks += [_field(field, request.first(field)) for field in sorted(set(request.query) - _PAGING)]
-    kept = [i for i in items if all(check(i) for check in checks)]
-    for part in reversed(request.first("orderBy", "asc:created").split(",")):
+    passing = (i for i in items if all(check(i) for check in checks))
+    if ordered:
+        return Reply({i["id"]: _chosen(request, i) for i in islice(passing, start, start + limit)})
+    kept = list(passing)
+    for direction, field in reversed(_order(request)):
+        kept.sort(key=lambda i, f=field: (i.get(f) is not None, i.get(f)), reverse=direction == "desc")  # type: ignore[misc]
+    return Reply({i["id"]: _chosen(request, i) for i in kept[start : start + limit]})
+
+
+def _order(request: Request) -> list[tuple[str, str]]:
+    """Direction and field, the first one first."""
+    found = []
+    for part in request.first("orderBy", "asc:created").split(","):
         direction, _, field = part.partition(":")
         if direction not in {"asc", "desc"} or field not in _ORDERED:
             raise problem(400, "BadRequestError", "orderBy must be like asc:created")
-        kept.sort(key=lambda i, f=field: (i.get(f) is not None, i.get(f)), reverse=direction == "desc")  # type: ignore[misc]
-    return Reply({i["id"]: _chosen(request, i) for i in kept[start : start + limit]})
+        found.append((direction, field))
+    return found
+
+
+def _stored(world: World, request: Request, kind: str, name: str | None, parent: str | None) -> Reply:
+    """A list of what is stored; by a column of the store it is read only as far as it is shown."""
+    order = _order(request)
+    if len(order) > 1 or order[0][1] not in {"created", "updated", "name"}:
+        return _keyed(request, world.store.find(kind, request.scope, name=name, parent=parent))
+    [(direction, field)] = order
+    by = f"{'-' if direction == 'desc' else ''}{field}"
+    rows = world.store.rows(kind, request.scope, name=name, parent=parent, order=by)
+    return _keyed(request, (body for body, _ in rows), ordered=True)
 
 
 def _chosen(request: Request, item: Body) -> Body:
@@ -133,7 +159,7 @@ def _get(world: World, request: Request, kind: str, id_: str) -> Body:
 def list_datasets(world: World, request: Request) -> Reply:
     name = request.first("name")
     exact = name if name and not set(name) & set(",!*") else None
-    return _keyed(request, world.store.find("dataSets", request.scope, name=exact))
+    return _stored(world, request, "dataSets", exact, None)
 
 
 def get_dataset(world: World, request: Request, id_: str) -> Reply:
@@ -278,8 +304,7 @@ def delete_dataset(world: World, request: Request, id_: str) -> Reply:
 
 
 def list_batches(world: World, request: Request) -> Reply:
-    dataset = request.first("dataSet") or None
-    return _keyed(request, world.store.find("batches", request.scope, parent=dataset))
+    return _stored(world, request, "batches", None, request.first("dataSet") or None)
 
 
 def get_batch(world: World, request: Request, id_: str) -> Reply:

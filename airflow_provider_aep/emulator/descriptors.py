@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.refusals import xdm as refusal
-from airflow_provider_aep.emulator.schema_registry import BASE, LIST, filtered, page
+from airflow_provider_aep.emulator.schema_registry import BASE, LIST, equal_to, filtered, page
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 
 IDENTITY = "xdm:descriptorIdentity"
@@ -30,7 +30,8 @@ def list_(world: World, request: Request) -> Reply:
     form = _MEDIA.search(request.headers.get("accept", ""))
     if form is None:
         raise refusal("XDM-1008-400", "The Accept header is not one of the registry's")
-    items = filtered(request, list(world.store.find("descriptors", request.scope)))
+    of_schema = equal_to(request, "xdm:sourceSchema")
+    items = filtered(request, world.store.find("descriptors", request.scope, parent=of_schema))
     brief = form[1].rsplit("-", 1)[-1]
 
     def show(item: dict[str, Any]) -> Any:

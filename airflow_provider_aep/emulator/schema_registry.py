@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -106,7 +107,13 @@ def media(request: Request) -> tuple[str, str | None]:
     return found[1] or "", found[2]
 
 
-def _list(world: World, request: Request, items: list[Body], path: str) -> Reply:
+def equal_to(request: Request, field: str) -> str | None:
+    """The value of a filter ``field==value``, of which the store has an index."""
+    found = [t.partition("==")[2] for t in request.query.get("property", []) if t.startswith(f"{field}==")]
+    return found[0] if len(found) == 1 and "," not in found[0] else None
+
+
+def _list(world: World, request: Request, items: Iterable[Body], path: str) -> Reply:
     form, version = media(request)
     if version is not None:
         raise refusal("XDM-1006-400", "A list must not name a version in Accept")
@@ -117,7 +124,7 @@ def _brief(item: Body) -> Body:
     return {k: item[k] for k in ("$id", "meta:altId", "version", "title")}
 
 
-def page(request: Request, items: list[Body], path: str, show: Callable[[Body], Any]) -> Reply:
+def page(request: Request, items: Iterable[Body], path: str, show: Callable[[Body], Any]) -> Reply:
     """One page, with where the next one begins."""
     limit = request.integer("limit", 100, 0, 500)
     orderby = request.first("orderby") or request.first("orderBy")
@@ -132,10 +139,11 @@ def page(request: Request, items: list[Body], path: str, show: Callable[[Body], 
         start = 0
     else:
         start = request.integer("start", 0, 0, 10**9)
-    ones = items[start : start + limit]
+    ones = list(islice(items, start, start + limit + 1))  # one more, to know whether there is a next page
+    is_last, ones = len(ones) <= limit, ones[:limit]
     shown_ones = [show(i) for i in ones]
     more, following = None, None
-    if ones and start + limit < len(items):
+    if ones and not is_last:
         kept = [(k, v) for k, values in request.query.items() for v in values if k not in {"start", "limit"}]
         following = str(_value(ones[-1], by)) if by else str(start + limit)
         more = {"href": f"{path}?{urlencode([*kept, ('start', following), ('limit', limit)])}"}
@@ -146,14 +154,24 @@ def page(request: Request, items: list[Body], path: str, show: Callable[[Body], 
     return Reply({"results": shown_ones, "_page": about, "_links": links})
 
 
-def filtered(request: Request, items: list[Body]) -> list[Body]:
+def filtered(request: Request, items: Iterable[Body]) -> Iterator[Body]:
+    """Those that pass all filters of the request."""
+    asked = _filters(request)
+    return (i for i in items if all(_passes(i, *one) for one in asked))
+
+
+def _filters(request: Request) -> list[tuple[str, str, str]]:
+    found_ones = []
     given = request.query.get("property", [])
     for text in (part for one in given for part in re.split(r",(?=[\w:$@.-]+(?:==|!=|~))", one)):
         found = _PROPERTY.fullmatch(text)
         if found is None:
             raise problem(400, "BadRequestError", f"The property filter {text[:100]!r} is none")
-        items = [i for i in items if _passes(i, found["field"], found["op"] or "", found["value"] or "")]
-    return items
+        if found["op"] == "~" and not _PATTERN.fullmatch(found["value"]):
+            what = "Of regular expressions the emulator knows ^, $ and .*"
+            raise problem(400, "BadRequestError", f"{what}: {found['value'][:100]!r}")
+        found_ones.append((found["field"], found["op"] or "", found["value"] or ""))
+    return found_ones
 
 
 def _value(item: Body, field: str) -> Any:
@@ -176,9 +194,6 @@ def _passes(item: Body, field: str, op: str, value: str) -> bool:
         case "!=":
             return value not in texts
         case "~":
-            if not _PATTERN.fullmatch(value):
-                what = "Of regular expressions the emulator knows ^, $ and .*"
-                raise problem(400, "BadRequestError", f"{what}: {value[:100]!r}")
             return any(re.search(value, t) for t in texts)
     compare: Callable[[str], bool] = {
         "<": value.__gt__, "<=": value.__ge__, ">": value.__lt__, ">=": value.__le__
@@ -537,7 +552,8 @@ def _crud(kind: _Kind, path: str, guide: str) -> list[Route]:
     guide = f"xdm/api/{guide}.md"
 
     def list_(world: World, request: Request) -> Reply:
-        return _list(world, request, list(world.store.find(kind.name, request.scope)), f"/tenant/{path}")
+        found = world.store.find(kind.name, request.scope, name=equal_to(request, "title"))
+        return _list(world, request, found, f"/tenant/{path}")
 
     def create(world: World, request: Request) -> Reply:
         return _created(world, request, kind)

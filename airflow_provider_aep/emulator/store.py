@@ -43,7 +43,9 @@ KEPT_REQUESTS = 100_000
 """Entries of the journal; older ones are dropped."""
 
 _JOURNAL = ("at method path query operation sandbox status code fault request_id warnings headers body").split()
-_CHUNK = 200
+_FIRST_CHUNK, _LAST_CHUNK = 32, 1024
+"""Rows that are read at a time: few, as most lists are short, then more."""
+
 _CREATED = ("createdAt", "created", "createdDate")
 _UPDATED = ("updatedAt", "updated", "modifiedDate")
 _ORDERS = {"created", "updated", "name"}
@@ -227,30 +229,30 @@ class Store:
         """Objects and their places in an order, read while they are asked for.
 
         :param containing: texts, of each group at least one occurs in the stored JSON: a first, coarse sieve
-        :param order: ``created``, ``updated`` or ``name``, with ``-`` for descending; equal ones as they were created
+        :param order: ``created``, ``updated`` or ``name``, with ``-`` for descending; equal ones likewise by creation
         :param after: where to go on
         """
-        column, down = order.lstrip("-"), order.startswith("-")
-        assert not column or column in _ORDERS
+        column, down = order.lstrip("-") or "seq", order.startswith("-")
+        assert column == "seq" or column in _ORDERS
         where, values = self._where(kind, scope, name, parent, containing)
-        by = f"{column} {'DESC' if down else 'ASC'}, seq ASC" if column else "seq ASC"
+        way, beyond = ("DESC", "<") if down else ("ASC", ">")
+        chunk = _FIRST_CHUNK
         while True:
             sql, given = where, list(values)
-            if after is not None and column:
-                sql += f" AND ({column} {'<' if down else '>'} ? OR ({column} = ? AND seq > ?))"
-                given += [after[0], after[0], after[1]]
-            elif after is not None:
-                sql += " AND seq > ?"
-                given.append(after[1])
+            if after is not None:
+                sql += f" AND ({column}, seq) {beyond} (?, ?)"
+                given += after
             with self._lock:
                 rows = self._db.execute(
-                    f"SELECT body, {column or 'seq'}, seq FROM objects WHERE {sql} ORDER BY {by} LIMIT {_CHUNK}", given
+                    f"SELECT body, {column}, seq FROM objects WHERE {sql} "
+                    f"ORDER BY {column} {way}, seq {way} LIMIT {chunk}",
+                    given,
                 ).fetchall()
             for body, value, seq in rows:
                 yield json.loads(body), (value, seq)
-            if len(rows) < _CHUNK:
+            if len(rows) < chunk:
                 return
-            after = rows[-1][1], rows[-1][2]
+            after, chunk = (rows[-1][1], rows[-1][2]), min(2 * chunk, _LAST_CHUNK)
 
     def count(self, kind: str, scope: Scope, *, name: str | None = None, parent: str | None = None) -> int:
         where, values = self._where(kind, scope, name, parent, None)
