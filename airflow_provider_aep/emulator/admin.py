@@ -171,7 +171,7 @@ def reset(world: World, request: Request) -> Reply:
 def state(world: World, request: Request) -> Reply:
     """What the page shows of a sandbox."""
     states = world.options.sandbox_states()
-    sandbox = request.first("sandbox") or next(iter(states))
+    sandbox = request.first("sandbox") or max(states, key=lambda s: world.store.size(Scope(world.options.org_id, s)))
     scope = Scope(world.options.org_id, sandbox)
     kinds = {
         kind: [

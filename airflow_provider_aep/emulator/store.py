@@ -259,6 +259,12 @@ class Store:
         with self._lock:
             return int(self._db.execute(f"SELECT count(*) FROM objects WHERE {where}", values).fetchone()[0])
 
+    def size(self, scope: Scope) -> int:
+        """How many objects there are of all kinds."""
+        with self._lock:
+            row = self._db.execute("SELECT count(*) FROM objects WHERE org = ? AND sandbox = ?", _pair(scope)).fetchone()
+        return int(row[0])
+
     def _where(
         self, kind: str, scope: Scope, name: str | None, parent: str | None, containing: list[list[str]] | None
     ) -> tuple[str, list[Any]]:

@@ -87,7 +87,7 @@ function graph(flow, objects) {
   const rows = Math.max(...columns.map((c) => c.length));
   const height = rows * (HEIGHT + GAP_Y) + 4;
   const svg = draw("svg", {
-    width: 5 * WIDTH + 4 * GAP_X + 2, height, role: "img", "aria-label": `What ${flow.name} stands on`,
+    width: 5 * WIDTH + 4 * GAP_X + 26, height, role: "img", "aria-label": `What ${flow.name} stands on`,
   });
   const at = new Map();
   columns.forEach((column, x) => {
@@ -131,7 +131,7 @@ const stateOf = (node) =>
 function chart(runs) {
   const shown = runs.slice(0, 60).reverse();
   const [width, height, bottom] = [Math.max(shown.length * 16 + 80, 240), 84, 66];
-  const svg = draw("svg", { width, height, role: "img", "aria-label": "Records by run" });
+  const svg = draw("svg", { width: width + 150, height, role: "img", "aria-label": "Records by run" });
   const total = (r) => (r.records ? Math.max(r.records.outputRecordCount, 0) + Math.max(r.records.failedRecordCount, 0) : 0);
   const most = Math.max(1, ...shown.map(total));
   svg.append(
@@ -139,11 +139,17 @@ function chart(runs) {
     draw("text", { class: "kind", x: 54, y: 14, "text-anchor": "end" }, number(most)),
     draw("text", { class: "kind", x: 54, y: bottom + 3, "text-anchor": "end" }, "0"),
   );
+  ["written", "failed"].forEach((name, i) =>
+    svg.append(
+      draw("rect", { class: name, x: width + 16, y: 10 + i * 18, width: 10, height: 10 }),
+      draw("text", { class: "kind", x: width + 32, y: 19 + i * 18 }, `records ${name}`),
+    ),
+  );
   shown.forEach((run, i) => {
     const x = 66 + i * 16;
     const records = run.records || { outputRecordCount: 0, failedRecordCount: 0 };
     const scale = (n) => (Math.max(n, 0) / most) * 56;
-    const written = scale(records.outputRecordCount);
+    const written = records.outputRecordCount > 0 ? Math.max(scale(records.outputRecordCount), 2) : 0;
     const failed = records.failedRecordCount > 0 ? Math.max(scale(records.failedRecordCount), 2) : 0;
     const bar = draw("g", {});
     bar.append(
