@@ -42,7 +42,7 @@ def coverage(world: World, request: Request) -> Reply:
 def openapi(world: World, request: Request) -> Reply:
     from airflow_provider_aep.emulator import operations
 
-    return Reply(operations.openapi())
+    return Reply(operations.openapi(world, request.first("sandbox", "dev")))
 
 
 # -- the journal ----------------------------------------------------------------------------------------------------

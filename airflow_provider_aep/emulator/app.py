@@ -68,7 +68,9 @@ class Emulator:
     def __init__(self, world: World, hosts: tuple[str, ...] = ()) -> None:
         self.world = world
         self._hosts = {"127.0.0.1", "localhost", "[::1]", *hosts}
-        self._router = _Router([*admin.ROUTES, *operations.ROUTES])
+        served = {r.path for r in operations.ROUTES}  # another method of these is 405
+        absent = [r for r in operations.ABSENT if r.path not in served]
+        self._router = _Router([*admin.ROUTES, *absent, *operations.ROUTES])
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -346,7 +346,7 @@ def _checked_target(world: World, request: Request, body: Body) -> tuple[Body | 
     if dataset is None:
         raise flow("1101-404", f"There is no dataset with id {dataset_id}")
     data = body.get("data") or {}
-    if data.get("format") not in {None, "parquet_xdm", "json"}:  # what Adobe's samples have
+    if data.get("format") not in {None, "parquet_xdm", "json", "delimited", "parquet"}:  # samples' and clients'
         raise source(1396, f"The format {data['format']!r} of a target is not supported")
     schema = data.get("schema")
     if isinstance(schema, dict) and schema.get("id") != dataset["schemaRef"]["id"]:

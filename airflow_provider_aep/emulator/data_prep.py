@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_aep.emulator.mapping import Fault, Mapper, as_stored, faults
-from airflow_provider_aep.emulator.refusals import COVERAGE, problem
+from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 
 BASE = "/data/foundation/conversion"
@@ -133,10 +133,6 @@ def one_mapping(world: World, request: Request, id_: str, mapping_id: str) -> Re
 
 def _version(world: World, request: Request, id_: str) -> Body:
     """A mapping set, in the version that is asked for."""
-    if id_ == "suggestion":
-        raise problem(
-            501, "Not Implemented", f"The emulator suggests no mappings; {COVERAGE} lists what it has", COVERAGE
-        )
     found = _found(world, request, id_)
     version = request.integer("version", found["version"], 0, 10**6)
     if version > found["version"]:
@@ -183,8 +179,8 @@ _LIST = frozenset({"limit", "start", "name", "orderBy", "expandSchema"})
 _ONE = frozenset({"version", "expandSchema"})
 _SET = f"{BASE}/mappingSets"
 ROUTES = [
-    Route("POST", f"{_SET}/validate", validate, _SAMPLE, _GUIDE, body="mappingSets"),
-    Route("POST", f"{_SET}/preview", preview, _SAMPLE, _GUIDE, body="preview"),
+    Route("POST", f"{_SET}/validate", validate, _SPEC, "data-prep.yaml", body="mappingSets"),
+    Route("POST", f"{_SET}/preview", preview, _SPEC, "data-prep.yaml", body="preview"),
     Route(
         "POST",
         _SET,

@@ -187,7 +187,7 @@ def patched(
     """:param check: raises if the body must not become what the operations made of it"""
     body = found(world, request, resource, id_)
     login = _login(body)
-    wanted = request.headers.get("if-match")
+    wanted = request.headers.get("if-match") or request.first("if-match")  # Adobe's collection has it in the query
     if not wanted:
         raise flow("1403-400", "The header If-Match is missing")
     if wanted.strip('"') != body["etag"].strip('"'):
@@ -248,6 +248,8 @@ def _apply(body: Body, op: Any) -> None:
             raise flow("1420-400", "The state is changed by an action, not by a patch")
         if first not in _CHANGEABLE:
             raise source(1365, f"The patch path {op['path'][:100]!r} is invalid")
+        if first == "policy":
+            body.setdefault("policy", {})
         patches.apply(body, op)
     except patches.BadPatch as bad:
         raise flow(codes[bad.why], str(bad)) from None
@@ -299,7 +301,7 @@ def crud(
 ) -> list[Route]:
     """List, read, patch and delete.
 
-    :param page: of Adobe's guide, with the samples
+    :param page: of Adobe's guide, with its samples
     :param in_use: the refusal to delete an object, if something needs it
     :param after: what its deletion brings about
     """
@@ -334,7 +336,14 @@ def crud(
         Route("GET", path, list_, sample, "dataflows/api/sort-and-filter.md", filters.PARAMETERS),
         Route("GET", f"{path}/{{id}}", get, sample, page),
         Route(
-            "PATCH", f"{path}/{{id}}", patch, sample, f"{GUIDE}/update.md", body="patch", headers=(("If-Match", "*"),)
+            "PATCH",
+            f"{path}/{{id}}",
+            patch,
+            sample,
+            f"{GUIDE}/update.md",
+            frozenset({"if-match"}),
+            body="patch",
+            headers=(("If-Match", "*"),),
         ),
         Route("DELETE", f"{path}/{{id}}", delete, sample, f"{GUIDE}/delete.md", status=204),
     ]

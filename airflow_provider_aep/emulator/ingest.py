@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from airflow_provider_aep.emulator.connections import column_delimiter, is_recursive
+from airflow_provider_aep.emulator.flow_service import sandbox_id
 from airflow_provider_aep.emulator.mapping import Fault, Mapper
 from airflow_provider_aep.emulator.service import World
 from airflow_provider_aep.emulator.specs import flow_spec_of, folder_of
@@ -285,6 +286,7 @@ class Ingestion:
             "tags": {
                 "acp_enableErrorDiagnostics": [str(self._diagnosed).lower()],
                 "acp_partialIngestionPercent": [f"{self._percent:g}"],
+                "flowId": [self._flow["id"]],
             },
             "relatedObjects": [{"type": "dataSet", "id": dataset_id}],
             "inputFormat": {"format": "parquet"},
@@ -304,6 +306,13 @@ class Ingestion:
             "completed": now,
             "version": "1.0.0",
             "imsOrg": self._scope.org,
+            "sandboxId": sandbox_id(self._scope.sandbox),
+            "createdClient": "system",
+            "createdUser": "system",
+            "updatedUser": "system",
+            "recordCount": counts["outputRecordCount"],
+            "failedRecordCount": counts["failedRecordCount"],
+            "size": sizes["outputBytes"],
         }
 
 

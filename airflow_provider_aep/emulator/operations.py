@@ -19,9 +19,10 @@ from airflow_provider_aep.emulator import (
     sandboxes,
     schema_registry,
 )
-from airflow_provider_aep.emulator.refusals import FLOW, GATEWAY, SOURCE, XDM
-from airflow_provider_aep.emulator.service import Evidence, Route
+from airflow_provider_aep.emulator.refusals import COVERAGE, FLOW, GATEWAY, SOURCE, XDM, problem
+from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 from airflow_provider_aep.emulator.shapes import shape
+from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.emulator.switches import SWITCHES
 
 AS_OF = "2026-11"
@@ -36,6 +37,39 @@ ROUTES: list[Route] = [
     *data_prep.ROUTES,
     *sandboxes.ROUTES,
     *export.ROUTES,
+]
+
+_ABSENT = """
+schema-registry.yaml GET schemaregistry/rpc/export/{id}, POST schemaregistry/rpc/import
+schema-registry.yaml GET schemaregistry/rpc/sampledata/{id}, GET schemaregistry/rpc/auditlog/{id}
+schema-registry.yaml GET schemaregistry/global/descriptors, GET schemaregistry/global/descriptors/{id}
+catalog.yaml GET catalog, POST catalog, GET catalog/tags/{namespace}, GET catalog/dataSets/{id}/credentials
+catalog.yaml GET catalog/batches/uniques/{field}, POST catalog/batches, POST catalog/batches/{id}
+catalog.yaml PUT catalog/batches/{id}, PATCH catalog/batches/{id}, DELETE catalog/batches/{id}
+data-prep.yaml GET conversion/languages/el/functions, GET conversion/languages/el/operators
+data-prep.yaml POST conversion/languages/el/validate
+aepp GET conversion/mappingSets/suggestion, POST conversion/mappingSets/{id}/mappings
+aepp PUT conversion/mappingSets/{id}/mappings/{mapping}, DELETE conversion/mappingSets/{id}/mappings/{mapping}
+aepp GET connectors/landingzone, GET connectors/landingzone/credentials
+sandbox.yaml POST sandbox-management/sandboxes, PUT sandbox-management/sandboxes/{name}
+sandbox.yaml PATCH sandbox-management/sandboxes/{name}, DELETE sandbox-management/sandboxes/{name}
+data-access.yaml GET export/batches/{id}/files, GET export/files/{id}, HEAD export/files/{id}
+data-access.yaml GET export/datasets/{id}/preview
+batch-ingestion.yaml POST import/batches, POST import/batches/{id}
+"""
+"""What clients of onboarding meet in Adobe's descriptions, and not here."""
+
+
+def _absent(world: World, request: Request, *_: str) -> Reply:
+    what = f"The emulator has no {request.method} {request.path[:200]}; {COVERAGE} lists what it has, and why"
+    raise problem(501, "Not Implemented", what, COVERAGE)
+
+
+ABSENT = [
+    Route(method, f"/data/foundation/{path}", _absent, Evidence.ABSENT, source, None, status=501)
+    for line in _ABSENT.strip().splitlines()
+    for source, _, rest in [line.partition(" ")]
+    for method, _, path in [operation.partition(" ") for operation in rest.split(", ")]
 ]
 
 _TOKEN = {"operation": "POST /ims/token/v3", "evidence": "sample", "source": "landing/api-authentication.md"}
@@ -55,7 +89,10 @@ def coverage() -> dict[str, Any]:
         "operations": [
             _TOKEN,
             _TOKEN_2,
-            *({"operation": f"{r.method} {r.path}", "evidence": str(r.evidence), "source": r.source} for r in ROUTES),
+            *(
+                {"operation": f"{r.method} {r.path}", "evidence": str(r.evidence), "source": r.source}
+                for r in (*ROUTES, *ABSENT)
+            ),
         ],
         "refusals": [
             {"code": code, "service": service, "title": title, "when": when, "evidence": "catalogue", "source": source}
@@ -69,11 +106,12 @@ def coverage() -> dict[str, Any]:
     }
 
 
-def openapi() -> dict[str, Any]:
-    """The operations in OpenAPI 3.1."""
+def openapi(world: World, sandbox: str) -> dict[str, Any]:
+    """The operations in OpenAPI 3.1; ids of objects in the sandbox are its examples."""
+    scope = Scope(world.options.org_id, sandbox)
     paths: dict[str, Any] = {}
     for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(world, scope, route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -95,9 +133,23 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _example(world: World, scope: Scope, path: str) -> dict[str, Any]:
+    """The id of an object that a path can name, if there is one."""
+    kind = path.split("/{")[0].rsplit("/", 1)[-1]
+    found = next(world.store.find({"mixins": "fieldgroups"}.get(kind, kind), scope), None) or {}
+    id_ = found.get("id") or found.get("$id") or found.get("@id")
+    return {"example": id_} if id_ else {}
+
+
+def _operation(world: World, scope: Scope, route: Route) -> dict[str, Any]:
     parameters = [
-        {"name": n, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        {
+            "name": n,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1},
+            **_example(world, scope, route.path),
+        }
         for n in re.findall(r"\{(\w+)\}", route.path)
     ]
     parameters += [{"name": n, "in": "query", "schema": {"type": "string"}} for n in sorted(route.query or ())]

@@ -62,6 +62,6 @@ _LIST = frozenset({"limit", "offset", "property", "orderBy"})
 ROUTES = [
     Route("GET", BASE, list_, Evidence.SAMPLE, "sandboxes/api/available.md", _LIST),
     Route("GET", f"{BASE}/sandboxes", list_, Evidence.SAMPLE, "sandboxes/api/sandboxes.md", _LIST),
-    Route("GET", f"{BASE}/sandboxes/{{name}}", get, Evidence.SAMPLE, "sandboxes/api/sandboxes.md"),
+    Route("GET", f"{BASE}/sandboxes/{{name}}", get, Evidence.OPENAPI, "sandbox.yaml"),
     Route("GET", f"{BASE}/sandboxTypes", types, Evidence.OPENAPI, "sandbox.yaml"),
 ]

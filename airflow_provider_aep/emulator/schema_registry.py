@@ -216,7 +216,7 @@ def _look(world: World, request: Request, found: Body) -> Reply:
     form, version = media(request)
     if version is None:
         raise refusal("XDM-1007-400", "version should be specified")
-    if version != "1":
+    if version != "1" and not (version == "1.0" and found["meta:resourceType"] == "behaviors"):  # as clients ask
         raise problem(406, "NotAcceptable", f"There is no version {version}")
     body = shown(found)
     if form.startswith("full"):
@@ -502,10 +502,11 @@ def _global_kind(kind: str, path: str) -> list[Route]:
             raise refusal("XDM-1010-404", f"There is no object {id_[:200]} in global {path}")
         return _look(world, request, found)
 
-    url, guide = f"{BASE}/global/{path}", f"xdm/api/{'behaviors' if kind == 'behaviors' else 'getting-started'}.md"
+    url = f"{BASE}/global/{path}"
+    basis = (Evidence.SAMPLE, "xdm/api/behaviors.md") if kind == "behaviors" else _SPEC
     return [
-        Route("GET", url, list_, Evidence.SAMPLE, guide, LIST, headers=_ACCEPT_LIST),
-        Route("GET", f"{url}/{{id}}", get, Evidence.SAMPLE, guide, headers=_ACCEPT_ONE),
+        Route("GET", url, list_, *basis, LIST, headers=_ACCEPT_LIST),
+        Route("GET", f"{url}/{{id}}", get, *basis, headers=_ACCEPT_ONE),
     ]
 
 
@@ -543,13 +544,14 @@ def get_union(world: World, request: Request, id_: str) -> Reply:
     raise refusal("XDM-1010-404", f"There is no union {id_[:200]}")
 
 
+_SPEC = (Evidence.OPENAPI, "schema-registry.yaml")
 _ACCEPT_LIST = (("Accept", "application/vnd.adobe.xed-id+json"),)
 _ACCEPT_ONE = (("Accept", "application/vnd.adobe.xed-full+json; version=1"),)
 
 
-def _crud(kind: _Kind, path: str, guide: str) -> list[Route]:
+def _crud(kind: _Kind, path: str, basis: tuple[Evidence, str]) -> list[Route]:
+    """:param basis: of all but ``PUT``, which only the OpenAPI file has"""
     url = f"{BASE}/tenant/{path}"
-    guide = f"xdm/api/{guide}.md"
 
     def list_(world: World, request: Request) -> Reply:
         found = world.store.find(kind.name, request.scope, name=equal_to(request, "title"))
@@ -570,32 +572,29 @@ def _crud(kind: _Kind, path: str, guide: str) -> list[Route]:
     def delete(world: World, request: Request, id_: str) -> Reply:
         return _deleted(world, request, kind, id_)
 
-    sample = Evidence.SAMPLE
     return [
-        Route("GET", url, list_, sample, guide, LIST, headers=_ACCEPT_LIST),
-        Route("POST", url, create, sample, guide, body="xdm", status=201),
-        Route("GET", f"{url}/{{id}}", get, sample, guide, headers=_ACCEPT_ONE),
-        Route("PUT", f"{url}/{{id}}", replace, sample, guide, body="xdm"),
-        Route("PATCH", f"{url}/{{id}}", patch, sample, guide, body="patch"),
-        Route("DELETE", f"{url}/{{id}}", delete, sample, guide, status=204),
+        Route("GET", url, list_, *basis, LIST, headers=_ACCEPT_LIST),
+        Route("POST", url, create, *basis, body="xdm", status=201),
+        Route("GET", f"{url}/{{id}}", get, *basis, headers=_ACCEPT_ONE),
+        Route("PUT", f"{url}/{{id}}", replace, *_SPEC, body="xdm"),
+        Route("PATCH", f"{url}/{{id}}", patch, *basis, body="patch"),
+        Route("DELETE", f"{url}/{{id}}", delete, *basis, status=204),
     ]
 
 
 ROUTES = [
     Route("GET", f"{BASE}/stats", stats, Evidence.SAMPLE, "xdm/api/getting-started.md"),
-    *_crud(SCHEMAS, "schemas", "schemas"),
-    *_crud(CLASSES, "classes", "classes"),
-    *_crud(FIELD_GROUPS, "fieldgroups", "field-groups"),
-    *_crud(FIELD_GROUPS, "mixins", "mixins"),
-    *_crud(DATA_TYPES, "datatypes", "data-types"),
+    *_crud(SCHEMAS, "schemas", (Evidence.SAMPLE, "xdm/api/schemas.md")),
+    *_crud(CLASSES, "classes", (Evidence.SAMPLE, "xdm/tutorials/ad-hoc.md")),
+    *_crud(FIELD_GROUPS, "fieldgroups", _SPEC),
+    *_crud(FIELD_GROUPS, "mixins", _SPEC),
+    *_crud(DATA_TYPES, "datatypes", _SPEC),
     *_global_kind("schemas", "schemas"),
     *_global_kind("classes", "classes"),
     *_global_kind("fieldgroups", "fieldgroups"),
     *_global_kind("fieldgroups", "mixins"),
     *_global_kind("datatypes", "datatypes"),
     *_global_kind("behaviors", "behaviors"),
-    Route(
-        "GET", f"{BASE}/tenant/unions", list_unions, Evidence.SAMPLE, "xdm/api/unions.md", LIST, headers=_ACCEPT_LIST
-    ),
-    Route("GET", f"{BASE}/tenant/unions/{{id}}", get_union, Evidence.SAMPLE, "xdm/api/unions.md", headers=_ACCEPT_ONE),
+    Route("GET", f"{BASE}/tenant/unions", list_unions, *_SPEC, LIST, headers=_ACCEPT_LIST),
+    Route("GET", f"{BASE}/tenant/unions/{{id}}", get_union, *_SPEC, headers=_ACCEPT_ONE),
 ]

@@ -246,6 +246,8 @@ class Evidence(StrEnum):
     """Neither: others' clients for AEP send it."""
     ASSUMED = "assumed"
     """No source at hand says how AEP answers."""
+    ABSENT = "absent"
+    """AEP has it, and this emulator does not: it answers 501."""
 
 
 Handler = Callable[..., Reply]

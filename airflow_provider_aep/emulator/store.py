@@ -262,7 +262,9 @@ class Store:
     def size(self, scope: Scope) -> int:
         """How many objects there are of all kinds."""
         with self._lock:
-            row = self._db.execute("SELECT count(*) FROM objects WHERE org = ? AND sandbox = ?", _pair(scope)).fetchone()
+            row = self._db.execute(
+                "SELECT count(*) FROM objects WHERE org = ? AND sandbox = ?", _pair(scope)
+            ).fetchone()
         return int(row[0])
 
     def _where(

@@ -88,11 +88,12 @@ class Table:
     name: str
     file: Path
     delimiter: str = ","
+    is_parquet: bool = False
 
     @cached_property
     def columns(self) -> dict[str, str]:
         """Column name to one of the keys of ``XDM``."""
-        if self.file.suffix == ".parquet":
+        if self.is_parquet:
             return {f.name: _arrow_kind(f.type) for f in pyarrow.parquet.read_schema(self.file)}
         names = self._header()
         head: list[dict[str, Any]] = []
@@ -126,7 +127,7 @@ class Table:
 
     def _batches(self, skip: Callable[[Any], str] = lambda _: "skip") -> Iterator[pa.RecordBatch]:
         """:param skip: told of each line with too many or too few cells"""
-        if self.file.suffix == ".parquet":
+        if self.is_parquet:
             yield from pyarrow.parquet.ParquetFile(self.file).iter_batches(batch_size=_BATCH)
             return
         options = pyarrow.csv.ConvertOptions(
@@ -255,7 +256,11 @@ class Tables:
 
     def __init__(self, folder: Path) -> None:
         found = sorted(folder.iterdir())
-        self._tables = {f.stem: Table(f.stem, f) for f in found if f.suffix in {".csv", ".parquet"}}
+        self._tables = {
+            f.stem: Table(f.stem, f, is_parquet=f.suffix == ".parquet")
+            for f in found
+            if f.suffix in {".csv", ".parquet"}
+        }
         self.records = next((Records(f.stem, f) for f in found if f.suffix == ".jsonl"), None)
         readable: list[Table | Records] = [*self._tables.values(), *([self.records] if self.records else [])]
         for table in readable:
@@ -336,7 +341,7 @@ class Files:
 
 def read_file(name: str, file: Path, kind: str, delimiter: str = ",") -> Table | Records:
     """:param kind: one of :data:`FORMATS`"""
-    return Records(name, file) if kind == "json" else Table(name, file, delimiter)
+    return Records(name, file) if kind == "json" else Table(name, file, delimiter, kind == "parquet")
 
 
 class Sources:

@@ -48,8 +48,15 @@ def _global(id_: str, kind: str, body: Body) -> Body:
         "meta:abstract": True,
         "meta:xdmType": "object",
         "meta:containerId": "global",
+        **_extends(kind),
         "_emulator": {"kind": kind},
     }
+
+
+def _extends(kind: str) -> Body:
+    if kind == "classes":
+        return {"meta:extends": [BEHAVIORS[0]]}
+    return {"meta:intendedToExtend": ["https://ns.adobe.com/xdm/context/profile"]} if kind == "fieldgroups" else {}
 
 
 def alt_id(id_: str) -> str:
