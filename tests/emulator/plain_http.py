@@ -14,6 +14,7 @@ CATALOG = "/data/foundation/catalog"
 PREP = "/data/foundation/conversion"
 FULL = "application/vnd.adobe.xed-full+json;version=1"
 AUTH = {"specName": "Basic Authentication", "params": {"endpoint": "https://x", "username": "u", "password": "hidden"}}
+IMS_FORM = {"grant_type": "client_credentials", "client_id": "emulator", "scope": "openid"}
 
 
 class Plain:

@@ -393,8 +393,8 @@ def test_a_field_group_of_ones_own_takes_values(make_emulator):
     onboarding = Onboarding(aep)
     body = {"name": "t", "params": {"dataSetId": dataset}, "connectionSpec": DATA_LAKE}
     onboarding.target = aep.post(f"{FLOW}/targetConnections", body)["id"]
-    entries = [{"sourceType": "ATTRIBUTE", "source": s, "destination": d} for s, d in
-               {"sys_id": "_id", "first_name": "_emulator.tier", "last_name": "_emulator.place.city"}.items()]  # fmt: skip
+    pairs = {"sys_id": "_id", "first_name": "_emulator.tier", "last_name": "_emulator.place.city"}
+    entries = [{"sourceType": "ATTRIBUTE", "source": s, "destination": d} for s, d in pairs.items()]
     body = {"outputSchema": {"schemaRef": ref}, "mappings": entries}
     onboarding.mapping = aep.post(f"{PREP}/mappingSets", body, 200)
     flow = onboarding.flow({"startTime": START, "frequency": "once"})
