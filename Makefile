@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test matrix cluster lint check docs bench mutants constraints clean
+.PHONY: install demo test matrix cluster lint check docs bench bench-emulator soak mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -50,6 +50,12 @@ $(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
 	@$(PYTHON) -m venv $(VENV)-bench
 	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c benchmarks/constraints.txt -e '.[bench]'
 	@touch $@
+
+bench-emulator: install ## how fast the emulator is
+	@$(BIN)/python benchmarks/emulator.py $(ARGS)
+
+soak: install ## fuzz the emulator for ten minutes, and kill it a hundred times in the middle of writes
+	@AEP_SOAK_SECONDS=600 AEP_SOAK_KILLS=100 $(BIN)/python -m pytest -q tests/emulator/test_soak.py
 
 mutants: install ## break the error handling and the run table in every way; lists what no test noticed
 	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results

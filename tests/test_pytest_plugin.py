@@ -51,26 +51,35 @@ def test_it_is_there_without_an_import(project):
 
 
 def test_a_dag_of_a_user_runs_against_it(project, monkeypatch):
+    (project.path / "dags").mkdir()
+    (project.path / "dags" / "mine.py").write_text(
+        """
+from airflow.sdk import DAG
+from airflow_provider_aep.operators.source import AepCreateBaseConnectionOperator
+
+with DAG("mine") as dag:
+    AepCreateBaseConnectionOperator(task_id="base", name="mine", system="servicenow")
+"""
+    )
     monkeypatch.setenv("AIRFLOW_HOME", str(project.path))
     monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     monkeypatch.delenv("AIRFLOW__CORE__UNIT_TEST_MODE")
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    for command in ("db migrate", "dags reserialize"):
+        subprocess.run([sys.executable, "-m", "airflow", *command.split()], check=True, capture_output=True)
     project.makepyfile(
         """
-        from airflow_provider_aep.operators.source import AepCreateBaseConnectionOperator
-        from airflow.sdk import DAG
+        import sys
+        sys.path.insert(0, "dags")
 
         def test_my_dag(aep_emulator):
-            with DAG("mine") as dag:
-                AepCreateBaseConnectionOperator(task_id="base", name="mine", system="servicenow")
+            from mine import dag
             assert dag.test().state == "success"
             assert aep_emulator.writes() == ["POST /data/foundation/flowservice/connections"]
             assert dag.test().state == "success"
             assert len(aep_emulator.writes()) == 1
         """
     )
-    result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=1)
+    project.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 def test_a_fault_that_never_fired_fails_the_test(project):
