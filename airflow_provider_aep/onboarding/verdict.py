@@ -126,6 +126,9 @@ def judge(run: Run) -> RunResult:
     errors = _errors(run)
     if verdict is Verdict.SUCCEEDED and ((records.failedRecordCount or 0) > 0 or failed_files > 0 or errors):
         verdict = Verdict.PARTIAL
+    elif verdict is Verdict.SUCCEEDED and not run.activities and records.inputRecordCount is None:
+        # AEP counts after it has said success, and what is not counted yet may have failed.
+        verdict = Verdict.WAITING
     duration = metrics.durationSummary
     return RunResult(
         run_id=run.id,

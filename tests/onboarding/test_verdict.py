@@ -53,7 +53,14 @@ def run(status="success", records=None, **metrics):
 
 @pytest.mark.parametrize(("status", "verdict"), STATUSES)
 def test_every_spelling_of_a_status(status, verdict):
-    assert judge(run(status)).verdict == verdict
+    assert judge(run(status, {"inputRecordCount": 1})).verdict == verdict
+
+
+def test_a_success_that_is_not_counted_yet_is_waited_for():
+    """AEP fills in the metrics after it has said success."""
+    assert judge(run("success")).verdict == "waiting"
+    assert judge(run("success", {"inputRecordCount": -1})).verdict == "succeeded"
+    assert judge(run("success", activities=[{"id": "copyActivity"}])).verdict == "succeeded"
 
 
 def test_every_row_of_the_table_is_tested():

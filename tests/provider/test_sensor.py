@@ -181,6 +181,16 @@ def test_the_first_run_of_the_flow_is_awaited_and_no_other(aep):
     assert {wait(mode)["run_id"] for mode in MODES} == {"first"}
 
 
+@pytest.mark.parametrize("mode", ["poke", "deferrable"])
+def test_a_success_is_believed_only_when_it_is_counted(aep, monkeypatch, mode):
+    """Counts come after the status; the rows that failed are among them."""
+    put_run(aep, recordSummary={})
+    monkeypatch.setattr("time.sleep", lambda _: put_run(aep, failed=3))
+    monkeypatch.setattr(SystemClock, "asleep", asleep_then(lambda: put_run(aep, failed=3)))
+    with pytest.raises(AepPermanentError, match="partial.*failed 3"):
+        wait(mode)
+
+
 def test_a_run_can_be_named(aep):
     put_run(aep, "r1", status="failed")
     put_run(aep, "r2", created=2)
