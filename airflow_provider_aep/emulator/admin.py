@@ -276,7 +276,6 @@ ROUTES = [
     _own("GET", "/page.css", _page("page.css")),
     _own("GET", "/health", health),
     _own("GET", COVERAGE.removeprefix(BASE), coverage),
-    _own("GET", "/operations", coverage),
     _own("GET", "/openapi.json", openapi),
     _own("GET", "/state", state),
     _own("GET", "/requests", requests),
