@@ -145,9 +145,18 @@ def add(
         stored["state"] = "draft"
     else:
         settle_in(world, stored, "pending" if resource == "flows" else "initializing", "enabled")
+    _operated(resource, stored, "create", now)
     schedule(world, stored)
     world.store.add(resource, request.scope, id_, stored, name=body["name"], parent=parent, uses=uses)
     return Reply({"id": id_, "etag": etag}, 201, {"Location": f"{BASE}/{resource}/{id_}"})
+
+
+def _operated(resource: str, body: Body, operation: str, now: int) -> None:
+    """A flow tells what was last done to it."""
+    if resource == "flows":
+        status = {"value": "completed", "errors": []}
+        times = {"started": now, "updated": now, "percentCompleted": 100}
+        body["lastOperation"] = {**times, "status": status, "operation": operation}
 
 
 def sandbox_id(name: str) -> str:
@@ -209,6 +218,7 @@ def patched(
     check_name(world, request, resource, named(body), id_)
     body["updatedAt"], body["updatedBy"] = world.now_ms(), request.client_id
     body["etag"] = body["version"] = world.new_etag()
+    _operated(resource, body, "update", body["updatedAt"])
     settle_in(world, body, "updating", body["state"])
     schedule(world, body)
     world.store.put(
@@ -260,6 +270,7 @@ def changed(world: World, request: Request, resource: str, body: Body, state: st
     settle_in(world, body, passing, state)
     body["updatedAt"] = world.now_ms()
     body["etag"] = body["version"] = world.new_etag()
+    _operated(resource, body, request.first("op", "update").lower(), body["updatedAt"])
     schedule(world, body)
     world.store.put(resource, request.scope, body["id"], body)
     return Reply({"id": body["id"], "etag": body["etag"]})

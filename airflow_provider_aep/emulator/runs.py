@@ -225,6 +225,7 @@ def _end(world: World, scope: Scope, run: Body) -> None:
         if batch := result["batch"]:
             world.store.add("batches", scope, notes["batch"], batch, parent=batch["dataSet"])
             world.store.add("diagnostics", scope, notes["batch"], result["diagnostics"], parent=batch["dataSet"])
+            _note_batch(world, scope, batch)
         if outcome == "vanish":
             world.store.delete("runs", scope, run["id"])
             return
@@ -238,6 +239,14 @@ def _end(world: World, scope: Scope, run: Body) -> None:
             world.store.put("runs", scope, run["id"], run)
         else:
             _count(world, scope, run, counted)
+
+
+def _note_batch(world: World, scope: Scope, batch: Body) -> None:
+    """What a dataset knows of its last batch."""
+    if dataset := world.store.get("dataSets", scope, batch["dataSet"]):
+        outcome = "lastSuccessfulBatch" if batch["status"] == "success" else "lastFailedBatch"
+        dataset |= {"lastBatchId": batch["id"], "lastBatchStatus": batch["status"], outcome: batch["id"]}
+        world.store.put("dataSets", scope, dataset["id"], dataset)
 
 
 def _count(world: World, scope: Scope, run: Body, counted: Body) -> None:

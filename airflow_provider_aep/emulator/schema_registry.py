@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from airflow_provider_aep.emulator import patches, xdm
+from airflow_provider_aep.emulator.flow_service import sandbox_id
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.refusals import xdm as refusal
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
@@ -262,6 +263,7 @@ def _created(world: World, request: Request, kind: _Kind) -> Reply:
         "type": body.get("type") or "object",
         "meta:xdmType": "object",
         "meta:containerId": "tenant",
+        "meta:sandboxId": sandbox_id(request.scope.sandbox),
         "meta:sandboxType": "production" if request.scope.sandbox == "prod" else "development",
         "meta:tenantNamespace": f"_{name}",
         "meta:registryMetadata": {

@@ -209,7 +209,8 @@ def test_adobes_samples_are_replayed(aep):
     where = f"{FLOW}/flows/{flow}"
     replay(f"GET {FLOW}/flows", f"{FLOW}/flows", PAGE, property="state==enabled,disabled")
     replay(f"GET {FLOW}/flows/{{id}}", where,
-           flow_service("flows", flow, inheritedAttributes={"properties": {"isSourceFlow": True}}))
+           flow_service("flows", flow, inheritedAttributes={"properties": {"isSourceFlow": True}},
+                        lastOperation={"operation": "create", "status": {"value": str, "errors": list}}))
     change = [{"op": "replace", "path": "/transformations/0",
                "value": {"name": "Mapping", "params": {"mappingId": mapping, "mappingVersion": 1}}}]
     replay(f"PATCH {FLOW}/flows/{{id}}", where, MADE, body=change, headers=replay.current(where))
@@ -238,6 +239,8 @@ def test_adobes_samples_are_replayed(aep):
     [one_run] = aep("GET", f"{FLOW}/runs/{run}").json()["items"]
     batch = one_run["activities"][-1]["targetInfo"][0]["reference"]["ids"][0]
     related = [{"type": "dataSet", "id": dataset}]
+    last = {"lastBatchId": batch, "lastBatchStatus": "success", "lastSuccessfulBatch": batch}
+    replay(f"GET {datasets}/{{id}}", f"{datasets}/{dataset}", {dataset: last})
     described = {"status": "success", "tags": dict, "relatedObjects": related, "imsOrg": str,
                  "metrics": {"inputRecordCount": 1000}, "errors": list, "created": int, "updated": int}
     replay(f"GET {CATALOG}/batches", f"{CATALOG}/batches", {batch: described}, dataSet=dataset, orderBy="desc:created")
