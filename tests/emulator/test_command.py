@@ -1,6 +1,7 @@
 """The emulator as its user starts it: a process, its options, its state on disk."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from plain_http import AUTH, CATALOG, FLOW, SERVICENOW, Plain
 
+from airflow_provider_aep.emulator.__main__ import main
 from airflow_provider_aep.emulator.store import Scope, Store
 
 
@@ -134,8 +136,6 @@ def test_a_bad_option_ends_the_start_with_a_sentence(arguments, says):
 
 
 def test_a_port_that_is_taken_is_said(emulator):
-    from airflow_provider_aep.emulator.__main__ import main
-
     with pytest.raises(SystemExit):
         main(["--port", emulator.url.rsplit(":", 1)[1]])
 
@@ -197,3 +197,62 @@ def test_state_in_memory_is_enough():
 
 def test_catalog_of_another_sandbox_is_empty(aep):
     assert aep("GET", f"{CATALOG}/dataSets", headers={"x-sandbox-name": "prod"}).json() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--assume", "colour=red"], "'colour' is no switch"),
+        (["--assume", "secrets=loud"], "secrets is masked or absent"),
+        (["--deny", "planets"], "there is no 'planets'"),
+        (["--deny", "sandbox:qa"], "there is no 'sandbox:qa'"),
+        (["--credential", "reader"], "'reader' has no secret"),
+        (["--credential", "emulator", "x"], "'emulator' is given twice"),
+        (["--credential", "reader", "x", "flowservice:read"], "there is no 'flowservice:read'"),
+        (["--seed", "x"], "invalid int value"),
+        (["--transition", "-1"], "is not from 0"),
+    ],
+)
+def test_an_option_that_could_have_no_effect_ends_the_start(capsys, arguments, says):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"snapshot": 9}', None])
+def test_a_snapshot_that_cannot_be_loaded_ends_the_start(port, tmp_path, content):
+    file = tmp_path / "snapshot.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit, match=r"snapshot\.json cannot be loaded"):
+        main(["--port", str(port), "--snapshot", str(file)])
+
+
+def test_every_option_has_its_effect(port, tmp_path):
+    """A snapshot to start with, a second credential, a seed, strictness, and a token off loopback."""
+    first = Started(port, "--seed", "7", "--strict")
+    aep = Plain(first)
+    made = aep.post(f"{FLOW}/connections", {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})
+    aep.refused(400, "problem", "GET", f"{FLOW}/connections?colour=red")
+    (tmp_path / "snapshot.json").write_text(aep.http.get("/_emulator/snapshot").text)
+    first.end()
+    credential = ("--credential", "reader", "hush", "flowservice:write")
+    options = ("--snapshot", tmp_path / "snapshot.json", "--seed", "7", *credential, "--host", "0.0.0.0")
+    again = Started(port, *options, "--lag", "1", "--run-time", "1", "--transition", "1")
+    aep = Plain(again)
+    assert aep("GET", f"{FLOW}/connections/{made['id']}").status_code == 200
+    form = {"grant_type": "client_credentials", "client_id": "reader", "client_secret": "hush", "scope": "openid"}
+    token = aep.http.post("/ims/token/v3", data=form).json()["access_token"]
+    reader = {"Authorization": f"Bearer {token}", "x-api-key": "reader"}
+    body = {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW}
+    aep.refused(403, "2121-403", "POST", f"{FLOW}/connections", headers=reader, json=body)
+    new = aep.post(f"{FLOW}/connections", body)["id"]
+    assert new != made["id"]  # the seed goes on where the snapshot was taken
+    assert aep("GET", f"{FLOW}/connections/{new}").json()["items"][0]["state"] == "initializing"
+    assert aep.http.post("/_emulator/reset", json={}).status_code == 401
+    assert aep.http.get("/_emulator/health").status_code == 200
+    said = again.end()
+    admin = re.search(r"Writes under /_emulator need Authorization: Bearer (\S+)", said)[1]
+    assert len(admin) > 15
+    assert "hush" not in said
