@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import re
 import secrets
 import socket
 import sys
@@ -16,7 +16,8 @@ import uvicorn
 from airflow_provider_aep.emulator import snapshots
 from airflow_provider_aep.emulator.app import create_app
 from airflow_provider_aep.emulator.runs import Runner
-from airflow_provider_aep.emulator.service import SERVICES, Credential, Options, World
+from airflow_provider_aep.emulator.service import SANDBOX_STATES, SERVICES, Credential, Options, World
+from airflow_provider_aep.emulator.shapes import parsed
 from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.switches import SWITCHES, choices
 from airflow_provider_aep.emulator.tables import Sources, sample_data
@@ -53,6 +54,7 @@ def _arguments() -> argparse.ArgumentParser:
     p.add_argument("--run-time", default=0.0, help="that a run is scheduled and in progress", **seconds)
     p.add_argument("--lag", default=0.0, help="by which a run's counts come after its end", **seconds)
     p.add_argument("--transition", default=0.0, help="that a change of state takes", **seconds)
+    p.add_argument("--token-lifetime", default=Options.token_lifetime, help="of a token", **seconds)
     p.add_argument("--client-id", default=Options.client_id)
     p.add_argument("--client-secret", default="emulator-secret")
     p.add_argument("--org-id", default=Options.org_id)
@@ -90,8 +92,23 @@ def _checked_denials(p: argparse.ArgumentParser, denials: list[str], sandboxes: 
     return tuple(denials)
 
 
+def _checked_sandboxes(p: argparse.ArgumentParser, given: list[str]) -> set[str]:
+    names = [s.partition(":")[0] for s in given]
+    for entry, name in zip(given, names, strict=True):
+        state = entry.partition(":")[2] or "active"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", name) or state not in SANDBOX_STATES or names.count(name) > 1:
+            states = ", ".join(SANDBOX_STATES)
+            p.error(f"argument --sandbox: {entry!r} is not NAME or NAME:STATE (of {states}), each name once")
+    return set(names)
+
+
 def _options(p: argparse.ArgumentParser, a: argparse.Namespace) -> Options:
-    sandboxes = {s.partition(":")[0] for s in a.sandbox}
+    sandboxes = _checked_sandboxes(p, a.sandbox)
+    for name in ("client_id", "client_secret", "org_id", "admin_token"):
+        if getattr(a, name) == "":
+            p.error(f"argument --{name.replace('_', '-')}: it is empty")
+    if "" in a.allow_host:
+        p.error("argument --allow-host: it is empty")
     others: list[Credential] = []
     for id_, *rest in a.credential:
         if not rest:
@@ -112,6 +129,7 @@ def _options(p: argparse.ArgumentParser, a: argparse.Namespace) -> Options:
         lag=a.lag,
         transition=a.transition,
         lake=a.lake.resolve() if a.lake else None,
+        token_lifetime=int(a.token_lifetime),
         client_id=a.client_id,
         client_secret=a.client_secret,
         org_id=a.org_id,
@@ -128,7 +146,7 @@ def _options(p: argparse.ArgumentParser, a: argparse.Namespace) -> Options:
 
 def _restored(world: World, file: Path) -> None:
     try:
-        snapshots.restore(world, json.loads(file.read_text()))
+        snapshots.restore(world, parsed(file.read_bytes()))
     except (OSError, ValueError, snapshots.BadSnapshot) as e:
         raise SystemExit(f"--snapshot {file} cannot be loaded: {e}") from None
 
@@ -139,9 +157,10 @@ def main(argv: list[str] | None = None) -> None:
     a = p.parse_args(argv)
     options = _options(p, a)
     if a.host not in _LOOPBACK:
+        token = "the --admin-token" if a.admin_token else options.admin_token
         print(
             f"Listening on {a.host}: whoever reaches this port can use this emulator. "
-            f"Writes under /_emulator need Authorization: Bearer {options.admin_token}",
+            f"Writes under /_emulator need Authorization: Bearer {token}",
             file=sys.stderr,
         )
     try:
@@ -149,6 +168,8 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as e:
         raise SystemExit(f"Cannot listen on {a.host}:{a.port}: {e.strerror}. Give another --port.") from None
     world = World(Store(a.state), Sources(a.source_data or sample_data()), options)
+    if a.snapshot and world.store.dump():
+        raise SystemExit(f"--snapshot: the state {a.state} has objects already; give one of them, or a new state file.")
     if a.snapshot:
         _restored(world, a.snapshot)
     runner = Runner(world)
@@ -162,9 +183,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         # No access log: query strings of other clients may carry credentials.
         app = create_app(world, tuple(a.allow_host))
-        uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=3)).run(
-            [listening]
-        )
+        uvicorn.Server(
+            uvicorn.Config(app, access_log=False, ws="none", log_level="warning", timeout_graceful_shutdown=3)
+        ).run([listening])
     finally:
         runner.stop()
         world.store.close()

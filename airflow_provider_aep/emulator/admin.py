@@ -14,14 +14,19 @@ from airflow_provider_aep.emulator.journal import curl
 from airflow_provider_aep.emulator.refusals import COVERAGE, problem
 from airflow_provider_aep.emulator.runs import next_due, step
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
-from airflow_provider_aep.emulator.store import Scope
+from airflow_provider_aep.emulator.store import KEPT_REQUESTS, Scope
 
 BASE = "/_emulator"
 LONGEST = 400 * 86_400
 """Seconds by which the clock can be advanced at once."""
 
-SLOW = {f"{BASE}/clock", f"{BASE}/snapshot", f"{BASE}/state"}
+LARGE = {f"{BASE}/snapshot"}
+"""What takes a body of any size."""
+
+SLOW = {f"{BASE}/{name}" for name in ("clock", "requests", "reset", "snapshot", "state")}
 """What takes its time, and does so beside the other requests."""
+
+LONGEST_PATTERN = 200
 
 SHOWN = 500
 """Objects of a kind, and requests, that the page shows."""
@@ -51,14 +56,14 @@ def openapi(world: World, request: Request) -> Reply:
 def requests(world: World, request: Request) -> Reply:
     """Those that ``after``, ``operation``, ``method``, ``sandbox`` and ``status`` choose, or their ``count``."""
     status = request.integer("status", 0, 0, 599)
-    found = world.store.journal(
-        request.integer("after", 0, 0, 2**63 - 1),
-        operation=request.first("operation", "*"),
-        method=request.first("method", "*"),
-        sandbox=request.first("sandbox", "*"),
-        status=status or None,
-    )
-    return Reply({"count": len(found)} if request.is_true("count") else {"requests": found})
+    asked: dict[str, Any] = {name: request.first(name, "*") for name in ("operation", "method", "sandbox")}
+    if too_long := [name for name, text in asked.items() if len(text) > LONGEST_PATTERN]:
+        raise problem(400, "Bad Request", f"{too_long[0]} has at most {LONGEST_PATTERN} characters")
+    after = request.integer("after", 0, 0, 2**63 - 1)
+    if request.is_true("count"):
+        return Reply({"count": world.store.count_requests(after, **asked, status=status or None)})
+    limit = request.integer("limit", KEPT_REQUESTS, 1, KEPT_REQUESTS)
+    return Reply({"requests": world.store.journal(after, **asked, status=status or None, limit=limit)})
 
 
 def one_request(world: World, request: Request, seq: str) -> Reply:
@@ -117,15 +122,17 @@ def set_clock(world: World, request: Request) -> Reply:
         raise problem(400, "Bad Request", f"advance is at most {LONGEST} seconds")
     if frozen is False and len(body) > 1:
         raise problem(400, "Bad Request", "A clock that is let go follows the machine's, and no other")
-    if frozen is False:
-        world.clock.thaw()
-    elif frozen or at is not None:
-        world.clock.freeze(at)
-    if seconds is not None:
-        if not world.clock.frozen:
-            raise problem(400, "Bad Request", "Only a frozen clock can be advanced")
-        advance(world, seconds)
-    return get_clock(world, request)
+    with world.commanding:
+        with world.stepping:  # what is under way ends first
+            if frozen is False:
+                world.clock.thaw()
+            elif frozen or at is not None:
+                world.clock.freeze(at)
+        if seconds is not None:
+            if not world.clock.frozen:
+                raise problem(400, "Bad Request", "Only a frozen clock can be advanced")
+            _advance(world, seconds)
+        return get_clock(world, request)
 
 
 def _is_number(value: Any) -> bool:
@@ -136,6 +143,11 @@ def _is_number(value: Any) -> bool:
 
 def advance(world: World, seconds: float) -> None:
     """Move a frozen clock on, from one moment at which something is due to the next."""
+    with world.commanding:
+        _advance(world, seconds)
+
+
+def _advance(world: World, seconds: float) -> None:
     target = world.clock.now() + seconds
     before: float | None = None
     while (due := next_due(world)) is not None and due <= target and due != before:
@@ -176,7 +188,7 @@ def state(world: World, request: Request) -> Reply:
     kinds = {
         kind: [
             {"id": b.get("id") or b.get("$id") or b.get("@id"), **_brief(kind, b)}
-            for _, b in zip(range(SHOWN), world.store.find(kind, scope), strict=False)
+            for _, (b, _) in zip(range(SHOWN), world.store.rows(kind, scope, order="-seq"), strict=False)
         ]
         for kind in (
             "connections",
@@ -198,6 +210,7 @@ def state(world: World, request: Request) -> Reply:
             "sandboxes": [{"name": n, "state": s} for n, s in states.items()],
             "clock": {"now": world.clock.now(), "frozen": world.clock.frozen},
             "counts": objects,
+            "shown": SHOWN,
             "objects": kinds,
             "runs": runs,
             "requests": newest,
@@ -221,6 +234,7 @@ def _brief(kind: str, body: dict[str, Any]) -> dict[str, Any]:
             mapping = str(steps["Mapping"].get("mappingId")).replace("-", "")
             about["needs"] = [*body["sourceConnectionIds"], *body["targetConnectionIds"], mapping]
             about["schedule"] = body["scheduleParams"]
+            about["lastRun"] = body.get("lastRunDetails")
     return about
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from airflow_provider_aep.emulator import admin, flow_service, journal, operations, sandboxes
+from airflow_provider_aep.emulator import admin, flow_service, journal, operations, sandboxes, xdm
 from airflow_provider_aep.emulator.faults import Rule
 from airflow_provider_aep.emulator.refusals import COVERAGE, Refusal, code_of, flow, gateway, ims, problem
 from airflow_provider_aep.emulator.service import Reply, Request, Route, World
@@ -52,11 +52,12 @@ class _Router:
         return sorted({route.method for route, _ in self._matching(raw_path)})
 
     def _matching(self, raw_path: str) -> Iterator[tuple[Route, list[str]]]:
-        segments = [unquote(s) for s in raw_path.strip("/").split("/")]
+        """Names are matched as they are written; one slash at the end does no harm."""
+        segments = raw_path.removesuffix("/").split("/")[1:]
         for route, pattern in self._routes.get(len(segments), []):
             pairs = list(zip(pattern, segments, strict=True))
             if all((p.startswith("{") and s) or p == s for p, s in pairs):
-                yield route, [s for p, s in pairs if p.startswith("{")]
+                yield route, [unquote(s) for p, s in pairs if p.startswith("{")]
 
 
 class Emulator:
@@ -77,18 +78,21 @@ class Emulator:
             return
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
-        own = raw_path.startswith(admin.BASE)
         query_string = scope["query_string"].decode("latin-1")
+        route, arguments = self._router.find(scope["method"], raw_path) or (None, [])
+        own = route is not None and route.path.startswith(admin.BASE)
+        is_token = scope["method"] == "POST" and raw_path.removesuffix("/") in _TOKEN_PATHS
+        operation = "POST token" if is_token else f"{route.method} {route.path}" if route and not own else ""
         entry: dict[str, Any] = {
             "at": self.world.clock.now(),
             "method": scope["method"],
             "path": raw_path,
             "query": journal.kept_query(query_string),
-            "operation": "",
+            "operation": operation,
             "sandbox": headers.get("x-sandbox-name", ""),
             "code": "",
             "fault": "",
-            "request_id": headers.get("x-request-id", "")[:100] or self.world.new_id(),
+            "request_id": headers.get("x-request-id", "")[:100] or ("" if own else self.world.new_id("requests")),
             "warnings": "",
             "headers": journal.kept_headers(headers),
             "body": "",
@@ -96,41 +100,50 @@ class Emulator:
         rule: Rule | None = None
         warnings: list[str] = []
         try:
-            content = await _body(receive, MAX_SNAPSHOT if own else MAX_BODY)
-            if not own:
-                entry["body"] = journal.kept_body(raw_path, content, headers.get("content-type", ""))
-            query = parse_qs(query_string, keep_blank_values=True)
+            self._check_host(headers)
+            if own:
+                self._check_admin(scope["method"], headers)
+            content = await _body(receive, MAX_SNAPSHOT if own and route and route.path in admin.LARGE else MAX_BODY)
+            entry["body"] = journal.kept_body(operation, content, headers.get("content-type", ""))
             asked = Request(
                 scope["method"],
                 raw_path,
-                query,
+                parse_qs(query_string, keep_blank_values=True),
                 headers,
                 content,
                 Scope("", ""),
                 strict=self.world.options.strict,
                 warnings=warnings,
             )
-            act = self._found(asked, entry)
-            if own:
-                reply = await asyncio.to_thread(act) if raw_path in admin.SLOW else act()
+            act = self._found(asked, route, arguments, is_token)
+            if own and route:
+                reply = await asyncio.to_thread(act) if route.path in admin.SLOW else act()
             else:
-                rule = self.world.faults.take(entry["operation"]) if entry["operation"] else None
+                rule = self.world.faults.take(operation) if operation else None
                 entry["fault"] = rule.do if rule else ""
-                reply = self._under(rule, act, asked, entry["operation"])
+                reply = self._under(rule, act, asked, operation)
+            payload = _payload(reply)
         except Refusal as refusal:
             entry["code"] = code_of(refusal.body)
             reply = Reply(refusal.body, refusal.status, refusal.headers)
+            payload = _payload(reply)
+        except (xdm.Incompatible, xdm.TooLarge) as e:  # of something that is stored, by what it refers to now
+            reply = Reply(problem(400, "BadRequestError", f"The schema cannot be resolved: {e}").body, 400)
+            payload = _payload(reply)
         except Exception:
             log.exception("The emulator failed at %s %s", scope["method"], raw_path)
             reply = Reply(problem(500, "Internal Error", "The emulator failed; see its log").body, 500)
+            payload = _payload(reply)
         if not own:
-            self.world.store.record({**entry, "status": reply.status, "warnings": "; ".join(warnings)})
+            # What nobody heard has no status.
+            status = 0 if rule and rule.do in {"reset", "hang"} else reply.status
+            self.world.store.record({**entry, "status": status, "warnings": "; ".join(warnings)})
         if rule and rule.seconds and rule.do in {"hang", "slow"}:
             await _pause(receive, rule.seconds)
         if rule and rule.do in {"reset", "hang"}:
             await _abort(send)
         else:
-            await _send(send, reply, entry["request_id"], rule.bytes if rule else None)
+            await _send(send, reply, payload, entry["request_id"], rule.bytes if rule else None)
 
     def _under(self, rule: Rule | None, act: Act, asked: Request, operation: str) -> Reply:
         """The reply of an operation to which something happens."""
@@ -157,33 +170,37 @@ class Emulator:
             return reply
         return act()
 
-    def _found(self, asked: Request, entry: dict[str, Any]) -> Act:
-        """What a request asks for, as something that can be done now, later or not at all."""
-        method, raw_path = asked.method, asked.path
-        host = asked.headers.get("host", "")
+    def _check_host(self, headers: dict[str, str]) -> None:
+        host = headers.get("host", "").lower()
         if (host.rsplit(":", 1)[0] if not host.endswith("]") else host) not in self._hosts and host not in self._hosts:
             raise problem(421, "Misdirected Request", "This Host is not served; start the emulator with --allow-host")
-        if method == "POST" and raw_path.rstrip("/") in _TOKEN_PATHS:
-            entry["operation"] = "POST token"
+
+    def _check_admin(self, method: str, headers: dict[str, str]) -> None:
+        """Writes of the emulator's own need the token that it was started with, if there is one."""
+        token = self.world.options.admin_token
+        if token is None or method == "GET":
+            return
+        if not token or not hmac.compare_digest(_bearer(headers).encode(), token.encode()):
+            raise problem(401, "Unauthorized", "Authorization must be Bearer and the admin token")
+
+    def _found(self, asked: Request, route: Route | None, arguments: list[str], is_token: bool) -> Act:
+        """What a request asks for, as something that can be done now, later or not at all."""
+        if is_token:
             return lambda **_: self._token(asked)
-        found = self._router.find(method, raw_path)
-        if found is None:
-            if methods := self._router.methods(raw_path):
+        if route is None:
+            if methods := self._router.methods(asked.path):
                 raise Refusal(
                     405,
-                    problem(405, "Method Not Allowed", f"{raw_path[:200]} has {', '.join(methods)}").body,
+                    problem(405, "Method Not Allowed", f"{asked.path[:200]} has {', '.join(methods)}").body,
                     {"Allow": ", ".join(methods)},
                 )
-            what = f"The emulator has no {method} {raw_path[:200]}; {COVERAGE} lists what it has, and why"
+            what = f"The emulator has no {asked.method} {asked.path[:200]}; {COVERAGE} lists what it has, and why"
             raise problem(501, "Not Implemented", what, COVERAGE)
-        route, arguments = found
-        if raw_path.startswith(admin.BASE):
-            self._check_admin(asked)
+        if route.path.startswith(admin.BASE):
             return lambda **_: route.handler(self.world, asked, *arguments)
-        entry["operation"] = f"{route.method} {route.path}"
 
         def act(first: Callable[[World, Request], None] | None = None, login: bool = True) -> Reply:
-            request = self._admit(asked)
+            request = self._admit(asked, route)
             if route.query is not None:
                 request.unknown("query parameter", sorted(set(request.query) - route.query))
             if first:  # of its own: what is refused afterwards takes nothing back of it
@@ -196,14 +213,6 @@ class Emulator:
             return reply
 
         return act
-
-    def _check_admin(self, asked: Request) -> None:
-        """Writes of the emulator's own need the token that it was started with, if there is one."""
-        token = self.world.options.admin_token
-        if token is None or asked.method == "GET":
-            return
-        if not hmac.compare_digest(_bearer(asked.headers).encode(), token.encode()):
-            raise problem(401, "Unauthorized", "Authorization must be Bearer and the admin token")
 
     def _token(self, asked: Request) -> Reply:
         """OAuth server-to-server; fields in the form or in the query string."""
@@ -223,9 +232,9 @@ class Emulator:
         token = self.world.store.add_token(credential.client_id, self.world.clock.now() + lifetime)
         return Reply({"access_token": token, "token_type": "bearer", "expires_in": lifetime})
 
-    def _admit(self, asked: Request) -> Request:
+    def _admit(self, asked: Request, route: Route) -> Request:
         """The gateway's checks, in its order."""
-        options, headers, raw_path = self.world.options, asked.headers, asked.path
+        options, headers = self.world.options, asked.headers
         if not headers.get("authorization"):
             raise gateway("403010", "Oauth token is missing.")
         client = self.world.store.token_client(_bearer(headers), self.world.clock.now())
@@ -235,7 +244,7 @@ class Emulator:
             raise gateway("403000", "Api Key is required")
         if headers["x-api-key"] != client:
             raise gateway("403003", "Api Key is invalid")
-        is_flow_service = raw_path.startswith(flow_service.BASE)
+        is_flow_service = route.path.startswith(flow_service.BASE)
         org = headers.get("x-gw-ims-org-id")
         if org == "" and is_flow_service:
             raise flow("2002-401", "The header x-gw-ims-org-id is empty")
@@ -254,15 +263,20 @@ class Emulator:
             if not sandbox:
                 raise flow("2105-400", "The header x-sandbox-name is missing")
         states = options.sandbox_states()
-        is_sandboxes = raw_path.startswith(sandboxes.BASE)
+        is_sandboxes = route.path.startswith(sandboxes.BASE)
         if is_sandboxes:
-            sandbox = sandbox if sandbox in states else "prod"
-        elif sandbox and states.get(sandbox) != "active":
+            sandbox = sandbox if sandbox in states else next(iter(states))
+        elif not sandbox and "prod" not in states:
+            raise flow("2106-404", "There is no default sandbox: name one in x-sandbox-name")
+        elif states.get(sandbox or "prod") != "active":
             raise flow("2100-404", f"There is no sandbox {sandbox[:100]} that is active")
-        self._check_permissions(client, asked, sandbox or "prod", is_sandboxes)
+        self._check_permissions(client, route, sandbox or "prod", is_sandboxes)
+        content_type = headers.get("content-type", "")
+        if asked.content and route.method != "GET" and "json" not in content_type:
+            raise problem(400, "BadRequestError", "A valid content-type must be specified")
         return Request(
             asked.method,
-            raw_path,
+            asked.path,
             asked.query,
             headers,
             asked.content,
@@ -272,16 +286,16 @@ class Emulator:
             asked.warnings,
         )
 
-    def _check_permissions(self, client: str, asked: Request, sandbox: str, is_sandboxes: bool) -> None:
+    def _check_permissions(self, client: str, route: Route, sandbox: str, is_sandboxes: bool) -> None:
         credential = self.world.credentials[client]
-        service = asked.path.split("/")[3] if asked.path.count("/") > 2 else ""
+        service = route.path.split("/")[3]
         if not is_sandboxes and not credential.enters(sandbox):
             raise flow("2118-403", f"The credential may not use the sandbox {sandbox}")
-        if credential.may(service, asked.method):
+        if credential.may(service, route.writes):
             return
         if service == "flowservice":
             raise flow("2121-403", "Permission is denied on the resource EnterpriseSource")
-        raise problem(403, "Forbidden", f"The credential may not {asked.method} in {service}")
+        raise problem(403, "Forbidden", f"The credential may not {route.method} in {service}")
 
 
 def _bearer(headers: dict[str, str]) -> str:
@@ -302,15 +316,14 @@ async def _body(receive: Receive, limit: int) -> bytes:
             return b"".join(chunks)
 
 
-async def _send(send: Send, reply: Reply, request_id: str, cut: int | None = None) -> None:
+def _payload(reply: Reply) -> bytes:
+    if reply.text is not None:
+        return reply.text.encode()
+    return b"" if reply.body is None else json.dumps(reply.body, allow_nan=False).encode()
+
+
+async def _send(send: Send, reply: Reply, body: bytes, request_id: str, cut: int | None = None) -> None:
     """:param cut: bytes of the body after which the connection breaks"""
-    body = (
-        reply.text.encode()
-        if reply.text is not None
-        else b""
-        if reply.body is None
-        else json.dumps(reply.body).encode()
-    )
     headers = {
         "content-type": "application/json",
         "content-length": str(len(body)),

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
-from airflow_provider_aep.emulator import patches
+from airflow_provider_aep.emulator import patches, patterns
 from airflow_provider_aep.emulator.flow_service import sandbox_id
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
@@ -29,7 +29,6 @@ _ALIASES = {"active": "success", "failed": "failure"}
 """Names of a batch's status that mean the same."""
 
 _PROPERTY = re.compile(r"(?P<not>!?)(?P<field>[\w:]+)(?:(?P<op>==|!=|<=|>=|<|>|~)(?P<value>.*))?", re.DOTALL)
-_PATTERN = re.compile(r"\^?[\w :/-]*(?:\.\*[\w :/-]*){0,2}\$?")
 _WRITABLE = {
     "name", "description", "tags", "schemaRef", "enableErrorDiagnostics", "observableSchema", "fileDescription",
     "extensions", "basePath", "dataSourceId",
@@ -101,10 +100,10 @@ def _property(text: str) -> Callable[[Body], bool]:
         case "!=":
             return lambda i: _text(i.get(field)) != value
         case "~":
-            if not _PATTERN.fullmatch(value):
+            if not patterns.is_allowed(value):
                 what = "Of regular expressions the emulator knows ^, $ and .*"
                 raise problem(400, "BadRequestError", f"{what}: {value[:100]!r}")
-            return lambda i: bool(re.search(value, _text(i.get(field))))
+            return lambda i: patterns.matches(value, _text(i.get(field)))
     if not re.fullmatch(r"-?[0-9]{1,15}", value):
         raise problem(400, "BadRequestError", f"{op} takes a number")
     wanted = int(value)
@@ -250,7 +249,8 @@ def put_dataset(world: World, request: Request, id_: str) -> Reply:
     body = request.object(_EMPTY, "dataSets")
     if not isinstance(body.get("schemaRef"), dict):
         raise problem(400, "BadRequestError", "schemaRef is missing")
-    return _rewritten(world, request, found, {"name": None, "tags": None, "description": None, **body})
+    gone = {k: None for k in _WRITABLE if k in found and k not in {"schemaRef", "basePath"}}
+    return _rewritten(world, request, found, {**gone, **body})
 
 
 def _by_patch(found: Body, ops: list[Any]) -> Body:
@@ -284,6 +284,8 @@ def _rewritten(world: World, request: Request, found: Body, body: Body) -> Reply
         _check_tags(world, request, found["schemaRef"]["id"], body["tags"])
     if not _is_validation(request):
         found.update({k: v for k, v in body.items() if k in _WRITABLE})
+        for name in [k for k, v in body.items() if v is None and k in _WRITABLE]:
+            del found[name]
         found["updated"], found["updatedUser"] = max(world.now_ms(), found["updated"] + 1), request.client_id
         major, minor, patch = found["version"].split(".")
         found["version"] = f"{major}.{minor}.{int(patch) + 1}"
@@ -295,6 +297,8 @@ def delete_dataset(world: World, request: Request, id_: str) -> Reply:
     """Its data goes with it."""
     _get(world, request, "dataSets", id_)
     world.store.delete("dataSets", request.scope, id_)
+    for kind in ("diagnostics", "batches"):
+        world.store.delete_all(kind, request.scope, id_)
     if folder := world.lake_of(request.scope, id_):
         shutil.rmtree(folder, ignore_errors=True)
     return Reply([f"@/dataSets/{id_}"])

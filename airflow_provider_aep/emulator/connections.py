@@ -35,6 +35,7 @@ from airflow_provider_aep.emulator.flow_service import (
 )
 from airflow_provider_aep.emulator.refusals import Refusal, flow, source
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
+from airflow_provider_aep.emulator.shapes import plain
 from airflow_provider_aep.emulator.specs import (
     DATA_LAKE,
     FORMATS,
@@ -170,7 +171,7 @@ def _structure(table: Table | Records, preview: bool) -> Reply:
     answer: dict[str, Any] = {"format": "flat", "schema": {"columns": columns}}
     if preview:
         rows, _ = next(table.rows(), ([], 0))
-        answer["data"] = json.loads(json.dumps(rows[:PREVIEW_ROWS], default=str))
+        answer["data"] = plain(rows[:PREVIEW_ROWS])
     return Reply(answer)
 
 
@@ -418,7 +419,7 @@ def search(kind: str) -> Any:
         query = {**request.query, "limit": [str(limit)]}
         if body.get("orderby"):
             query["orderby"] = [body["orderby"]]
-        answer = listing(replace(request, query=query), items, kind).body
+        answer = listing(replace(request, query=query), items, f"{kind}/search").body
         if wanted := body.get("projectionFields"):
             answer["items"] = [{k: v for k, v in i.items() if k in wanted} for i in answer["items"]]
         return Reply(answer)

@@ -7,6 +7,8 @@ from typing import Any
 from airflow_provider_aep.emulator.mapping import Fault, Mapper, as_stored, faults
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
+from airflow_provider_aep.emulator.shapes import plain
+from airflow_provider_aep.emulator.tables import flat
 
 BASE = "/data/foundation/conversion"
 _EMPTY = problem(400, "Bad Request", "The request body is empty")
@@ -50,13 +52,13 @@ def preview(world: World, request: Request) -> Reply:
         raise problem(400, "Bad Request", fault["message"])
     registry = world.registry(request.scope)
     mapper = Mapper(given["mappings"], registry.resolve(registry.schema(schema_id) or {}))
-    return Reply([_previewed(mapper.apply(row)) for row in rows])
+    return Reply([_previewed(mapper.apply(flat(row))) for row in rows])
 
 
 def _previewed(mapped: Body | Fault) -> Body:
     if isinstance(mapped, Fault):
         return {"data": None, "errors": [{"code": mapped.code, "message": f"{mapped.field} {mapped.message}"}]}
-    return {"data": {k: v for k, v in mapped.items() if v is not None}, "errors": None}
+    return {"data": plain({k: v for k, v in mapped.items() if v is not None}), "errors": None}
 
 
 def _new_version(world: World, request: Request) -> tuple[Body, Body]:

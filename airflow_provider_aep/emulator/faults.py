@@ -94,7 +94,7 @@ class Rule(BaseModel):
             case "race":
                 return operation.startswith(f"PATCH {_FLOW_SERVICE}")
             case "lag":
-                return operation.startswith("GET ") and "{" not in operation
+                return operation.startswith("GET ") and "{" not in operation and not operation.endswith("Specs")
             case "revoke":
                 return operation != "POST token"
             case "login":

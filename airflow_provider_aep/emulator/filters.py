@@ -20,6 +20,7 @@ from airflow_provider_aep.emulator.store import Place
 PARAMETERS = frozenset({"property", "limit", "orderby", "continuationToken", "count"})
 DEFAULT_LIMIT = 20
 LONGEST_PAGE = 1000
+MOST_FILTERS, MOST_VALUES = 20, 200
 _FILTER = re.compile(r"(?P<path>[A-Za-z_@$][\w.:@$\[\]-]*)(?P<op>==|!=|<=|>=|<|>|~)(?P<value>.*)", re.DOTALL)
 _COLUMNS = {"createdAt": "created", "updatedAt": "updated", "name": "name"}
 _SORTED = {*_COLUMNS, "id", "state"}
@@ -49,6 +50,8 @@ class Filter:
 
 def filters(request: Request) -> list[Filter]:
     """The filters of a request, in the order given; all must pass."""
+    if len(request.query.get("property", [])) > MOST_FILTERS:
+        raise flow("1451-400", f"property can be given {MOST_FILTERS} times")
     return [_filter(text) for text in request.query.get("property", [])]
 
 
@@ -61,6 +64,8 @@ def _filter(text: str) -> Filter:
     path, op, values = found["path"], found["op"], _values(found["value"])
     if op == "~":
         raise flow("1440-400", "The operator ~ is not implemented")
+    if len(values) > MOST_VALUES:
+        raise flow("1451-400", f"A filter can have {MOST_VALUES} values")
     if not values or not all(values):
         raise flow("1453-400", f"The filter {text[:100]!r} has no value")
     if op not in {"==", "!="}:
@@ -111,7 +116,7 @@ def stored_list(
 
     :param parent_field: of which the store has an index
     """
-    request, token = _continued(request)
+    request, token = _continued(request, kind)
     asked = filters(request)
     equal = {f.path: f.values[0] for f in asked if f.op == "==" and len(f.values) == 1}
     name, parent = equal.get("name"), equal.get(parent_field) if parent_field else None
@@ -145,7 +150,7 @@ def stored_list(
 
 def listing(request: Request, items: Iterable[Item], kind: str) -> Reply:
     """One page of ``items`` that pass the filters; all of them, unless a limit is given."""
-    request, token = _continued(request)
+    request, token = _continued(request, kind)
     asked = filters(request)
     kept = [i for i in items if all(f.passes(i) for f in asked)]
     if is_count(request):
@@ -169,18 +174,20 @@ def _page(request: Request, items: list[Item], kind: str, limit: int, more: Item
     links: Item = {}
     if more:
         query = [(k, v) for k, vs in request.query.items() for v in vs if k != "continuationToken"]
-        token = base64.urlsafe_b64encode(json.dumps({**more, "query": query}).encode()).decode().rstrip("=")
+        token = base64.urlsafe_b64encode(json.dumps({**more, "of": kind, "query": query}).encode()).decode().rstrip("=")
         links["next"] = {"href": f"/{kind}?continuationToken={token}"}
     return Reply({"items": items, "_links": links})
 
 
-def _continued(request: Request) -> tuple[Request, Item]:
+def _continued(request: Request, kind: str) -> tuple[Request, Item]:
     """A request with what its continuation token stands for: the query of the first page, and where to go on."""
     text = request.first("continuationToken")
     if not text:
         return request, {}
     try:
         token = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if token["of"] != kind:
+            raise ValueError(text)
         query: dict[str, list[str]] = {}
         for key, value in token["query"]:
             query.setdefault(str(key), []).append(str(value))

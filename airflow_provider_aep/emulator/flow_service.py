@@ -58,7 +58,7 @@ def shown(world: World, body: Body) -> Body:
 def _without_secrets(body: Body) -> Body:
     """The emulator logs in nowhere, so it does not keep what it would log in with."""
     auth = body.get("auth")
-    if not isinstance(auth, dict) or not isinstance(auth.get("params"), dict):
+    if not isinstance(auth, dict) or not isinstance(auth.get("params"), dict) or "connectionSpec" not in body:
         return body
     masked = {k: "******" if _is_secret(body, k) else v for k, v in auth["params"].items()}
     return {**body, "auth": {**auth, "params": masked}}
@@ -211,6 +211,7 @@ def patched(
         raise flow("1405-400", "The body must be a JSON patch array")
     for op in ops:
         _apply(body, op)
+        request.unknown("field", sorted(set(op) - {"op", "path", "value", "from"}))
     request.fits(f"stored {resource}", body)
     if _login(body) != login and known_spec(body)["name"] in _FIXED_LOGINS:
         raise source(1300, "The kind of login of this connector cannot be changed")

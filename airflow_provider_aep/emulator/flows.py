@@ -28,7 +28,7 @@ from airflow_provider_aep.emulator.flow_service import (
     shown,
     wrapped,
 )
-from airflow_provider_aep.emulator.refusals import flow, source
+from airflow_provider_aep.emulator.refusals import flow, problem, source
 from airflow_provider_aep.emulator.runs import open_run
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 from airflow_provider_aep.emulator.specs import SECONDS, flow_specs
@@ -82,10 +82,21 @@ def patch_flow(world: World, request: Request, id_: str) -> Reply:
         _check_schedule(body.get("scheduleParams"))
         _check_change(world, body, before)
         _checked(world, request, body, before)
-        if body["_emulator"]["nextRunAt"] == int(before["scheduleParams"]["startTime"]):
-            body["_emulator"]["nextRunAt"] = int(body["scheduleParams"]["startTime"])
+        body["_emulator"]["nextRunAt"] = _next_run(world, body, before)
 
     return patched(world, request, "flows", id_, check, _needs)
+
+
+def _next_run(world: World, body: Body, before: Body) -> int | None:
+    """When a changed flow runs next: at a new start, else as before, else at the next moment of a new schedule."""
+    schedule = body["scheduleParams"]
+    start, planned = int(schedule["startTime"]), before["_emulator"]["nextRunAt"]
+    if start != int(before["scheduleParams"]["startTime"]):
+        return start
+    if planned is not None or schedule["frequency"] == "once":
+        return planned
+    length = SECONDS[schedule["frequency"]] * int(schedule["interval"])
+    return start + (int(world.clock.now() - start) // length + 1) * length
 
 
 def _check_change(world: World, body: Body, before: Body) -> None:
@@ -94,10 +105,14 @@ def _check_change(world: World, body: Body, before: Body) -> None:
     passed = int(old["startTime"]) * 1000 < world.now_ms()
     if passed and new["frequency"] == "once" != old["frequency"]:
         raise source(1366, "The start time has passed, so frequency cannot become once")
-    if passed and new.get("backfill") != old.get("backfill"):
+    if passed and new["frequency"] != "once" != old["frequency"] and _backfills(new) != _backfills(old):
         raise source(1404, "The start time has passed, so backfill cannot be updated")
-    if new["startTime"] != old["startTime"] and int(new["startTime"]) * 1000 < world.now_ms():
+    if int(new["startTime"]) != int(old["startTime"]) and int(new["startTime"]) * 1000 < world.now_ms():
         raise source(1360, "The start time cannot be in the past")
+
+
+def _backfills(schedule: Body) -> bool:
+    return str(schedule.get("backfill", True)).lower() == "true"
 
 
 def act_on_flow(world: World, request: Request, id_: str) -> Reply:
@@ -128,7 +143,8 @@ def _after_deletion(world: World, request: Request, body: Body) -> None:
             ("targetConnections", "targetConnectionIds"),
         ):
             for id_ in body[link]:
-                world.store.delete(resource, request.scope, id_)
+                if not [u for u in world.store.users("flows", request.scope, id_) if u["id"] != body["id"]]:
+                    world.store.delete(resource, request.scope, id_)
 
 
 def _checked(world: World, request: Request, body: Body, before: Body) -> tuple[Body, Body]:
@@ -144,6 +160,9 @@ def _checked(world: World, request: Request, body: Body, before: Body) -> tuple[
     if origin["connectionSpec"]["id"] not in spec["sourceConnectionSpecIds"]:
         raise flow("1413-400", f"The flow spec {spec['name']} does not take this source")
     once = _check_schedule(body.get("scheduleParams"))
+    percent = (body.get("options") or {}).get("partialIngestionPercent")
+    if percent is not None and not 0 < percent <= 100:
+        raise problem(400, "Bad Request", "options.partialIngestionPercent is above 0, and at most 100")
     steps = _steps(body.get("transformations"))
     ran_once = (before.get("scheduleParams") or {}).get("frequency") == "once"
     _check_delta(
@@ -163,7 +182,10 @@ def _only(world: World, request: Request, resource: str, ids: Any) -> Body:
         raise source(1320, f"The id array of {resource} is null or empty")
     if len(ids) != 1:
         raise source(1321, f"The id array of {resource} must hold exactly one id")
-    return found(world, request, resource, ids[0])
+    one = found(world, request, resource, ids[0])
+    if one.get("baseConnectionId"):
+        found(world, request, "connections", one["baseConnectionId"])
+    return one
 
 
 def _check_schedule(schedule: Any) -> bool:
@@ -189,16 +211,19 @@ def _check_schedule(schedule: Any) -> bool:
 
 
 def _integer(value: Any) -> int | None:
-    """A whole number of at most 15 digits; it may come as a string: Adobe's own samples do so."""
+    """A whole number of at most 11 digits, as seconds have; it may come as a string: Adobe's own samples do so."""
     text = "" if isinstance(value, bool) else str(value)
-    return int(text) if re.fullmatch(r"-?[0-9]{1,15}", text) else None
+    return int(text) if re.fullmatch(r"-?[0-9]{1,11}", text) else None
 
 
 def _steps(given: Any) -> dict[Any, Body]:
     """Transformations by name."""
     if not isinstance(given, list) or not all(isinstance(t, dict) for t in given):
         raise source(1370, "The mapping transformation is missing")
-    return {t.get("name"): t.get("params") or {} for t in given}
+    names = [t.get("name") for t in given]
+    if not all(isinstance(n, str) and n for n in names) or len(set(names)) != len(names):
+        raise source(1392, "Each transformation has a name of its own")
+    return {t["name"]: t.get("params") or {} for t in given}
 
 
 def _check_delta(world: World, spec: Body, origin: Body, steps: dict[Any, Body], once: bool, kept: Body | None) -> None:
@@ -283,7 +308,9 @@ def create_run(world: World, request: Request) -> Reply:
         raise source(1381, "The window ends before it starts")
     delta = _run_delta(world, request, one, params)
     kept = params if world.choices["run-params"] == "echoed" else {}
-    open_run(world, request.scope, one, (start, end), delta=delta, id_=(id_ := world.new_id()), params=kept)
+    id_ = world.new_id()
+    begins = _integer(params.get("startTime")) or 0
+    open_run(world, request.scope, one, (start, end), delta=delta, id_=id_, params=kept, after=begins)
     run = found(world, request, "runs", id_)
     return Reply({"items": [{"id": id_, "etag": run["etag"]}]}, 201, {"Location": f"{BASE}/runs/{id_}"})
 

@@ -14,6 +14,7 @@ from airflow_provider_aep.emulator.connections import column_delimiter, is_recur
 from airflow_provider_aep.emulator.flow_service import sandbox_id
 from airflow_provider_aep.emulator.mapping import Fault, Mapper
 from airflow_provider_aep.emulator.service import World
+from airflow_provider_aep.emulator.shapes import plain
 from airflow_provider_aep.emulator.specs import flow_spec_of, folder_of
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.emulator.tables import Records, Table, moment, read_file
@@ -80,7 +81,7 @@ class _Tally:
     def reject(self, code: str, message: str, row: dict[str, Any] | None, count: int = 1) -> None:
         self.codes[code] = self.codes.get(code, 0) + count
         if len(self.errors) < KEPT_ERRORS:
-            content = {"_corrupt_record": None} if row is None else row
+            content = {"_corrupt_record": None} if row is None else plain(row)
             self.errors.append({**content, "_errors": [{"code": code.split("-")[1], "message": message}]})
 
     @property
@@ -102,7 +103,8 @@ class Ingestion:
         self._inclusive = world.choices["window-end"] == "inclusive"
         given = flow.get("options") or {}
         self._percent = float(given.get("partialIngestionPercent") or PARTIAL_INGESTION_PERCENT)
-        self._diagnosed = given.get("errorDiagnosticsEnabled") is not False
+        asked = given.get("errorDiagnosticsEnabled")
+        self._diagnosed = bool(asked) if world.choices["diagnostics"] == "as-asked" else asked is not False
 
     def execute(self) -> dict[str, Any]:
         source = self._object("sourceConnections", self._flow["sourceConnectionIds"][0])
@@ -347,7 +349,7 @@ class _Lake:
 
         self._file: Path | None = None
         self._writer: pyarrow.parquet.ParquetWriter | None = None
-        if folder is not None:
+        if folder is not None and batch.isalnum():
             self._file = folder / f"{batch}.parquet"
 
     def __enter__(self) -> _Lake:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -14,9 +15,14 @@ LONGEST_BODY = 16_384
 """Characters of a body that are kept; of a longer one only its size."""
 
 _KEPT_HEADERS = ("accept", "content-type", "if-match", "pragma", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name")
-_SECRET_FIELDS = {"client_secret", "jwt_token", "code", "password", "access_token", "refresh_token"}
-_ROWS = {"data", "sampleData"}
-"""Fields of Data Prep's requests that carry rows."""
+_SECRET = re.compile(
+    r"secret|password|passphrase|token|credential|private|signature|sasuri|connectionstring|key$", re.I
+)
+_FORM = {"grant_type", "client_id", "scope"}
+"""What is kept of a request for a token."""
+
+_ROWS = "/preview"
+"""How operations end whose bodies carry rows."""
 
 
 def kept_headers(headers: dict[str, str]) -> str:
@@ -26,28 +32,35 @@ def kept_headers(headers: dict[str, str]) -> str:
 def kept_query(text: str) -> str:
     """:param text: the query string as it was sent"""
     pairs = parse_qsl(text, keep_blank_values=True)
-    if not any(k in _SECRET_FIELDS for k, _ in pairs):
-        return text
-    return urlencode([(k, MASK if k in _SECRET_FIELDS else v) for k, v in pairs], safe="*")
+    if not any(_is_secret(k) for k, _ in pairs):
+        return text[:LONGEST_BODY]
+    return urlencode([(k, MASK if _is_secret(k) else v) for k, v in pairs], safe="*")
 
 
-def kept_body(path: str, content: bytes, content_type: str) -> str:
-    """The body without what must not be kept; empty if there was none."""
+def _is_secret(name: str) -> bool:
+    return name != "continuationToken" and bool(_SECRET.search(name))
+
+
+def kept_body(operation: str, content: bytes, content_type: str) -> str:
+    """The body without what must not be kept; only its size, where nobody knows what it is; empty if there was none.
+
+    :param operation: empty if there is none for the request
+    """
     if not content:
         return ""
-    if path.startswith("/ims/"):
-        return kept_query(content.decode("latin-1")) if "urlencoded" in content_type else _size(content)
+    if operation == "POST token" and "urlencoded" in content_type:
+        pairs = parse_qsl(content.decode("latin-1"), keep_blank_values=True)
+        return urlencode([(k, v if k in _FORM else MASK) for k, v in pairs if len(k) < 40], safe="*")
+    if not operation or operation == "POST token" or operation.endswith(_ROWS):
+        return _size(content)
     try:
         body = parsed(content)
     except (ValueError, RecursionError):
         return _size(content)
-    if isinstance(body, list):
-        body = [_masked_operation(op) for op in body]
-    elif isinstance(body, dict):
-        body = _masked(body)
-        if "/conversion/" in path:
-            body = {k: MASK if k in _ROWS else v for k, v in body.items()}
-    text = json.dumps(body)
+    operations = body if isinstance(body, list) else [body]
+    if operation.startswith("PATCH") and any(_touches_login(op) for op in operations):
+        body = [{**op, "value": MASK} if _touches_login(op) and "value" in op else op for op in operations]
+    text = json.dumps(_masked(body))
     return text if len(text) <= LONGEST_BODY else _size(content)
 
 
@@ -55,24 +68,25 @@ def _size(content: bytes) -> str:
     return f"({len(content)} bytes)"
 
 
-def _masked(body: dict[str, Any]) -> dict[str, Any]:
-    """What a source is logged in with is the business of nobody who reads a journal."""
-    auth = body.get("auth")
-    if auth is None:
-        return body
-    if not isinstance(auth, dict):
-        return {**body, "auth": MASK}
-    params = auth.get("params")
-    shown = dict.fromkeys(params, MASK) if isinstance(params, dict) else MASK
-    return {**body, "auth": {"specName": auth.get("specName"), "params": shown}}
+def _touches_login(op: Any) -> bool:
+    """Whether an operation of a patch writes what a source is logged in with, or the whole object."""
+    return isinstance(op, dict) and str(op.get("path", "auth")).strip("/").split("/")[0] in {"auth", ""}
 
 
-def _masked_operation(op: Any) -> Any:
-    if not isinstance(op, dict):
-        return op
-    if str(op.get("path", "")).lstrip("/").startswith("auth") and "value" in op:
-        return {**op, "value": MASK}
-    return op
+def _masked(node: Any, within: str = "") -> Any:
+    """What a source is logged in with is the business of nobody who reads a journal, wherever it stands."""
+    if isinstance(node, list):
+        return [_masked(n, within) for n in node]
+    if not isinstance(node, dict):
+        return MASK if within == "auth" else node
+    return {
+        k: v
+        if k == "specName"
+        else MASK
+        if _is_secret(k) and not isinstance(v, dict | list)
+        else _masked(v, within or ("auth" if k == "auth" else ""))
+        for k, v in node.items()
+    }
 
 
 def curl(entry: dict[str, Any], url: str) -> str:
@@ -86,6 +100,8 @@ def curl(entry: dict[str, Any], url: str) -> str:
         words += ["-H", '"Authorization: Bearer $TOKEN"']
     for name, value in json.loads(entry["headers"]).items():
         words += ["-H", shlex.quote(f"{name}: {value}")]
+    if entry["body"].startswith("("):
+        return f"{' '.join(words)} --data-raw '...' # {entry['body'].strip('()')} that were not kept"
     if entry["body"]:
         words += ["--data-raw", shlex.quote(entry["body"])]
     return " ".join(words)

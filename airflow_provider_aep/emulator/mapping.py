@@ -109,7 +109,7 @@ def _boolean(value: Any, kind: str) -> Any:
 def _number(value: Any, kind: str) -> Any:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"is not a number: {value!r}") from None
     if kind == "number":
         return number

@@ -69,6 +69,7 @@ FLOW: dict[str, tuple[str, str]] = {
     "2002-401": ("Header is empty", "an empty header x-gw-ims-org-id"),
     "2100-404": ("Sandbox not found", "no such sandbox, or none that is active"),
     "2105-400": ("Header is missing", "x-sandbox-name is missing in Flow Service"),
+    "2106-404": ("Get default sandbox error", "no sandbox is named, and there is no prod"),
     "2110-400": ("Headers not allowed", "x-sandbox-id"),
     "2111-403": ("Headers with value restricted", "x-sandbox-name: *"),
     "2118-403": ("Missing permission", "the credential may not use the sandbox"),

@@ -19,7 +19,10 @@ from airflow_provider_aep.emulator.store import Scope
 log = logging.getLogger(__name__)
 
 _POLL = 0.2
-_MOST_STEPS = 100_000
+DIAGNOSTICS_KEPT = 30 * 86_400
+"""Seconds that failed rows can be read. Source: "Retrieving error diagnostics" in Adobe's guide."""
+
+_MOST_STEPS = 10_000
 """Of one call: a clock that jumps over years opens no more runs at once."""
 
 Body = dict[str, Any]
@@ -60,12 +63,24 @@ def step(world: World) -> None:
         for _ in range(_MOST_STEPS):
             due = world.store.due(now)
             for kind, scope, id_ in due:
-                if kind == "runs":
-                    _go_on(world, scope, id_)
-                else:
-                    _settle_or_open(world, kind, scope, id_, now)
+                _happen(world, kind, scope, id_, now)
             if not due:
                 return
+
+
+def _happen(world: World, kind: str, scope: Scope, id_: str, now: float) -> None:
+    """What is due to one object; that it goes wrong there keeps nothing else from happening."""
+    try:
+        with world.store.drawing("runs"):
+            if kind == "runs":
+                _go_on(world, scope, id_)
+            elif kind == "diagnostics":  # their time is over
+                world.store.delete(kind, scope, id_)
+            else:
+                _settle_or_open(world, kind, scope, id_, now)
+    except Exception:
+        log.exception("What was due to %s %s could not be done; it stays as it is", kind, id_)
+        world.store.park(kind, scope, id_)
 
 
 def next_due(world: World) -> float | None:
@@ -107,7 +122,7 @@ def _open_next(world: World, scope: Scope, flow: Body) -> None:
     backfill = params["frequency"] == "once" or str(params.get("backfill", True)).lower() == "true"
     window = (0 if backfill else start) if first else due - length, due
     flow["_emulator"]["nextRunAt"] = due + length if length else None
-    steps = {t["name"]: t["params"] for t in flow["transformations"]}
+    steps = {t["name"]: t.get("params") or {} for t in flow["transformations"]}
     # A one-time flow copies everything; its Copy, if any, is what an on-demand run left.
     delta = None if params["frequency"] == "once" else (steps.get("Copy", {}).get("deltaColumn") or {}).get("name")
     open_run(world, scope, flow, window, delta=delta, everything=first and backfill)
@@ -123,14 +138,17 @@ def open_run(
     everything: bool = False,
     id_: str | None = None,
     params: Body | None = None,
+    after: float = 0,
 ) -> None:
     """Start a run of a flow; one that exists starts over.
 
     :param window: of the rows it takes, in seconds since the epoch
     :param delta: the column that tells whether a row is in the window; ``None`` takes all rows
+    :param after: the moment before which it does not begin
     :param everything: of a cloud storage, take every file, and not only those of the window
     """
     now, id_ = world.now_ms(), id_ or world.new_id()
+    begins = max(world.clock.now(), after)
     run = {
         "id": id_,
         "createdAt": now,
@@ -157,8 +175,8 @@ def open_run(
             "window": window,
             "everything": everything,
             "batch": world.new_hex(),
-            "ends": world.clock.now() + world.options.run_time,
-            "due": world.clock.now() + world.options.run_time / 4,
+            "ends": begins + world.options.run_time,
+            "due": begins + world.options.run_time / 4,
         },
     }
     if earlier := world.store.get("runs", scope, id_):
@@ -218,13 +236,14 @@ def _end(world: World, scope: Scope, run: Body) -> None:
         "ended": now,
     }
     if outcome:
-        _spoil(counted["metrics"], outcome)
+        _spoil(counted["metrics"], outcome, world.choices["partial-status"])
     notes["due"] = None
     run["updatedAt"], run["etag"] = now, world.new_etag()
     with world.store.transaction():
         if batch := result["batch"]:
             world.store.add("batches", scope, notes["batch"], batch, parent=batch["dataSet"])
-            world.store.add("diagnostics", scope, notes["batch"], result["diagnostics"], parent=batch["dataSet"])
+            kept = {**result["diagnostics"], "_emulator": {"due": world.clock.now() + DIAGNOSTICS_KEPT}}
+            world.store.add("diagnostics", scope, notes["batch"], kept, parent=batch["dataSet"])
             _note_batch(world, scope, batch)
         if outcome == "vanish":
             world.store.delete("runs", scope, run["id"])
@@ -265,7 +284,7 @@ def _count(world: World, scope: Scope, run: Body, counted: Body) -> None:
             world.store.put("flows", scope, flow["id"], flow)
 
 
-def _spoil(metrics: Body, outcome: str) -> None:
+def _spoil(metrics: Body, outcome: str, partial: str) -> None:
     """What AEP's runs are seen to end with now and then."""
     counts = metrics["recordSummary"]
     if outcome == "no-completion":
@@ -275,6 +294,7 @@ def _spoil(metrics: Body, outcome: str) -> None:
     elif outcome == "partial" and counts["outputRecordCount"] > 0:
         counts["outputRecordCount"] -= 1
         counts["failedRecordCount"] += 1
-        metrics["statusSummary"]["errors"] = [
-            {"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}
-        ]
+        metrics["statusSummary"] = {
+            "status": partial,
+            "errors": [{"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}],
+        }

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
-from airflow_provider_aep.emulator import patches, xdm
+from airflow_provider_aep.emulator import patches, patterns, xdm
 from airflow_provider_aep.emulator.flow_service import sandbox_id
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.refusals import xdm as refusal
@@ -25,11 +25,12 @@ _FORMS = "id|full|notext|desc|full-notext|full-desc|deprecatefield"
 # Others' clients send the same forms with xdm, too.
 _MEDIA = re.compile(rf"application/vnd\.adobe\.(?:xed|xdm)(?:-({_FORMS}))?\+json(?:\s*;\s*version=([\d.]+))?")
 _PROPERTY = re.compile(r"(?P<field>[\w:$@.-]+?)(?:(?P<op>==|!=|<=|>=|<|>|~)(?P<value>.*))?", re.DOTALL)
-# No more, because a hostile expression could search for ever.
-_PATTERN = re.compile(r"\^?[\w :/-]*(?:\.\*[\w :/-]*){0,2}\$?")
 _EMPTY = problem(400, "BadRequestError", "The request body is empty")
 _SORTED = {"title", "description", "$id", "meta:altId", "version", "created", "updated", "meta:resourceType"}
-_SERVERS = ("$id", "meta:altId", "version", "meta:registryMetadata", "imsOrg", "meta:containerId", "_emulator")
+_SERVERS = (
+    "$id meta:altId version meta:registryMetadata imsOrg meta:containerId meta:resourceType meta:xdmType meta:class "
+    "refs meta:tenantNamespace meta:extensible meta:abstract meta:sandboxId meta:sandboxType _emulator"
+).split()
 """Fields that only the registry writes."""
 
 Body = dict[str, Any]
@@ -168,7 +169,7 @@ def _filters(request: Request) -> list[tuple[str, str, str]]:
         found = _PROPERTY.fullmatch(text)
         if found is None:
             raise problem(400, "BadRequestError", f"The property filter {text[:100]!r} is none")
-        if found["op"] == "~" and not _PATTERN.fullmatch(found["value"]):
+        if found["op"] == "~" and not patterns.is_allowed(found["value"]):
             what = "Of regular expressions the emulator knows ^, $ and .*"
             raise problem(400, "BadRequestError", f"{what}: {found['value'][:100]!r}")
         found_ones.append((found["field"], found["op"] or "", found["value"] or ""))
@@ -195,7 +196,7 @@ def _passes(item: Body, field: str, op: str, value: str) -> bool:
         case "!=":
             return value not in texts
         case "~":
-            return any(re.search(value, t) for t in texts)
+            return any(patterns.matches(value, t) for t in texts)
     compare: Callable[[str], bool] = {
         "<": value.__gt__, "<=": value.__ge__, ">": value.__lt__, ">=": value.__le__
     }[op]  # fmt: skip
@@ -305,6 +306,8 @@ def _check_resolves(world: World, request: Request, body: Body) -> Body:
         return world.registry(request.scope).resolve(body)
     except xdm.Incompatible as e:
         raise refusal("XDM-1413-400", f"Incompatible types: {e}") from None
+    except xdm.TooLarge:
+        raise problem(400, "BadRequestError", f"It has more than {xdm.MOST_FIELDS} fields") from None
 
 
 def _key(world: World) -> str:
@@ -449,7 +452,8 @@ def _as_class(world: World, request: Request, body: Body) -> Body:
     }
     if behaviors != [xdm.AD_HOC]:
         return made
-    namespace = body.get("meta:datasetNamespace") or f"_{_key(world)}"
+    given = body.get("meta:datasetNamespace")
+    namespace = given if isinstance(given, str) and given else f"_{_key(world)}"
     renamed = [
         {**p, "properties": {namespace if n == "_adhoc" else n: f for n, f in p["properties"].items()}}
         if p and p.get("properties")
@@ -473,7 +477,8 @@ def _as_data_type(world: World, request: Request, body: Body) -> Body:
 
 def _check_namespace(world: World, request: Request, body: Body) -> None:
     wanted = f"_{tenant(request.scope.org)}"
-    parts = [*(body.get("definitions") or {}).values(), body]
+    inline = [p for p in body.get("allOf") or [] if p and "$ref" not in p]
+    parts = [*(body.get("definitions") or {}).values(), *inline, body]
     for part in parts:
         for name in (part or {}).get("properties") or {}:
             if name != wanted:

@@ -23,6 +23,7 @@ def running(world: World) -> Generator[str, None, None]:
         port=0,
         log_level="warning",
         access_log=False,
+        ws="none",
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)

@@ -66,11 +66,13 @@ class Request:
         return body
 
     def fits(self, resource: str, body: Any) -> None:
-        """Refuse a body of wrong types; note, or refuse, fields that are not known."""
+        """Refuse a body of wrong types; drop, or refuse, fields that are not known."""
         wrong, unknown = examine(resource, body)
         if wrong:
             raise problem(400, "Bad Request", wrong)
-        self.unknown("field", unknown)
+        self.unknown("field", [where for where, _, _ in unknown])
+        for _, holder, name in unknown:
+            del holder[name]
 
     def unknown(self, what: str, names: Iterable[str]) -> None:
         """Something that the emulator has no use for: refused if it is strict, else a warning."""
@@ -81,7 +83,7 @@ class Request:
 
     def json(self, empty: Refusal) -> Any:
         if not self.content.strip():
-            raise empty
+            raise Refusal(empty.status, empty.body)  # a new one: an exception keeps the frames it went through
         try:
             return parsed(self.content)
         except (ValueError, RecursionError):
@@ -98,6 +100,7 @@ class Reply:
     text: str | None = None
 
 
+SANDBOX_STATES = ("active", "creating", "failed", "deleted")
 SERVICES = ("flowservice", "schemaregistry", "catalog", "conversion", "export")
 SCOPES = (
     "openid",
@@ -122,8 +125,8 @@ class Credential:
     client_secret: str = field(repr=False)
     denied: tuple[str, ...] = ()
 
-    def may(self, service: str, method: str) -> bool:
-        return service not in self.denied and (method == "GET" or f"{service}:write" not in self.denied)
+    def may(self, service: str, writes: bool) -> bool:
+        return service not in self.denied and not (writes and f"{service}:write" in self.denied)
 
     def enters(self, sandbox: str) -> bool:
         return f"sandbox:{sandbox}" not in self.denied
@@ -190,6 +193,9 @@ class World:
     stepping: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever lets due things happen."""
 
+    commanding: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever moves the clock or exchanges the state; it is taken before ``stepping``."""
+
     def __post_init__(self) -> None:
         self.store.now = self.clock.now
         self.store.seed = self.options.seed
@@ -201,7 +207,7 @@ class World:
 
     def reset(self) -> None:
         """As it was when it started: no object and no data, no token, journal or fault, and the machine's time."""
-        with self.stepping:
+        with self.commanding, self.stepping:
             for scope, dataset in self.store.everywhere("dataSets"):
                 if folder := self.lake_of(scope, dataset["id"]):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -215,18 +221,24 @@ class World:
 
     def lake_of(self, scope: Scope, dataset_id: str) -> Path | None:
         """The folder of a dataset's Parquet; ``None`` where rows are counted only."""
+        known = scope.sandbox in self.options.sandbox_states() and re.fullmatch(r"[0-9a-f]{24}", dataset_id)
+        if not self.options.lake or not known:
+            return None
         org = re.sub(r"[^A-Za-z0-9]+", "-", scope.org).strip("-")
-        return self.options.lake / org / scope.sandbox / dataset_id if self.options.lake else None
+        return self.options.lake / org / scope.sandbox / dataset_id
 
     def now_ms(self) -> int:
         return int(self.clock.now() * 1000)
 
-    def new_hex(self) -> str:
-        """32 hexadecimal digits that were never used before."""
-        return self.store.draw()
+    def new_hex(self, stream: str = "") -> str:
+        """32 hexadecimal digits that were never used before.
 
-    def new_id(self) -> str:
-        raw = self.new_hex()
+        :param stream: whose they are: with a seed, each stream repeats itself whatever the others do
+        """
+        return self.store.draw(stream)
+
+    def new_id(self, stream: str = "") -> str:
+        raw = self.new_hex(stream)
         return f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"
 
     def new_etag(self) -> str:
@@ -251,6 +263,7 @@ class Evidence(StrEnum):
 
 
 Handler = Callable[..., Reply]
+READS_BY_POST = ("/search", "/validate", "/preview")
 
 
 @dataclass(frozen=True)
@@ -273,3 +286,8 @@ class Route:
     body: str = ""
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can change something; some reads are sent with POST."""
+        return self.method != "GET" and not self.path.endswith(READS_BY_POST)

@@ -14,6 +14,9 @@ from typing import Any
 
 import jsonschema
 
+DEEPEST = 250
+"""Levels of a body."""
+
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": ["string", "null"]}
 _FLAG: dict[str, Any] = {"type": ["boolean", "null"]}
@@ -214,7 +217,18 @@ _SHAPES: dict[str, dict[str, Any]] = {
     ),
     "mappingSets": _object(**_MAPPING_SET),
     "preview": _object(data=_ANY, mappingSet=_object(**_MAPPING_SET)),
-    "expression": _object(expression=_TEXT, mappingSetId=_TEXT, sampleData=_TEXT, sampleDataType=_TEXT),
+}
+_SHAPES["stored anything"] = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(
+            ("connectionSpec", "params", "data", "flowSpec", "scheduleParams", "metrics", "schemaRef", "tags"), _FREE
+        ),
+        **dict.fromkeys(("transformations", "sourceConnectionIds", "targetConnectionIds", "activities"), _list(_ANY)),
+        **dict.fromkeys(
+            ("name", "title", "state", "etag", "version", "meta:altId"), {"type": ["string", "integer", "null"]}
+        ),
+    },
 }
 for _kind in ("connections", "sourceConnections", "targetConnections", "flows"):
     _SHAPES[f"stored {_kind}"] = _object(**{**_STORED, **_SHAPES[_kind]["properties"], "_emulator": _ANY})
@@ -230,9 +244,13 @@ def _validator(resource: str) -> jsonschema.Draft7Validator:
     return jsonschema.Draft7Validator(_SHAPES[resource])
 
 
-def examine(resource: str, body: Any) -> tuple[str | None, list[str]]:
+Unknown = tuple[str, dict[str, Any], str]
+"""A field that is not known: its path, and the object and the name by which it is there."""
+
+
+def examine(resource: str, body: Any) -> tuple[str | None, list[Unknown]]:
     """Where a body has another type than the resource takes, if it has, and which of its fields are not known."""
-    unknown = []
+    unknown: list[Unknown] = []
     try:
         for error in _validator(resource).iter_errors(body):
             where = ".".join(map(str, error.path))
@@ -241,13 +259,13 @@ def examine(resource: str, body: Any) -> tuple[str | None, list[str]]:
             known = error.schema.get("properties", {})
             patterns = error.schema.get("patternProperties", {})
             unknown += [
-                f"{where}.{name}".lstrip(".")[:100]
+                (f"{where}.{name}".lstrip(".")[:100], error.instance, name)
                 for name in error.instance
                 if name not in known and not any(re.search(p, name) for p in patterns)
             ]
     except RecursionError:
         return "the body is nested too deeply", []
-    return None, sorted(unknown)[:20]
+    return None, sorted(unknown, key=lambda u: u[0])
 
 
 def parsed(content: bytes) -> Any:
@@ -256,8 +274,29 @@ def parsed(content: bytes) -> Any:
     :raises ValueError: it is none
     """
     body = json.loads(content, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded)
+    _check_depth(body)
     json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate is no text
     return body
+
+
+def _check_depth(body: Any) -> None:
+    level = [body]
+    for _ in range(DEEPEST):
+        level = [v for n in level for v in (n.values() if isinstance(n, dict) else n if isinstance(n, list) else ())]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def plain(value: Any) -> Any:
+    """A cell of a source as JSON has it: what JSON does not know becomes text, and NaN nothing."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)
 
 
 def _refuse(text: str) -> Any:

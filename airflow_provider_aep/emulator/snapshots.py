@@ -1,17 +1,23 @@
 """A snapshot: everything in the emulator as one JSON document that can be committed, compared and loaded again.
 
-It has no tokens and no secrets, as the emulator keeps none, and not the lake's files: only what AEP knows of them.
+It has no tokens and no secrets, as the emulator keeps none; no failed rows; and of the lake only what AEP knows of it.
 """
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_aep.emulator.service import World
+from airflow_provider_aep.emulator.shapes import examine
+from airflow_provider_aep.emulator.specs import SECONDS
 
 VERSION = 1
+FREQUENCIES = {"once", *SECONDS}
+_IDS = {"dataSets": r"[0-9a-f]{24}", "batches": r"[0-9a-f]{32}", "diagnostics": r"[0-9a-f]{32}"}
 _KINDS: dict[str, tuple[str, ...]] = {
     "connections": ("id", "name", "connectionSpec", "state", "etag"),
     "sourceConnections": ("id", "name", "connectionSpec", "data", "params", "state", "etag"),
@@ -54,7 +60,7 @@ class _Snapshot(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     snapshot: Literal[1]
-    drawn: int = Field(ge=0, lt=2**62)
+    drawn: dict[str, int]
     now: float | None = None
     objects: list[_Object]
 
@@ -65,8 +71,15 @@ def taken(world: World) -> dict[str, Any]:
         "snapshot": VERSION,
         "now": world.clock.now() if world.clock.frozen else None,
         "drawn": world.store.drawn,
-        "objects": world.store.dump(),
+        "objects": [_without_rows(o) for o in world.store.dump()],
     }
+
+
+def _without_rows(one: dict[str, Any]) -> dict[str, Any]:
+    """Failed rows are somebody's data, and stay where they failed."""
+    if one["kind"] != "diagnostics":
+        return one
+    return {**one, "body": {**one["body"], "row_errors": []}}
 
 
 def restore(world: World, document: Any) -> None:
@@ -92,12 +105,52 @@ def restore(world: World, document: Any) -> None:
             raise BadSnapshot(f"The snapshot is damaged at objects.{number}: there is no kind {one.kind[:40]!r}")
         if missing := [f for f in _KINDS[one.kind] if f not in one.body]:
             raise BadSnapshot(f"The snapshot is damaged at objects.{number}: the body has no {missing[0]}")
+        if wrong := _wrong(world, one):
+            raise BadSnapshot(f"The snapshot is damaged at objects.{number}: {wrong}")
         key = (one.kind, one.org, one.sandbox, one.id)
         if key in seen:
             raise BadSnapshot(f"The snapshot is damaged at objects.{number}: {one.kind} {one.id[:60]} is there twice")
         seen.add(key)
-    with world.stepping:
+    with world.commanding, world.stepping:
+        try:
+            world.store.load([o.model_dump() for o in checked.objects], checked.drawn)
+        except (sqlite3.Error, ValueError, TypeError, OverflowError) as e:
+            raise BadSnapshot(f"The snapshot is damaged: {type(e).__name__}") from None
         world.postponed.clear()
-        world.store.load([o.model_dump() for o in checked.objects], checked.drawn)
         if checked.now is not None:
             world.clock.freeze(checked.now)
+
+
+def _wrong(world: World, one: _Object) -> str:
+    """Why an object could not live here; empty if it can."""
+    body = one.body
+    if one.org != world.options.org_id or one.sandbox not in world.options.sandbox_states():
+        return f"there is no sandbox {one.sandbox[:40]!r} of the organization {one.org[:40]!r}"
+    own_id = next((body[k] for k in ("id", "$id", "@id") if k in body), one.id)
+    if own_id != one.id:
+        return f"its id is {one.id[:60]!r} and {str(own_id)[:60]!r}"
+    shape = _IDS.get(one.kind)
+    if shape and not re.fullmatch(shape, one.id):
+        return f"{one.id[:60]!r} is no id of {one.kind}"
+    notes = body.get("_emulator", {})
+    due = notes.get("due") if isinstance(notes, dict) else "?"
+    if not isinstance(due, int | float | None) or isinstance(due, bool):
+        return "_emulator.due is no moment"
+    if examine("stored anything", body)[0]:
+        return str(examine("stored anything", body)[0])
+    if one.kind == "flows":
+        return _wrong_flow(body)
+    if one.kind == "runs" and not re.fullmatch(r"[0-9a-f]{32}", str(notes.get("batch"))):
+        return "the run has no batch"
+    return ""
+
+
+def _wrong_flow(body: dict[str, Any]) -> str:
+    steps = {t.get("name"): t.get("params") for t in body["transformations"] if isinstance(t, dict)}
+    if not isinstance(steps.get("Mapping"), dict):
+        return "the flow has no mapping"
+    schedule = body["scheduleParams"]
+    numbers = [schedule.get("startTime"), schedule.get("interval", 1)]
+    if not all(re.fullmatch(r"[0-9]{1,11}", str(n)) for n in numbers) or schedule.get("frequency") not in FREQUENCIES:
+        return "the flow's schedule is none"
+    return ""

@@ -48,7 +48,7 @@ _FIRST_CHUNK, _LAST_CHUNK = 32, 1024
 
 _CREATED = ("createdAt", "created", "createdDate")
 _UPDATED = ("updatedAt", "updated", "modifiedDate")
-_ORDERS = {"created", "updated", "name"}
+_ORDERS = {"created", "updated", "name", "seq"}
 
 Body = dict[str, Any]
 Place = tuple[Any, int]
@@ -72,7 +72,7 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         self.now: Callable[[], float] = time.time
         self.seed: int | None = None
-        self._drawn = 0
+        self._drawn: dict[str, int] = {}
         self._hidden = threading.local()
         self._lock = threading.RLock()
         self._claim = _claimed(path) if path else None
@@ -87,10 +87,10 @@ class Store:
         except sqlite3.Error as e:
             raise SystemExit(f"{path} is no state of an emulator: {e}. Use a new file.") from None
         if found is None:
-            self._db.execute("INSERT INTO meta VALUES ('format', ?), ('drawn', '0')", (str(FORMAT),))
+            self._db.execute("INSERT INTO meta VALUES ('format', ?), ('drawn', '{}')", (str(FORMAT),))
         elif int(found) != FORMAT:
             raise SystemExit(f"{path} has state format {found}; this emulator reads format {FORMAT}. Use a new file.")
-        self._drawn = int(self._meta("drawn") or 0)
+        self._drawn = json.loads(self._meta("drawn") or "{}")
 
     def _tables(self) -> bool:
         return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone())
@@ -107,23 +107,36 @@ class Store:
                 yield
                 return
             self._db.execute("BEGIN IMMEDIATE")
-            drawn = self._drawn
+            drawn = dict(self._drawn)
             try:
                 yield
                 if drawn != self._drawn:
-                    self._db.execute("UPDATE meta SET value = ? WHERE key = 'drawn'", (str(self._drawn),))
+                    self._keep_drawn()
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
-    def draw(self) -> str:
-        """32 hexadecimal digits: the next ones of the seed, if there is one, and otherwise random ones."""
+    def _keep_drawn(self) -> None:
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'drawn'", (json.dumps(self._drawn),))
+
+    def draw(self, stream: str = "") -> str:
+        """32 hexadecimal digits: the next ones of the seed and stream, or random ones where there is no seed."""
         if self.seed is None:
             return uuid.uuid4().hex
+        stream = stream or getattr(self._hidden, "stream", "objects")
         with self._lock:
-            self._drawn += 1
-            return hashlib.sha256(f"{self.seed}:{self._drawn}".encode()).hexdigest()[:32]
+            self._drawn[stream] = number = self._drawn.get(stream, 0) + 1
+            return hashlib.sha256(f"{self.seed}:{stream}:{number}".encode()).hexdigest()[:32]
+
+    @contextmanager
+    def drawing(self, stream: str) -> Generator[None, None, None]:
+        """Within it, this thread draws from a stream of its own."""
+        self._hidden.stream = stream
+        try:
+            yield
+        finally:
+            del self._hidden.stream
 
     # -- objects ----------------------------------------------------------------------------------------------------
 
@@ -204,6 +217,14 @@ class Store:
             )
             self._forget(kind, scope, id_)
 
+    def delete_all(self, kind: str, scope: Scope, parent: str) -> None:
+        """Those of a kind that belong to an object."""
+        with self._lock:
+            self._db.execute(
+                "DELETE FROM objects WHERE kind = ? AND org = ? AND sandbox = ? AND parent = ?",
+                (kind, *_pair(scope), parent),
+            )
+
     def find(
         self,
         kind: str,
@@ -233,7 +254,7 @@ class Store:
         :param after: where to go on
         """
         column, down = order.lstrip("-") or "seq", order.startswith("-")
-        assert column == "seq" or column in _ORDERS
+        assert column in _ORDERS
         where, values = self._where(kind, scope, name, parent, containing)
         way, beyond = ("DESC", "<") if down else ("ASC", ">")
         chunk = _FIRST_CHUNK
@@ -306,6 +327,14 @@ class Store:
             rows = self._db.execute("SELECT org, sandbox, body FROM objects WHERE kind = ? ORDER BY seq", (kind,))
             return [(Scope(org, sandbox), json.loads(body)) for org, sandbox, body in rows.fetchall()]
 
+    def park(self, kind: str, scope: Scope, id_: str) -> None:
+        """Let nothing happen to an object by itself any more."""
+        with self._lock:
+            self._db.execute(
+                "UPDATE objects SET due = NULL WHERE kind = ? AND org = ? AND sandbox = ? AND id = ?",
+                (kind, *_pair(scope), id_),
+            )
+
     def next_due(self) -> float | None:
         with self._lock:
             found: float | None = self._db.execute("SELECT min(due) FROM objects WHERE due IS NOT NULL").fetchone()[0]
@@ -332,7 +361,7 @@ class Store:
             for row in rows
         ]
 
-    def load(self, objects: list[Body], drawn: int) -> None:
+    def load(self, objects: list[Body], drawn: dict[str, int]) -> None:
         """Put these objects in the place of all there are."""
         with self.transaction():
             self._empty()
@@ -353,13 +382,13 @@ class Store:
                 "INSERT INTO uses (org, sandbox, kind, user, used) VALUES (?, ?, ?, ?, ?)",
                 [(o["org"], o["sandbox"], o["kind"], o["id"], used) for o in objects for used in o["uses"]],
             )
-            self._drawn = drawn
-            self._db.execute("UPDATE meta SET value = ? WHERE key = 'drawn'", (str(drawn),))
+            self._drawn = dict(drawn)
+            self._keep_drawn()
 
     @property
-    def drawn(self) -> int:
-        """How many ids the seed has given."""
-        return self._drawn
+    def drawn(self) -> dict[str, int]:
+        """How many ids the seed has given, by stream."""
+        return dict(self._drawn)
 
     def _empty(self) -> None:
         for table in ("objects", "uses", "tokens", "journal"):
@@ -367,12 +396,12 @@ class Store:
         self._db.execute("DELETE FROM sqlite_sequence")
 
     def clear(self) -> None:
-        self.load([], 0)
+        self.load([], {})
 
     # -- tokens -----------------------------------------------------------------------------------------------------
 
     def add_token(self, client_id: str, expires: float) -> str:
-        value = f"emulated.{self.draw()}{self.draw()}"
+        value = f"emulated.{self.draw('tokens')}{self.draw('tokens')}"
         with self._lock:
             self._db.execute("INSERT INTO tokens VALUES (?, ?, ?)", (value, client_id, expires))
         return value
@@ -392,7 +421,7 @@ class Store:
         marks = ", ".join("?" * (len(_JOURNAL) + 1))
         with self._lock, self.transaction():
             if self.seed is not None:  # a token or a request id may have been drawn
-                self._db.execute("UPDATE meta SET value = ? WHERE key = 'drawn'", (str(self._drawn),))
+                self._keep_drawn()
             cursor = self._db.execute(
                 f"INSERT INTO journal (seq, {', '.join(_JOURNAL)}) VALUES ({marks})",
                 [None, *(entry[k] for k in _JOURNAL)],
@@ -409,20 +438,33 @@ class Store:
         sandbox: str = "*",
         status: int | None = None,
         seq: int | None = None,
+        limit: int = KEPT_REQUESTS,
     ) -> list[Body]:
         """Requests in their order; ``*`` in a text stands for anything."""
-        sql, values = (
-            "seq > ? AND operation GLOB ? AND method GLOB ? AND sandbox GLOB ?",
-            [after, operation, method, sandbox],
-        )
+        where, values = self._chosen(after, operation, method, sandbox, status, seq)
+        with self._lock:
+            cursor = self._db.execute(f"SELECT * FROM journal WHERE {where} ORDER BY seq LIMIT ?", [*values, limit])
+            names = [c[0] for c in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def count_requests(
+        self, after: int = 0, *, operation: str = "*", method: str = "*", sandbox: str = "*", status: int | None = None
+    ) -> int:
+        where, values = self._chosen(after, operation, method, sandbox, status, None)
+        with self._lock:
+            return int(self._db.execute(f"SELECT count(*) FROM journal WHERE {where}", values).fetchone()[0])
+
+    @staticmethod
+    def _chosen(
+        after: int, operation: str, method: str, sandbox: str, status: int | None, seq: int | None
+    ) -> tuple[str, list[Any]]:
+        sql = "seq > ? AND operation GLOB ? AND method GLOB ? AND sandbox GLOB ?"
+        values: list[Any] = [after, operation, method, sandbox]
         for column, value in (("status", status), ("seq", seq)):
             if value is not None:
                 sql += f" AND {column} = ?"
                 values.append(value)
-        with self._lock:
-            cursor = self._db.execute(f"SELECT * FROM journal WHERE {sql} ORDER BY seq", values)
-            names = [c[0] for c in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return sql, values
 
     def newest_requests(self, size: int, sandbox: str) -> list[Body]:
         """The last requests, the newest first, without what they carried."""

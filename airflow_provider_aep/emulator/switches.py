@@ -37,6 +37,11 @@ SWITCHES = (
         "the status of a run in which some records failed",
     ),
     Switch("draft-parents", ("checked", "free"), "whether only a draft may stand on a draft (1422-400)"),
+    Switch(
+        "diagnostics",
+        ("enabled", "as-asked"),
+        "whether failed rows can be read where a flow does not say errorDiagnosticsEnabled",
+    ),
     Switch("window-end", ("exclusive", "inclusive"), "whether a row of the very end of a run's window belongs to it"),
 )
 _BY_NAME = {s.name: s for s in SWITCHES}
@@ -54,5 +59,7 @@ def choices(given: list[str]) -> dict[str, str]:
             raise ValueError(f"{name!r} is no switch; there are {', '.join(_BY_NAME)}")
         if value not in _BY_NAME[name].values:
             raise ValueError(f"{name} is {' or '.join(_BY_NAME[name].values)}, not {value!r}")
+        if chosen[name] != _BY_NAME[name].values[0]:
+            raise ValueError(f"{name} is given twice")
         chosen[name] = value
     return chosen

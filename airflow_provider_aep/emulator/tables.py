@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
@@ -173,9 +173,11 @@ class Records:
         """Dot path to one of the keys of ``XDM``; what is empty in every sampled record is text."""
         kinds: dict[str, set[str]] = {}
         for record in self._head():
-            for path, value in _flat(record).items():
+            for path, value in flat(record).items():
                 kinds.setdefault(path, set()).update([] if value is None else [_json_kind(value)])
-        return {path: _common(found) for path, found in kinds.items()}
+        above = _above(kinds)
+        # What is an object in one record and nothing in another is an object.
+        return {path: _common(found) for path, found in kinds.items() if path not in above}
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -200,7 +202,7 @@ class Records:
             if record is None:
                 unreadable += 1
             else:
-                kept.append(_flat(record))
+                kept.append(flat(record))
             if len(kept) + unreadable >= _BATCH:
                 yield kept, unreadable
                 kept, unreadable = [], 0
@@ -220,7 +222,7 @@ class Records:
             for line in filter(str.strip, lines):
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     record = None
                 yield record if isinstance(record, dict) else None
 
@@ -233,12 +235,22 @@ class Records:
         yield from (r if isinstance(r, dict) else None for r in records)
 
 
-def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A record by dot path."""
+    found: dict[str, Any] = {}
     for name, value in record.items():
         path = f"{prefix}{name}"
-        flat |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
-    return flat
+        found |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return found
+
+
+def _above(paths: Iterable[str]) -> set[str]:
+    """The paths that lead to others."""
+    found: set[str] = set()
+    for path in paths:
+        steps = path.split(".")
+        found.update(".".join(steps[:n]) for n in range(1, len(steps)))
+    return found
 
 
 def _json_kind(value: Any) -> str:

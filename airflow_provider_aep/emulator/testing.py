@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_aep.emulator import snapshots
 from airflow_provider_aep.emulator.admin import advance
 from airflow_provider_aep.emulator.faults import Rule
-from airflow_provider_aep.emulator.service import World
+from airflow_provider_aep.emulator.service import READS_BY_POST, World
 
 
 class AepEmulator:
@@ -33,7 +33,11 @@ class AepEmulator:
 
     def writes(self) -> list[str]:
         """Operations that were no reads, apart from the token's: an empty list proves that nothing was changed."""
-        return [e["operation"] for e in self.requests() if e["method"] != "GET" and e["operation"] != "POST token"]
+        return [
+            e["operation"]
+            for e in self.requests()
+            if e["method"] != "GET" and e["operation"] != "POST token" and not e["operation"].endswith(READS_BY_POST)
+        ]
 
     # -- what is to happen ------------------------------------------------------------------------------------------
 
@@ -50,7 +54,8 @@ class AepEmulator:
 
     def freeze(self, at: float | None = None) -> None:
         """Stop the clock, now or at a moment in seconds since the epoch; nothing happens by itself until it goes on."""
-        self.world.clock.freeze(at)
+        with self.world.commanding, self.world.stepping:
+            self.world.clock.freeze(at)
 
     def advance(self, seconds: float) -> None:
         """Move the frozen clock on; what is due on the way happens at its own moment."""

@@ -19,6 +19,14 @@ DEEPEST = 30
 Body = dict[str, Any]
 
 
+MOST_FIELDS = 20_000
+"""Of a resolved schema: references to references multiply."""
+
+
+class TooLarge(Exception):
+    """A schema has more than :data:`MOST_FIELDS` fields."""
+
+
 class Incompatible(Exception):
     """Two parts of a schema give one field two types."""
 
@@ -83,6 +91,7 @@ class Registry:
 
     def __init__(self, store: Store, scope: Scope) -> None:
         self._store, self._scope = store, scope
+        self._left = MOST_FIELDS
 
     def stored(self, kind: str, id_: str) -> Body | None:
         """A tenant's object of a kind, by ``$id`` or ``meta:altId``."""
@@ -116,13 +125,18 @@ class Registry:
         """A JSON Schema with every reference replaced by its fields; ``required`` are those of the parts.
 
         :raises Incompatible: two parts give one field two types
+        :raises TooLarge: it has too many fields
         """
+        self._left = MOST_FIELDS
         properties, required = self._fields(schema, schema.get("definitions") or {}, 0)
         return {"type": "object", "properties": properties, "required": sorted(required)}
 
     def _fields(self, part: Body, definitions: Body, depth: int) -> tuple[Body, set[str]]:
         properties: Body = {}
         required: set[str] = set(part.get("required") or []) if depth else set()
+        self._left -= 1 + len(part.get("properties") or {})
+        if self._left < 0:
+            raise TooLarge
         if depth > DEEPEST:
             return properties, required
         for inner in part.get("allOf") or []:

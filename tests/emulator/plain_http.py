@@ -38,7 +38,8 @@ class Plain:
         }
 
     def __call__(self, method, path, headers=None, **options):
-        merged = {k: v for k, v in {**self.headers, **(headers or {})}.items() if v is not None}
+        said = {"Content-Type": "application/json"} if options.get("content") is not None else {}
+        merged = {k: v for k, v in {**self.headers, **said, **(headers or {})}.items() if v is not None}
         return self.http.request(method, path, headers=merged, **options)
 
     def refused(self, status, code, method, path, **options):

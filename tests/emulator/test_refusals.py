@@ -313,12 +313,12 @@ def rest_flow(case):
     return case.flow(sourceConnectionIds=[made], flowSpec=REST, transformations=steps)
 
 
-PERMISSIONS = {"2118-403", "2121-403"}
+BY_OPTIONS = {"2106-404", "2118-403", "2121-403"}
 ALL = {*refusals.GATEWAY, *refusals.FLOW, *(f"{n}-400" for n in refusals.SOURCE), *refusals.XDM}
 
 
 def test_every_claimed_code_is_provoked():
-    assert set(PROVOKED) == ALL - PERMISSIONS
+    assert set(PROVOKED) == ALL - BY_OPTIONS
 
 
 @pytest.mark.parametrize("code", sorted(PROVOKED))
@@ -386,3 +386,16 @@ def test_the_spec_of_a_flow_must_take_the_source(aep):
     assert case.flow(flowSpec=REST).json()["errorCode"] == "1413-400"
     assert case.flow(flowSpec=CRM, targetConnectionIds=[case.parts.source]).json()["errorCode"] == "1101-404"
     assert source(case, DATA_LAKE, case.base(DATA_LAKE)).json()["errorCode"] == "1413-400"
+
+
+def test_without_a_sandbox_of_the_name_there_is_no_default_one(make_emulator):
+    aep = Plain(make_emulator(sandboxes=("dev",)))
+    nobody = {"x-sandbox-name": None}
+    aep.refused(404, "2106-404", "GET", f"{CATALOG}/dataSets", headers=nobody)
+    assert aep("GET", "/data/foundation/sandbox-management/", headers=nobody).status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_body_that_is_not_called_json_is_refused(aep, content_type):
+    answer = aep("POST", f"{CATALOG}/dataSets", content=b"{}", headers={"Content-Type": content_type})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "A valid content-type must be specified")

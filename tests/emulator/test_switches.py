@@ -90,6 +90,14 @@ def window_end(aep):
     return {1: "exclusive", 2: "inclusive"}[run["metrics"]["recordSummary"]["inputRecordCount"]]
 
 
+def diagnostics(aep):
+    broken = {"sys_id": "_id", "birth_date": "person.birthDate", "gender": "person.gender"}
+    flow = Onboarding(aep, mappings=broken).flow({"startTime": START, "frequency": "once"})
+    aep.emulator.advance(101)
+    [run] = aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"]
+    return "enabled" if "manifest" in run["activities"][-1]["statusSummary"]["extensions"] else "as-asked"
+
+
 SEEN = {s.name: globals()[s.name.replace("-", "_")] for s in SWITCHES}
 
 

@@ -21,7 +21,7 @@ def test_the_mapping_is_not_always_the_first_transformation(aep, onboarding):
     step = {"name": "Mapping", "params": {"mappingId": onboarding.mapping["id"], "mappingVersion": 0}}
     assert (
         changed(aep, where, {"op": "replace", "path": "/transformations/0", "value": step}).json()["errorCode"]
-        == "1367-400"
+        == "1392-400"
     )
     assert changed(aep, where, {"op": "replace", "path": "/transformations/1", "value": step}).status_code == 200
 

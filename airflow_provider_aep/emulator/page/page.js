@@ -40,7 +40,7 @@ function draw(tag, attributes, text) {
 }
 
 const short = (text, size) => (text.length > size ? text.slice(0, size - 1) + "…" : text);
-const time = (ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");
+const time = (ms) => (Math.abs(ms) < 8.64e15 ? new Date(ms).toISOString().slice(0, 19).replace("T", " ") : "?");
 const number = (n) => (n === -1 || n === undefined || n === null ? "?" : n.toLocaleString("en"));
 
 function outcome(run) {
@@ -187,7 +187,8 @@ function onboarding(flow, objects, runs) {
     const records = last.records;
     const counts = records ? `: ${number(records.outputRecordCount)} written, ${number(records.failedRecordCount)} failed` : "";
     head.append(make("span", { class: kind }, `last run ${word}${counts}`));
-  } else head.append(make("span", { class: "quiet" }, "no run yet"));
+  } else if (flow.lastRun) head.append(make("span", { class: "quiet" }, `last run ${flow.lastRun.state}, not shown`));
+  else head.append(make("span", { class: "quiet" }, "no run yet"));
   return make("article", {}, head, graph(flow, objects), runs.length ? chart(runs) : null);
 }
 
@@ -201,7 +202,6 @@ function show() {
     select.replaceChildren(...state.sandboxes.map((s) => make("option", { value: s.name }, s.state === "active" ? s.name : `${s.name} (${s.state})`)));
   select.value = state.sandbox;
   byId("org").textContent = state.org;
-  byId("clock").textContent = `${time(state.clock.now * 1000)} UTC${state.clock.frozen ? ", frozen" : ""}`;
   byId("counts").replaceChildren(
     ...Object.entries(NAMES).map(([kind, name]) => make("div", {}, make("b", {}, number(state.counts[kind])), make("span", { class: "quiet" }, name))),
   );
@@ -235,6 +235,9 @@ function show() {
   byId("others").querySelector("ul").replaceChildren(
     ...others.map((o) => make("li", {}, `${KIND[objects.kinds.get(o.id)]} `, make("b", {}, o.name || "(no name)"), ` ${o.id} ${o.state}`)),
   );
+  const most = Math.max(...Object.keys(NAMES).map((k) => state.counts[k]));
+  byId("cut").hidden = most <= state.shown;
+  byId("cut").textContent = `Of each kind the newest ${state.shown} are shown; what they stand on may be among the others.`;
   showRequests();
 }
 
@@ -274,11 +277,13 @@ async function refresh() {
   try {
     const answer = await fetch(`/_emulator/state?sandbox=${encodeURIComponent(sandbox)}`);
     if (!answer.ok) throw new Error(`the emulator answered ${answer.status}`);
-    const text = await answer.text();
+    state = await answer.json();
     byId("trouble").hidden = true;
+    sandbox = state.sandbox;
+    byId("clock").textContent = `${time(state.clock.now * 1000)} UTC${state.clock.frozen ? ", frozen" : ""}`;
+    const text = JSON.stringify({ ...state, clock: null });
     if (text === last) return;
     last = text;
-    state = JSON.parse(text);
     show();
   } catch (error) {
     byId("trouble").textContent = `No news: ${error.message}`;
