@@ -105,6 +105,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "http://aep-emulator:8787",
                         "default": "",
                     },
+                    "settle": {
+                        "description": (
+                            "Seconds to wait where a create may have been sent whose answer nobody heard (it was lost, "
+                            "or a task is tried again), before what AEP does not list counts as not made."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "120",
+                        "default": "60.0",
+                    },
                 },
             }
         },

@@ -107,6 +107,11 @@ def settings_of(connection: Connection) -> AepSettings:
     )
 
 
+def settle() -> float:
+    """Seconds that are waited on suspicion, before what AEP does not list counts as not made."""
+    return float(conf.getfloat("aep", "settle", fallback=60.0))
+
+
 def platform_url(host: str | None, port: int | None, schema: str | None) -> str | None:
     """The platform URL of a connection's fields; the accepted forms, and no others:
 

@@ -11,6 +11,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt
 from airflow_provider_aep.client.call import Call, Page
 from airflow_provider_aep.client.client import AepClient, AsyncAepClient
 from airflow_provider_aep.client.errors import (
+    AepAnswerLostError,
     AepConfigurationError,
     AepConflictError,
     AepNotFoundError,
@@ -23,6 +24,9 @@ Body = dict[str, Any]
 
 FRESH_WAITS = (1.0, 2.0, 4.0)
 """Seconds between looks at an object that AEP does not know yet: its reads lag behind its writes."""
+
+SETTLE = 60.0
+"""Seconds after which AEP's lists show what a create made whose answer was lost, or it was not carried out."""
 
 STATE_WAIT = 120.0
 """Seconds to wait for a transitional state to end."""
@@ -96,14 +100,41 @@ class Outcome:
     changed: tuple[str, ...] = ()
 
 
-def ensure(client: AepClient, kind: Kind, wanted: Body) -> Outcome:
+def ensure(client: AepClient, kind: Kind, wanted: Body, *, suspicious: bool = False, settle: float = SETTLE) -> Outcome:
     """Make sure that exactly one object of this name exists and is as wanted.
 
     :param wanted: the body of a create
+    :param suspicious: a create may have been sent before, by somebody who did not hear the answer
+    :param settle: seconds to wait where there is a suspicion, before what is not listed counts as not made
     :raises AepConfigurationError: the name is not one that can be found again
     :raises AepConflictError: several objects have this name, or the one that has it differs in what cannot change
+    :raises AepAnswerLostError: the answers to two creates were lost, and nothing is there ``settle`` after either
     """
     name = checked_name(wanted.get(kind.title), f"{kind.label} {kind.title}")
+    there = _named(client, kind, name)
+    if there is None and suspicious:
+        client.clock.sleep(settle)
+        there = _named(client, kind, name)
+    if there is None:
+        _check(client, kind, wanted)
+        made = _create(client, kind, name, wanted, settle)
+        if isinstance(made, Outcome):
+            return made
+        there = made
+    found = settled(client, kind, there)
+    if kind.short:
+        found = kind.found(client.send(kind.get(found.id)))
+    if not _drift(kind, found, wanted):
+        return Outcome(name, found.id, found.result, "found")
+    _check(client, kind, wanted)
+    return mend(client, kind, found.id, wanted)
+
+
+def _named(client: AepClient, kind: Kind, name: str) -> Found | None:
+    """The one object with a name; ``None`` if there is none.
+
+    :raises AepConflictError: there are several
+    """
     candidates = [f for f in map(kind.found, client.items(kind.find(name))) if f.name == name and f.state != _GONE]
     if len(candidates) > 1:
         ids = ", ".join(f.id for f in candidates)
@@ -111,17 +142,27 @@ def ensure(client: AepClient, kind: Kind, wanted: Body) -> Outcome:
             f"{len(candidates)} {kind.label}s are named {name!r}: {ids}",
             next_step="Delete or rename all but the one to keep.",
         )
-    if not candidates:
-        _check(client, kind, wanted)
-        id_, result = kind.created(fresh(client, kind.create(wanted)))
-        return Outcome(name, id_, result, "created")
-    found = settled(client, kind, candidates[0])
-    if kind.short:
-        found = kind.found(client.send(kind.get(found.id)))
-    if not _drift(kind, found, wanted):
-        return Outcome(name, found.id, found.result, "found")
-    _check(client, kind, wanted)
-    return mend(client, kind, found.id, wanted)
+    return candidates[0] if candidates else None
+
+
+def _create(client: AepClient, kind: Kind, name: str, wanted: Body, settle: float) -> Outcome | Found:
+    """Create what is not there; where the answer is lost, what is found afterwards.
+
+    A create is not sent again on a guess: a lost one may still be carried out, and lists lag behind writes, so nothing
+    counts as not made before it had ``settle`` seconds to appear.
+    """
+    lost: AepAnswerLostError | None = None
+    for _ in range(2):
+        try:
+            id_, result = kind.created(fresh(client, kind.create(wanted)))
+            return Outcome(name, id_, result, "created")
+        except AepAnswerLostError as e:
+            lost = e
+        client.clock.sleep(settle)
+        if there := _named(client, kind, name):
+            return there
+    assert lost is not None
+    raise lost
 
 
 def mend(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:

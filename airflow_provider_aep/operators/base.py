@@ -30,10 +30,16 @@ class AepOperator(BaseOperator):
         super().__init__(**kwargs)
         self.aep_conn_id = aep_conn_id
         self._object: tuple[str, ...] | None = None
+        self._tried_before = False
 
     def link_target(self) -> tuple[str, ...] | None:
         """Kind and id of what this task is about; known once it was found or made."""
         return self._object
+
+    def pre_execute(self, context: Any) -> None:
+        """Whether an earlier try of this task may have sent something that it did not live to hear of."""
+        super().pre_execute(context)
+        self._tried_before = context["ti"].try_number > 1
 
     # The client and the rules are imported when a task runs: parsing a DAG costs nothing of them.
 
@@ -51,10 +57,11 @@ class AepOperator(BaseOperator):
 
         :param wanted: the body of a create; what is ``None`` is not sent and not compared
         """
+        from airflow_provider_aep.hooks.aep import settle
         from airflow_provider_aep.onboarding.ensure import ensure
 
         wanted = {field: value for field, value in wanted.items() if value is not None}
-        outcome = ensure(client, kind, wanted)
+        outcome = ensure(client, kind, wanted, suspicious=self._tried_before, settle=settle())
         return self.told(client, kind.label, outcome)
 
     def told(self, client: AepClient, kind: str, outcome: Outcome) -> Any:

@@ -9,6 +9,7 @@ from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.clock import ManualClock
 from airflow_provider_aep.client.errors import (
+    AepAnswerLostError,
     AepConfigurationError,
     AepConflictError,
     AepNotFoundError,
@@ -330,3 +331,85 @@ def test_a_404_that_stays_is_permanent(aep):
 def test_an_id_that_no_task_delivered_is_said(value):
     with pytest.raises(AepConfigurationError, match=f"flow_id is {value!r}, not an id.*output of the task"):
         checked_id(value, "flow_id")
+
+
+# -- lost answers ---------------------------------------------------------------------------------------------------
+
+OPERATIONS = {
+    "base": "POST */connections", "source": "POST */sourceConnections", "schema": "POST */tenant/schemas",
+    "dataset": "POST */dataSets", "target": "POST */targetConnections", "mapping": "POST */mappingSets",
+    "flow": "POST */flows",
+}  # fmt: skip
+LISTS = {name: operation.replace("POST", "GET") for name, operation in OPERATIONS.items()}
+
+
+@pytest.fixture
+def together(emulator, wanted):
+    """A client whose clock moves the emulator's; and what is wanted, under names that nobody has."""
+    emulator.freeze()
+    clock = Clock()
+    clock.meanwhile = lambda: emulator.advance(clock.slept[-1])
+    bodies = {n: changed(b, KINDS[n].title, f"Y {n}") for n, b in wanted.items()}
+    with AepClient(emulator.settings(), tokens=TokenCache(), clock=clock) as client:
+        yield client, bodies
+
+
+def named(client, name, body):
+    kind = KINDS[name]
+    return [f.id for f in map(kind.found, client.items(kind.find(body[kind.title]))) if f.name == body[kind.title]]
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"do": "reset", "commit": "never"},
+        {"do": "reset", "commit": "now"},
+        {"do": "answer", "status": 504, "commit": "never"},
+        {"do": "answer", "status": 504, "commit": "now"},
+        {"do": "answer", "status": 504, "commit": 45},
+        {"do": "cut", "bytes": 5},
+    ],
+    ids=lambda f: "-".join(map(str, f.values())),
+)
+def test_a_lost_answer_makes_one_object(emulator, together, name, fault):
+    client, bodies = together
+    emulator.fault(OPERATIONS[name], calls=[1], **fault)
+    if fault.get("commit") == "now" or fault["do"] == "cut":
+        emulator.fault(LISTS[name], "lag", seconds=30)
+    outcome = ensure(client, KINDS[name], bodies[name])
+    assert emulator.unfired() == []
+    assert named(client, name, bodies[name]) == [outcome.id]
+    assert sum(client.clock.slept) == 60
+    emulator.world.faults.clear()
+    assert ensure(client, KINDS[name], bodies[name]).action == "found"
+    assert sum(client.clock.slept) == 60  # a re-run does not wait
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_second_try_waits_before_it_creates(emulator, together, name):
+    """The first try died after its create was sent; it is carried out later, and listed later still."""
+    client, bodies = together
+    emulator.fault(OPERATIONS[name], "answer", status=504, commit=20, calls=[1])
+    with pytest.raises(AepAnswerLostError):
+        client.send(KINDS[name].create(bodies[name]))
+    emulator.fault(LISTS[name], "lag", seconds=30)
+    outcome = ensure(client, KINDS[name], bodies[name], suspicious=True)
+    assert outcome.action == "found"
+    assert named(client, name, bodies[name]) == [outcome.id]
+
+
+def test_a_quiet_first_run_never_waits(together):
+    client, bodies = together
+    for name, kind in KINDS.items():
+        assert ensure(client, kind, bodies[name]).action == "created"
+    assert client.clock.slept == []
+
+
+def test_two_lost_answers_are_an_error_that_a_retry_helps(emulator, together):
+    client, bodies = together
+    emulator.fault(OPERATIONS["base"], "reset", commit="never")
+    with pytest.raises(AepAnswerLostError):
+        ensure(client, KINDS["base"], bodies["base"])
+    assert named(client, "base", bodies["base"]) == []
+    assert client.clock.slept == [60, 60]

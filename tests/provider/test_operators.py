@@ -1,5 +1,7 @@
 """The operators as a task runs them: against the emulator, with connections that Airflow resolves."""
 
+from types import SimpleNamespace
+
 import pytest
 from tasks import MAPPINGS, NAMES, flow, refused, run
 
@@ -444,3 +446,18 @@ def test_a_dataset_made_a_moment_ago_may_be_late(emulator, connect, monkeypatch)
     monkeypatch.setattr(AepClient, "send", lagging)
     assert run(AepCreateTargetConnectionOperator, name="X target", dataset_id=dataset)
     assert len(missed) == 2
+
+
+@pytest.mark.parametrize(("tries", "made"), [(1, 2), (2, 1), (3, 1)])
+def test_a_task_that_is_tried_again_looks_twice_before_it_creates(aep, monkeypatch, tries, made):
+    """AEP's lists lag behind its writes: what an earlier try made is not listed at first."""
+    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
+    arguments = {"name": "Y base", "system": "servicenow", "source_conn_id": "aep_source"}
+    run(AepCreateBaseConnectionOperator, **arguments)
+    aep.fault("GET */connections", "lag", seconds=1000, calls=[1])
+    again = AepCreateBaseConnectionOperator(task_id="t", **arguments)
+    context = {"ti": SimpleNamespace(try_number=tries)}
+    again.pre_execute(context)
+    again.execute(context)
+    assert aep.writes().count("POST /data/foundation/flowservice/connections") == made
+    assert aep.unfired() == []
