@@ -91,9 +91,11 @@ def _next_run(world: World, body: Body, before: Body) -> int | None:
     """When a changed flow runs next: at a new start, else as before, else at the next moment of a new schedule."""
     schedule = body["scheduleParams"]
     start, planned = int(schedule["startTime"]), before["_emulator"]["nextRunAt"]
+    if planned is None and schedule["frequency"] == "once":
+        return None  # it has run
     if start != int(before["scheduleParams"]["startTime"]):
         return start
-    if planned is not None or schedule["frequency"] == "once":
+    if planned is not None:
         return planned
     length = SECONDS[schedule["frequency"]] * int(schedule["interval"])
     return start + (int(world.clock.now() - start) // length + 1) * length
