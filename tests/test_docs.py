@@ -36,7 +36,7 @@ def test_python_is_run(code, tmp_path):
 
 
 @of("sh")
-def test_shell_is_run_against_an_emulator(code, emulator):
+def test_shell_is_run_against_an_emulator(code, emulator, tmp_path):
     """As written, but for the emulator's port."""
     script = f"set -eu\n{code.replace('http://127.0.0.1:8787', emulator.url)}\n"
     python = Path(sys.executable).parent
@@ -54,7 +54,7 @@ done
 """
     environment = {"PATH": f"{python}:{os.environ['PATH']}", "AIRFLOW_HOME": os.environ["AIRFLOW_HOME"]}
     command = ["bash", "-c", script + check]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -163,15 +164,15 @@ def main(argv: list[str] | None = None) -> None:
             f"Writes under /_emulator need Authorization: Bearer {token}",
             file=sys.stderr,
         )
-    try:
-        listening = socket.create_server((a.host, a.port), family=socket.AF_INET6 if ":" in a.host else socket.AF_INET)
-    except OSError as e:
-        raise SystemExit(f"Cannot listen on {a.host}:{a.port}: {e.strerror}. Give another --port.") from None
     world = World(Store(a.state), Sources(a.source_data or sample_data()), options)
     if a.snapshot and world.store.dump():
         raise SystemExit(f"--snapshot: the state {a.state} has objects already; give one of them, or a new state file.")
     if a.snapshot:
         _restored(world, a.snapshot)
+    try:
+        listening = socket.create_server((a.host, a.port), family=socket.AF_INET6 if ":" in a.host else socket.AF_INET)
+    except OSError as e:
+        raise SystemExit(f"Cannot listen on {a.host}:{a.port}: {e.strerror}. Give another --port.") from None
     runner = Runner(world)
     runner.start()
     print(
@@ -180,12 +181,15 @@ def main(argv: list[str] | None = None) -> None:
         f"State {a.state or 'in memory'}, lake {options.lake or 'none'}. See inside at /_emulator/.",
         flush=True,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again once it has ended
     try:
         # No access log: query strings of other clients may carry credentials.
         app = create_app(world, tuple(a.allow_host))
         uvicorn.Server(
             uvicorn.Config(app, access_log=False, ws="none", log_level="warning", timeout_graceful_shutdown=3)
         ).run([listening])
+    except KeyboardInterrupt:
+        pass
     finally:
         runner.stop()
         world.store.close()

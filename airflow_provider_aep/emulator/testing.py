@@ -58,7 +58,12 @@ class AepEmulator:
             self.world.clock.freeze(at)
 
     def advance(self, seconds: float) -> None:
-        """Move the frozen clock on; what is due on the way happens at its own moment."""
+        """Move the frozen clock on; what is due on the way happens at its own moment.
+
+        :raises ValueError: it is not frozen
+        """
+        if not self.world.clock.frozen:
+            raise ValueError("Only a frozen clock can be advanced: freeze() it first")
         advance(self.world, seconds)
 
     def thaw(self) -> None:
@@ -102,7 +107,8 @@ class AepEmulator:
     def environment(self, systems: tuple[str, ...] = ()) -> dict[str, str]:
         """Variables that give Airflow the connection ``aep_default``, and a login for each source system."""
         found = {"AIRFLOW_CONN_AEP_DEFAULT": json.dumps(self.connection())}
-        login = {"conn_type": "http", "host": "https://source.example", "login": "any", "password": "any password"}
+        login = {"conn_type": "http", "host": "https://source.example", "login": "any", "password": "any password",
+                 "extra": {"apiVersion": "60.0"}}  # fmt: skip
         for system in systems:
             found[f"AIRFLOW_CONN_AEP_{system.upper().replace('-', '_')}"] = json.dumps(login)
         return found

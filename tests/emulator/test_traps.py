@@ -44,7 +44,9 @@ def test_only_a_failed_run_is_tried_again(aep, onboarding):
     aep.refused(400, "1387-400", "POST", where, params={"op": "RE_TRIGGER"})
 
 
-@pytest.mark.parametrize(("version", "start", "interval"), [("0", str(LATER), "1"), (0, LATER, 1)])
+@pytest.mark.parametrize(
+    ("version", "start", "interval"), [("0", str(LATER), "1"), (0, LATER, 1)], ids=["text", "numbers"]
+)
 def test_numbers_come_as_text_and_as_numbers(aep, onboarding, version, start, interval):
     """Samples write "0" and 0, "1567411548" and 1567411548; what was written is what is read."""
     schedule = {"startTime": start, "frequency": "hour", "interval": interval}
