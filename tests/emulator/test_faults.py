@@ -371,3 +371,38 @@ def token(aep):
     form = {"grant_type": "client_credentials", "scope": "openid"}
     form |= {"client_id": options.client_id, "client_secret": options.client_secret}
     return aep.http.post("/ims/token/v3", data=form).json()["access_token"]
+
+
+@pytest.mark.parametrize("effect", [{"do": "reset"}, {"do": "hang", "seconds": 0.01}])
+def test_what_nobody_heard_is_carried_out_later(aep, fault, effect):
+    freeze(aep)
+    fault(f"POST {CONNECTIONS}", commit=30, calls=[1], **effect)
+    with pytest.raises(httpx.TransportError):
+        aep("POST", CONNECTIONS, json={"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})
+    assert aep.http.get("/_emulator/requests").json()["requests"][-1]["status"] == 0
+    assert aep("GET", CONNECTIONS).json()["items"] == []
+    advance(aep, 29)
+    assert aep("GET", CONNECTIONS).json()["items"] == []
+    advance(aep, 1)
+    assert [i["name"] for i in aep("GET", CONNECTIONS).json()["items"]] == ["b"]
+
+
+def test_a_source_refuses_its_login_after_the_gateway(aep, fault):
+    made = aep.post(CONNECTIONS, {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})["id"]
+    where = f"{CONNECTIONS}/{made}/explore"
+    fault("GET */explore", do="login")
+    aep.refused(401, "401013", "GET", where, headers={"Authorization": "Bearer nobody"})
+    aep.refused(400, "1308-400", "GET", where, params={"objectType": "root"})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seen"),
+    [
+        ("unknown-counts", lambda run: set(run["metrics"]["recordSummary"].values()) == {-1}),
+        ("partial", lambda run: run["metrics"]["statusSummary"]["errors"][0]["code"] == "CONNECTOR-2001-500"),
+    ],
+)
+def test_what_a_spoilt_run_says(aep, fault, outcome, seen):
+    fault("RUN *", do="run", outcome=outcome)
+    onboarding = Onboarding(aep)
+    assert seen(onboarding.run(onboarding.flow()))

@@ -299,3 +299,67 @@ def test_the_clock_goes_on_while_others_ask(make_emulator):
     advancing.join()
     assert asked > 3
     assert emulator.world.clock.now() == 1_767_265_600
+
+
+START = 1_767_225_600
+
+
+def test_a_reset_takes_everything_back(make_emulator):
+    emulator = make_emulator(run_delay=0)
+    emulator.freeze(START - 10)
+    aep = Plain(emulator)
+    onboarding = Onboarding(aep)
+    onboarding.flow({"startTime": START, "frequency": "once"})
+    emulator.advance(20)
+    assert list(emulator.lake.rglob("*.parquet"))
+    emulator.fault("POST */connections", "answer", status=504, commit=30)
+    aep("POST", f"{FLOW}/connections", json=BASE)
+    assert emulator.world.postponed
+    assert aep.http.post("/_emulator/reset", json={}).status_code == 204
+    assert list(emulator.lake.rglob("*.parquet")) == []
+    assert (emulator.world.postponed, emulator.world.faults.report(), emulator.world.clock.frozen) == ([], [], False)
+
+
+def test_a_snapshot_brings_its_moment_and_what_is_due(make_emulator):
+    one, other = make_emulator(run_delay=0), make_emulator(run_delay=0)
+    one.freeze(START - 10)
+    flow = Onboarding(Plain(one)).flow({"startTime": START, "frequency": "once"})
+    Plain(other)
+    other.fault("POST */connections", "answer", status=504, commit=30)
+    Plain(other)("POST", f"{FLOW}/connections", json=BASE)
+    other.load(json.loads(json.dumps(one.snapshot())))
+    assert (other.world.clock.now(), other.world.clock.frozen, other.world.postponed) == (START - 10, True, [])
+    other.advance(60)
+    aep = Plain(other)
+    assert len(aep("GET", f"{FLOW}/flows/{flow}/runs").json()["items"]) == 1
+    assert len(aep("GET", f"{FLOW}/connections").json()["items"]) == 1
+
+
+def test_a_long_body_is_not_kept_whole(aep):
+    aep("POST", f"{FLOW}/connections", json={**BASE, "description": "x" * 20_000})
+    entry = aep.emulator.requests()[-1]
+    assert entry["body"].endswith(" bytes)")
+    assert "that were not kept" in aep.http.get(f"/_emulator/requests/{entry['seq']}/curl").text
+
+
+@pytest.mark.parametrize("name", ["client_secret", "password", "access_token", "jwt_token", "sasUri", "privateKey"])
+def test_no_secret_of_a_query_is_kept(aep, name):
+    aep.http.get(f"{FLOW}/flows", params={name: "canary"})
+    assert "canary" not in aep.http.get("/_emulator/requests").text
+
+
+def test_two_steps_at_once_open_one_run(make_emulator):
+    from airflow_provider_aep.emulator.runs import step
+
+    emulator = make_emulator(run_delay=0)
+    emulator.freeze(START - 10)
+    aep = Plain(emulator)
+    flow = Onboarding(aep).flow({"startTime": START, "frequency": "once"})
+    emulator.world.clock.freeze(START + 1)
+    threads = [threading.Thread(target=step, args=(emulator.world,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert aep("GET", f"{FLOW}/flows/{flow}/runs?count=true").json() == {"count": 1}
+    assert len(list(emulator.lake.rglob("*.parquet"))) == 1
