@@ -93,11 +93,14 @@ def rate(what: Callable[[int], Any], seconds: float, repeats: int) -> float:
 def crowded(size: int, made: dict[str, Any]) -> dict[str, Any]:
     """A snapshot with as many base connections as said."""
     [one] = [o for o in made["objects"] if o["kind"] == "connections"]
+    from airflow_provider_aep.emulator.snapshots import digest
+
     objects = []
     for n in range(size):
         id_ = f"00000000-0000-4000-a000-{n:012d}"
         objects.append({**one, "id": id_, "name": f"c{n}", "body": {**one["body"], "id": id_, "name": f"c{n}"}})
-    return {**made, "objects": objects}
+    document = {**made, "objects": objects}
+    return {**document, "sha256": digest(document)}
 
 
 def requests(size: int, repeats: int) -> dict[str, float]:

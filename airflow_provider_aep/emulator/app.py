@@ -80,7 +80,7 @@ class Emulator:
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
         query_string = scope["query_string"].decode("latin-1")
         route, arguments = self._router.find(scope["method"], raw_path) or (None, [])
-        own = route is not None and route.path.startswith(admin.BASE)
+        own = route.path.startswith(admin.BASE) if route else raw_path.startswith(admin.BASE)
         is_token = scope["method"] == "POST" and raw_path.removesuffix("/") in _TOKEN_PATHS
         operation = "POST token" if is_token else f"{route.method} {route.path}" if route and not own else ""
         entry: dict[str, Any] = {

@@ -16,7 +16,7 @@ LONGEST_BODY = 16_384
 
 _KEPT_HEADERS = ("accept", "content-type", "if-match", "pragma", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name")
 _SECRET = re.compile(
-    r"secret|password|passphrase|token|credential|private|signature|sasuri|connectionstring|key$", re.I
+    r"secret|password|passphrase|authorization|token|credential|private|signature|sasuri|connectionstring|key$", re.I
 )
 _FORM = {"grant_type", "client_id", "scope"}
 """What is kept of a request for a token."""
@@ -38,7 +38,8 @@ def kept_query(text: str) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    return name != "continuationToken" and bool(_SECRET.search(name))
+    bare = name.replace("_", "").replace("-", "")
+    return name != "continuationToken" and (bare.lower() in {"code", "pwd"} or bool(_SECRET.search(bare)))
 
 
 def kept_body(operation: str, content: bytes, content_type: str) -> str:
@@ -78,15 +79,17 @@ def _masked(node: Any, within: str = "") -> Any:
     if isinstance(node, list):
         return [_masked(n, within) for n in node]
     if not isinstance(node, dict):
-        return MASK if within == "auth" else node
-    return {
-        k: v
-        if k == "specName"
-        else MASK
-        if _is_secret(k) and not isinstance(v, dict | list)
-        else _masked(v, within or ("auth" if k == "auth" else ""))
-        for k, v in node.items()
-    }
+        return MASK if within else node
+    shown: dict[str, Any] = {}
+    for name, value in node.items():
+        if name == "specName" and isinstance(value, str) and within == "auth":
+            shown[name] = value
+        elif _is_secret(name) and not isinstance(value, dict | list):
+            shown[name] = MASK
+        else:
+            below = {"": "auth" if name.lower() == "auth" else "", "auth": "params"}.get(within, within)
+            shown[name] = _masked(value, below)
+    return shown
 
 
 def curl(entry: dict[str, Any], url: str) -> str:

@@ -5,11 +5,13 @@ It has no tokens and no secrets, as the emulator keeps none; no failed rows; and
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import sqlite3
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_aep.emulator.service import World
 from airflow_provider_aep.emulator.shapes import examine
@@ -60,19 +62,27 @@ class _Snapshot(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     snapshot: Literal[1]
-    drawn: dict[str, int]
-    now: float | None = None
+    sha256: str
+    drawn: dict[str, Annotated[int, Field(ge=0, lt=2**62)]]
+    now: float | None = Field(None, gt=-1e11, lt=1e11)
     objects: list[_Object]
 
 
 def taken(world: World) -> dict[str, Any]:
     """The whole state; ``now`` is the frozen clock's."""
-    return {
+    document = {
         "snapshot": VERSION,
         "now": world.clock.now() if world.clock.frozen else None,
         "drawn": world.store.drawn,
         "objects": [_without_rows(o) for o in world.store.dump()],
     }
+    return {**document, "sha256": digest(document)}
+
+
+def digest(document: dict[str, Any]) -> str:
+    """Of all but itself: what was changed by hand need not fit together any more."""
+    content = {k: v for k, v in document.items() if k != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _without_rows(one: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +121,10 @@ def restore(world: World, document: Any) -> None:
         if key in seen:
             raise BadSnapshot(f"The snapshot is damaged at objects.{number}: {one.kind} {one.id[:60]} is there twice")
         seen.add(key)
+    if digest(document) != checked.sha256:
+        raise BadSnapshot(
+            "The snapshot was changed by hand: its sha256 is another. Change the objects, and take one anew"
+        )
     with world.commanding, world.stepping:
         try:
             world.store.load([o.model_dump() for o in checked.objects], checked.drawn)
@@ -146,11 +160,14 @@ def _wrong(world: World, one: _Object) -> str:
 
 
 def _wrong_flow(body: dict[str, Any]) -> str:
-    steps = {t.get("name"): t.get("params") for t in body["transformations"] if isinstance(t, dict)}
+    steps = {str(t.get("name")): t.get("params") for t in body["transformations"] if isinstance(t, dict)}
     if not isinstance(steps.get("Mapping"), dict):
         return "the flow has no mapping"
     schedule = body["scheduleParams"]
     numbers = [schedule.get("startTime"), schedule.get("interval", 1)]
-    if not all(re.fullmatch(r"[0-9]{1,11}", str(n)) for n in numbers) or schedule.get("frequency") not in FREQUENCIES:
+    if (
+        not all(re.fullmatch(r"[0-9]{1,11}", str(n)) for n in numbers)
+        or str(schedule.get("frequency")) not in FREQUENCIES
+    ):
         return "the flow's schedule is none"
     return ""

@@ -90,6 +90,14 @@ def test_a_secret_is_kept_nowhere_however_it_is_sent(make_emulator):
     aep("POST", f"{FLOW}/nothing", json={"client_secret": "canary-11"})
     aep("POST", f"{PREP}/mappingSets/preview", json={"rows": [{"name": "canary-12"}], "mappingSet": {}})
     aep("GET", f"{FLOW}/flows?client_secret=canary-13")
+    aep("POST", f"{FLOW}/connections", json={**BASE, "auth": {"specName": {"password": "canary-14"}}})
+    aep("POST", f"{FLOW}/connections", json={**BASE, "auth": {**AUTH, "params": {"specName": "canary-15"}}})
+    aep(
+        "POST",
+        f"{FLOW}/connections",
+        json={"params": {"sas_uri": "canary-16"}, "Auth": {"params": {"pwd": "canary-17"}}},
+    )
+    aep.http.post("/ims/token/v3?code=canary-18&authorization=canary-19")
     for path in ("/_emulator/requests", "/_emulator/state", "/_emulator/snapshot"):
         assert "canary" not in aep.http.get(path).text
     assert "canary" not in aep("GET", f"{FLOW}/connections").text
