@@ -173,6 +173,13 @@ def main(argv: list[str] | None = None) -> None:
         listening = socket.create_server((a.host, a.port), family=socket.AF_INET6 if ":" in a.host else socket.AF_INET)
     except OSError as e:
         raise SystemExit(f"Cannot listen on {a.host}:{a.port}: {e.strerror}. Give another --port.") from None
+    # No access log: query strings of other clients may carry credentials.
+    app = create_app(world, tuple(a.allow_host))
+    config = uvicorn.Config(app, access_log=False, ws="none", log_level="warning", timeout_graceful_shutdown=3)
+    server = uvicorn.Server(config)
+    # Its own from here on: uvicorn sets it later, and sends itself the signal again once it has ended.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, server.handle_exit)
     runner = Runner(world)
     runner.start()
     print(
@@ -181,15 +188,8 @@ def main(argv: list[str] | None = None) -> None:
         f"State {a.state or 'in memory'}, lake {options.lake or 'none'}. See inside at /_emulator/.",
         flush=True,
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again once it has ended
     try:
-        # No access log: query strings of other clients may carry credentials.
-        app = create_app(world, tuple(a.allow_host))
-        uvicorn.Server(
-            uvicorn.Config(app, access_log=False, ws="none", log_level="warning", timeout_graceful_shutdown=3)
-        ).run([listening])
-    except KeyboardInterrupt:
-        pass
+        server.run([listening])
     finally:
         runner.stop()
         world.store.close()

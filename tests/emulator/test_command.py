@@ -109,6 +109,24 @@ def test_one_state_has_one_emulator(port, tmp_path):
     Store(tmp_path / "s.db").close()
 
 
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("after", [0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5])
+def test_a_signal_ends_it_in_order(port, tmp_path, ending, after):
+    """So many seconds after its announcement: uvicorn's own handlers come only while it starts to serve."""
+    state = tmp_path / "s.db"
+    command = [sys.executable, "-m", "airflow_provider_aep.emulator", "--port", str(port), "--state", str(state)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        process.stdout.readline()
+        time.sleep(after)
+        process.send_signal(ending)
+        said, wrong = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, said, wrong) == (0, "", "")
+    assert {f.name for f in tmp_path.iterdir()} == {"s.db", "s.db.lock"}  # closed: no log of SQLite's beside it
+
+
 def test_the_installed_command_is_the_same():
     command = os.path.join(os.path.dirname(sys.executable), "aep-emulator")
     shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
