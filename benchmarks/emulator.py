@@ -66,16 +66,24 @@ def emulator(*options: str) -> Generator[tuple[int, int], None, None]:
         command, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {cores[-1]})
     )
     try:
-        while True:
+        while process.poll() is None:
             try:
-                http.client.HTTPConnection("127.0.0.1", port).request("GET", "/_emulator/health")
+                probe = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                probe.request("GET", "/_emulator/health")
+                probe.getresponse().read()  # the port listens before anybody answers
                 break
             except ConnectionError:
                 time.sleep(0.005)
+        else:
+            raise SystemExit(f"The emulator ended with {process.returncode} before its first answer")
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def rate(what: Callable[[int], Any], seconds: float, repeats: int) -> float:
