@@ -123,11 +123,11 @@ def restore(world: World, document: Any) -> None:
         seen.add(key)
     if digest(document) != checked.sha256:
         raise BadSnapshot(
-            "The snapshot was changed by hand: its sha256 is another. Change the objects, and take one anew"
+            "The snapshot was changed by hand: its sha256 is another. Load it as it was, or take one anew"
         )
     with world.commanding, world.stepping:
         try:
-            world.store.load([o.model_dump() for o in checked.objects], checked.drawn)
+            world.store.load([vars(o) for o in checked.objects], checked.drawn)
         except (sqlite3.Error, ValueError, TypeError, OverflowError) as e:
             raise BadSnapshot(f"The snapshot is damaged: {type(e).__name__}") from None
         world.postponed.clear()
@@ -150,8 +150,8 @@ def _wrong(world: World, one: _Object) -> str:
     due = notes.get("due") if isinstance(notes, dict) else "?"
     if not isinstance(due, int | float | None) or isinstance(due, bool):
         return "_emulator.due is no moment"
-    if examine("stored anything", body)[0]:
-        return str(examine("stored anything", body)[0])
+    if fault := examine("stored anything", body)[0]:
+        return fault
     if one.kind == "flows":
         return _wrong_flow(body)
     if one.kind == "runs" and not re.fullmatch(r"[0-9a-f]{32}", str(notes.get("batch"))):
@@ -164,10 +164,6 @@ def _wrong_flow(body: dict[str, Any]) -> str:
     if not isinstance(steps.get("Mapping"), dict):
         return "the flow has no mapping"
     schedule = body["scheduleParams"]
-    numbers = [schedule.get("startTime"), schedule.get("interval", 1)]
-    if (
-        not all(re.fullmatch(r"[0-9]{1,11}", str(n)) for n in numbers)
-        or str(schedule.get("frequency")) not in FREQUENCIES
-    ):
-        return "the flow's schedule is none"
-    return ""
+    numbers = (schedule.get("startTime"), schedule.get("interval", 1))
+    counted = all(re.fullmatch(r"[0-9]{1,11}", str(n)) for n in numbers)
+    return "" if counted and str(schedule.get("frequency")) in FREQUENCIES else "the flow's schedule is none"
