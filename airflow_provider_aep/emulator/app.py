@@ -207,7 +207,7 @@ class Emulator:
                 with self.world.store.transaction():
                     first(self.world, request)
             if not login:
-                return flow_service.without_login(self.world, request, route.method)
+                return flow_service.without_login(self.world, request)
             with self.world.store.transaction():
                 reply: Reply = route.handler(self.world, request, *arguments)
             return reply

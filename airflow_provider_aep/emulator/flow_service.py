@@ -241,7 +241,7 @@ def touch(world: World, request: Request) -> None:
         world.store.put(resource, request.scope, id_, body)
 
 
-def without_login(world: World, request: Request, method: str) -> Reply:
+def without_login(world: World, request: Request) -> Reply:
     """What a source that refuses its login makes of a request."""
     if request.path.rstrip("/").endswith("/test") and world.choices["test-failure"] == "result":
         return Reply({"result": False})
