@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from airflow_provider_aep.emulator import snapshots
 from airflow_provider_aep.emulator.app import create_app
 from airflow_provider_aep.emulator.runs import Runner
+from airflow_provider_aep.emulator.server import server_of
 from airflow_provider_aep.emulator.service import SANDBOX_STATES, SERVICES, Credential, Options, World
 from airflow_provider_aep.emulator.shapes import parsed
 from airflow_provider_aep.emulator.store import Store
@@ -173,10 +172,7 @@ def main(argv: list[str] | None = None) -> None:
         listening = socket.create_server((a.host, a.port), family=socket.AF_INET6 if ":" in a.host else socket.AF_INET)
     except OSError as e:
         raise SystemExit(f"Cannot listen on {a.host}:{a.port}: {e.strerror}. Give another --port.") from None
-    # No access log: query strings of other clients may carry credentials.
-    app = create_app(world, tuple(a.allow_host))
-    config = uvicorn.Config(app, access_log=False, ws="none", log_level="warning", timeout_graceful_shutdown=3)
-    server = uvicorn.Server(config)
+    server = server_of(create_app(world, tuple(a.allow_host)))
     # Its own from here on: uvicorn sets it later, and sends itself the signal again once it has ended.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, server.handle_exit)
