@@ -40,9 +40,6 @@ class Emulator(AepEmulator):
         """The file that its state is in."""
         return self.lake.with_name(f"{self.lake.name}-state.db")
 
-    def journal(self) -> list[dict[str, Any]]:
-        return self.requests()
-
     def settings(self, **changes: Any) -> AepSettings:
         options = self.world.options
         return AepSettings.checked(

@@ -19,6 +19,8 @@ def test_it_is_there_without_an_import(project):
         """
         import json, os, urllib.request
 
+        import pytest
+
         FLOW = "/data/foundation/flowservice"
 
         def test_a_fresh_sandbox(aep_emulator):
@@ -27,7 +29,7 @@ def test_it_is_there_without_an_import(project):
             assert "AIRFLOW_CONN_AEP_SERVICENOW" in os.environ
             assert aep_emulator.requests() == []
             urllib.request.urlopen(aep_emulator.url + "/_emulator/health")
-            with __import__("pytest").raises(urllib.error.HTTPError):
+            with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(aep_emulator.url + FLOW + "/flows")
             assert len(aep_emulator.requests("GET */flows", status=403)) == 1
             assert aep_emulator.writes() == []
@@ -37,7 +39,6 @@ def test_it_is_there_without_an_import(project):
             assert aep_emulator.snapshot()["objects"] == []
             assert aep_emulator.world.options.strict
 
-        import pytest
         @pytest.mark.aep_emulator(strict=False, run_delay=150.0)
         def test_with_options(aep_emulator):
             assert not aep_emulator.world.options.strict

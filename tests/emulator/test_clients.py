@@ -2,6 +2,7 @@
 
 import pytest
 from plain_http import CATALOG, CONTEXT, FLOW, FULL, PREP, REGISTRY, Onboarding
+from test_traps import BASE
 
 SANDBOXES = "/data/foundation/sandbox-management"
 XED = {"Accept": "application/vnd.adobe.xed+json"}
@@ -356,8 +357,6 @@ def test_sandboxes_one_by_one(aep):
 
 @pytest.mark.parametrize("order", ["id", "state,-name", "-state"])
 def test_flow_service_is_ordered_by_what_has_no_index_too(aep, order):
-    from test_traps import BASE
-
     made = [aep.post(f"{FLOW}/connections", {**BASE, "name": f"n{n}"})["id"] for n in range(5)]
     found, where = [], f"/connections?limit=2&orderby={order}"
     while where:

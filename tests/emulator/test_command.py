@@ -57,15 +57,6 @@ class Started:
         return self.process.communicate(timeout=20)[0].decode()
 
 
-@pytest.fixture
-def port():
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_state_survives_however_the_emulator_ends(port, tmp_path, number):
     started = Started(port, "--state", tmp_path / "s.db", "--lake", tmp_path / "lake", "--run-delay", "0")

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from plain_http import AUTH, CATALOG, FLOW, IMS_FORM, PREP, REGISTRY, SERVICENOW, Onboarding, Plain
+from test_command import Started
 
 from airflow_provider_aep.emulator.__main__ import main
 from airflow_provider_aep.emulator.patterns import is_allowed, matches
+from airflow_provider_aep.emulator.store import Scope, Store
 
 BASE = {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW}
 START = 1_767_225_600
@@ -30,10 +32,15 @@ def test_a_snapshot_cannot_name_a_folder(aep, tmp_path, id_):
             one["id"] = one["body"]["id"] = id_
     answer = aep.http.put("/_emulator/snapshot", json=document)
     assert (answer.status_code, "is no id of dataSets" in answer.json()["detail"]) == (400, True)
-    for change in ({"sandbox": "../x"}, {"org": "other"}, {"id": "another"}):
+    for change, says in (
+        ({"sandbox": "../x"}, "there is no sandbox '../x'"),
+        ({"org": "other"}, "of the organization 'other'"),
+        ({"id": "another"}, "its id is 'another' and"),
+    ):
         document = aep.emulator.snapshot()
         document["objects"][0] |= change
-        assert aep.http.put("/_emulator/snapshot", json=document).status_code == 400
+        answer = aep.http.put("/_emulator/snapshot", json=document)
+        assert (answer.status_code, says in answer.json()["detail"]) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +127,7 @@ def test_no_failed_row_is_in_a_snapshot_nor_left_after_its_dataset(make_emulator
     assert aep("GET", f"{CATALOG}/batches/{batch}").status_code == 404
 
 
-def test_a_snapshot_is_not_put_over_a_state_that_was_kept(tmp_path, capsys):
-    from airflow_provider_aep.emulator.store import Scope, Store
-
+def test_a_snapshot_is_not_put_over_a_state_that_was_kept(tmp_path):
     store = Store(tmp_path / "s.db")
     store.add("connections", Scope("o", "s"), "x", {"id": "x"})
     store.close()
@@ -132,12 +137,7 @@ def test_a_snapshot_is_not_put_over_a_state_that_was_kept(tmp_path, capsys):
         main(files)
 
 
-def test_a_token_of_ones_own_is_not_printed(tmp_path):
-    from test_command import Started
-
-    with __import__("socket").socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+def test_a_token_of_ones_own_is_not_printed(port):
     started = Started(port, "--host", "0.0.0.0", "--admin-token", "my-own-token")
     said = started.end()
     assert "Bearer the --admin-token" in said
@@ -246,8 +246,7 @@ def test_a_reset_waits_for_nobody_and_is_not_undone(make_emulator):
     while resetting.is_alive():
         assert httpx.get(f"{emulator.url}/_emulator/health", trust_env=False, timeout=5).status_code == 200
     advancing.join()
-    if not emulator.world.clock.frozen:
-        assert emulator.snapshot()["objects"] == []
+    assert emulator.snapshot()["objects"] == []
 
 
 # -- bad input ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ import pytest
 from plain_http import AUTH, CATALOG, FLOW, IMS_FORM, PREP, SERVICENOW, Onboarding, Plain
 
 from airflow_provider_aep.emulator import snapshots
+from airflow_provider_aep.emulator.runs import step
 from airflow_provider_aep.emulator.snapshots import BadSnapshot
+from airflow_provider_aep.emulator.store import Scope, Store
 
 BASE = {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW}
 
@@ -198,8 +200,6 @@ def test_one_seed_gives_the_same_ids_and_a_byte_identical_journal(make_emulator)
 
 
 def test_a_restart_draws_no_id_twice(make_emulator, tmp_path):
-    from airflow_provider_aep.emulator.store import Scope, Store
-
     scope, drawn = Scope("o", "s"), []
     for _ in range(3):
         store = Store(tmp_path / "s.db")
@@ -352,8 +352,6 @@ def test_no_secret_of_a_query_is_kept(aep, name):
 
 
 def test_two_steps_at_once_open_one_run(make_emulator):
-    from airflow_provider_aep.emulator.runs import step
-
     emulator = make_emulator(run_delay=0)
     emulator.freeze(START - 10)
     aep = Plain(emulator)

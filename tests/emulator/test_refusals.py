@@ -6,6 +6,7 @@ import pytest
 from plain_http import AUTH, CATALOG, CONTEXT, CRM, DATA_LAKE, FLOW, PREP, REGISTRY, SERVICENOW, Onboarding, Plain
 
 from airflow_provider_aep.emulator import refusals
+from airflow_provider_aep.emulator.service import Credential
 
 KINESIS = {"id": "86043421-563b-46ec-8e6c-e23184711bf6", "version": "1.0"}
 LANDING_ZONE = {"id": "26f526f2-58f4-4712-961d-e41bf1ccc0e8", "version": "1.0"}
@@ -357,8 +358,6 @@ def test_a_credential_may_not_do_everything(make_emulator, denied, method, path,
 
 
 def test_a_second_credential_has_rights_of_its_own(make_emulator):
-    from airflow_provider_aep.emulator.service import Credential
-
     emulator = make_emulator(others=(Credential("reader", "hush", ("flowservice:write", "sandbox:prod")),))
     first, reader = Plain(emulator), Plain(emulator)
     form = {"grant_type": "client_credentials", "client_id": "reader", "client_secret": "hush", "scope": "openid"}

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,8 +90,6 @@ def test_nothing_happens_by_itself_while_the_clock_stands_still(make_emulator):
     params = {"windowStartTime": 0, "windowEndTime": START, "deltaColumn": {"name": "sys_updated_on"}}
     aep.post(f"{FLOW}/runs", {"flowId": flow, "params": params})
     aep.emulator.world.clock.freeze(START + 1000)
-    import time
-
     time.sleep(0.5)  # longer than the emulator looks for what is due
     assert [status(r) for r in runs(aep, flow)] == ["scheduled"]
     aep.emulator.advance(0)

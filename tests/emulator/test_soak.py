@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import httpx
-import pytest
 from plain_http import AUTH, FLOW, SERVICENOW, Onboarding, Plain
 from test_command import Started
 
@@ -71,15 +70,6 @@ class Writer(threading.Thread):
                 self.acknowledged[id_] = body["name"]
         except (httpx.HTTPError, AssertionError):
             return
-
-
-@pytest.fixture
-def port():
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def test_a_kill_in_the_middle_of_writes_loses_nothing_and_leaves_nothing_half_written(port, tmp_path):

@@ -212,7 +212,7 @@ def test_another_name_is_another_object(emulator, aep, wanted):
 def test_a_name_that_could_not_be_found_again_is_refused_before_the_first_request(emulator, aep):
     with pytest.raises(AepConfigurationError, match="flow name is 'a,b'"):
         ensure(aep, kinds.FLOW, {"name": "a,b"})
-    assert emulator.journal() == []
+    assert emulator.requests() == []
 
 
 def test_a_mapping_that_aep_refuses_is_named_and_nothing_is_written(emulator, aep, wanted):

@@ -86,7 +86,7 @@ def test_a_good_connection(emulator, connect):
 def test_settings_that_cannot_work_are_said_before_anything_is_sent(emulator, connect, extra, says):
     connect(emulator, extra=extra)
     told(*AepHook().test_connection(), says)
-    assert emulator.journal() == []
+    assert emulator.requests() == []
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 418, 429, 500])

@@ -137,7 +137,7 @@ def test_a_bad_parameter_is_refused_before_anything_is_sent(emulator, dags_test,
     code, said = dags_test(conf)
     assert code != 0
     assert says in said
-    assert emulator.journal() == []
+    assert emulator.requests() == []
 
 
 def test_a_permanent_error_fails_at_once_with_one_sentence(emulator, dags_test):

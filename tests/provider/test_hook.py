@@ -89,7 +89,7 @@ def test_a_connection_cannot_list_hosts_itself(emulator, connect):
     ok, message = AepHook().test_connection()
     assert not ok
     assert "evil.example" in message
-    assert emulator.journal() == []
+    assert emulator.requests() == []
 
 
 def test_the_client_works_on_a_loop(emulator, connect):

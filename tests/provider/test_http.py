@@ -111,7 +111,7 @@ def test_an_expired_token_is_replaced_once(aep):
         client.identity()
     aep.world.store._db.execute("DELETE FROM tokens")
     assert ask(DATASETS) == "{}"
-    codes = [e["code"] for e in aep.journal() if e["operation"].endswith("dataSets")]
+    codes = [e["code"] for e in aep.requests() if e["operation"].endswith("dataSets")]
     assert codes == ["401013", ""]
 
 
@@ -309,10 +309,10 @@ def test_a_redirect_is_not_followed(aep, recorder, connect):
     connect(aep, host=recorder.url)
     other = aep.url.replace("127.0.0.1", "localhost")
     recorder.answer |= {"status": 302, "headers": {"location": f"{other}{DATASETS}"}}
-    before = len(aep.journal())
+    before = len(aep.requests())
     with pytest.raises(AepPermanentError, match="redirect"):
         ask(DATASETS)
-    assert [e["operation"] for e in aep.journal()[before:]] in ([], ["POST token"])
+    assert [e["operation"] for e in aep.requests()[before:]] in ([], ["POST token"])
 
 
 def test_the_session_alone_follows_no_redirect_either(aep, recorder, connect):

@@ -112,7 +112,7 @@ def test_static_values_are_mapped(aep, parts):
 def test_a_bad_connection_is_refused_before_the_first_byte(emulator, connect, changes, says):
     connect(emulator, **changes)
     refused(emulator, says, AepCreateSchemaOperator, title="X schema")
-    assert emulator.journal() == []
+    assert emulator.requests() == []
 
 
 @pytest.mark.parametrize(

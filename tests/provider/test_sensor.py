@@ -288,7 +288,7 @@ def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
 def test_what_can_never_work_is_told_before_the_wait(aep, mode, arguments, says):
     with pytest.raises(AepPermanentError, match=says):
         wait(mode, **arguments)
-    assert aep.journal() == []
+    assert aep.requests() == []
 
 
 def test_deferring_is_airflows_default_if_the_deployer_says_so(aep, monkeypatch):
