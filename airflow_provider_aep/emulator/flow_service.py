@@ -6,12 +6,13 @@ Codes and titles: Adobe's "Flow Service API error messages" and "Sources error m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_aep.emulator import filters, patches
 from airflow_provider_aep.emulator.refusals import Refusal, flow, problem, source
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
-from airflow_provider_aep.emulator.specs import connection_specs
+from airflow_provider_aep.emulator.specs import connection_specs, flow_specs
 
 BASE = "/data/foundation/flowservice"
 EMPTY = flow("1405-400", "The request body is empty")
@@ -359,3 +360,28 @@ def crud(
         ),
         Route("DELETE", f"{path}/{{id}}", delete, sample, f"{GUIDE}/delete.md", status=204),
     ]
+
+
+def search_route(kind: str) -> Route:
+    """``POST /{kind}/search``. Source: Adobe's flow-service OpenAPI file; no tutorial uses it."""
+
+    def search(world: World, request: Request) -> Reply:
+        body = request.object(EMPTY, "search")
+        words = str(body.get("queryString") or "").lower()
+        everything = flow_specs().values() if kind == "flowSpecs" else world.store.find(kind, request.scope)
+        items = [shown(world, i) for i in everything if words in str(i["name"]).lower()]
+        if body.get("count"):
+            return Reply({"count": len(items)})
+        limit = body.get("limit", 100)
+        if not isinstance(limit, int) or not 1 <= limit <= 1000:
+            raise flow("1451-400", "limit is a number from 1 to 1000")
+        query = {**request.query, "limit": [str(limit)]}
+        if body.get("orderby"):
+            query["orderby"] = [body["orderby"]]
+        answer = filters.listing(replace(request, query=query), items, f"{kind}/search").body
+        if wanted := body.get("projectionFields"):
+            answer["items"] = [{k: v for k, v in i.items() if k in wanted} for i in answer["items"]]
+        return Reply(answer)
+
+    query = frozenset({"continuationToken"})
+    return Route("POST", f"{BASE}/{kind}/search", search, Evidence.OPENAPI, "flow-service.yaml", query, body="search")

@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_aep.emulator.connections import ACTION, search_route, tables_of
+from airflow_provider_aep.emulator.connections import ACTION
+from airflow_provider_aep.emulator.explore import tables_of
 from airflow_provider_aep.emulator.filters import PARAMETERS, listing
 from airflow_provider_aep.emulator.flow_service import (
     BASE,
@@ -25,6 +26,7 @@ from airflow_provider_aep.emulator.flow_service import (
     not_for_users,
     operation,
     patched,
+    search_route,
     shown,
     wrapped,
 )

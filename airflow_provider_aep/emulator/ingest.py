@@ -134,8 +134,7 @@ class Ingestion:
         name = folder_of(spec)
         if flow_spec_of(spec) == "CloudStorageToAEP":
             files = self._world.sources.files_of(name).matching(params["path"], kind, is_recursive(params))
-            delimiter = {"\\t": "\t"}.get(column_delimiter(source), column_delimiter(source))
-            return [read_file(n, f, kind, delimiter) for n, f in files if self._is_due(f)]
+            return [read_file(n, f, kind, column_delimiter(source)) for n, f in files if self._is_due(f)]
         tables = self._world.sources.of(name)
         table = tables.records if kind == "json" else tables.get(params["tableName"])
         return [table] if table else None
