@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_aep.emulator import xdm
 from airflow_provider_aep.emulator.refusals import problem
 from airflow_provider_aep.emulator.refusals import xdm as refusal
-from airflow_provider_aep.emulator.schema_registry import BASE, LIST, equal_to, filtered, page
+from airflow_provider_aep.emulator.registry_lists import BASE, LIST, equal_to, filtered, page
 from airflow_provider_aep.emulator.service import Evidence, Reply, Request, Route, World
 
 IDENTITY = "xdm:descriptorIdentity"
