@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -57,6 +59,7 @@ class _Plan:
         self.settings = settings
         self.clock = clock
         self.deadline = deadline
+        self.ahead = 0.0
         self.timeout = {**TIMEOUT, "connect": min(10.0, deadline), "read": min(60.0, deadline)}
         self.auth = ImsAuth(settings, clock, tokens, on_token, self.timeout)
 
@@ -85,6 +88,7 @@ class _Plan:
     def read(self, call: Call[T], response: _http.Response) -> T:
         """The typed result of a response, or the typed error."""
         where = self.where(call, response.headers.get("x-request-id", response.request.headers["x-request-id"]))
+        self._read_clock(response)
         try:
             body = response.json()
         except ValueError:
@@ -104,6 +108,11 @@ class _Plan:
                 next_step="Report it with the request id.",
             )
             raise self.lost(call, answer_error) from None
+
+    def _read_clock(self, response: _http.Response) -> None:
+        """How far the server's clock is ahead of ours, by its ``Date`` header; it tells whole seconds."""
+        with suppress(KeyError, ValueError):
+            self.ahead = parsedate_to_datetime(response.headers["date"]).timestamp() - self.clock.now()
 
     def transport_error(self, call: Call[Any], error: _http.RequestError) -> AepError:
         """The typed error for an answer that did not arrive, by whether the call was sent."""
@@ -190,6 +199,10 @@ class AepClient:
         except _http.RequestError as e:
             raise self._plan.transport_error(call, e) from None
         return self._plan.read(call, response)
+
+    def server_now(self) -> float:
+        """The server's time in seconds since the epoch; ours, as long as it has not answered."""
+        return self.clock.now() + self._plan.ahead
 
     def identity(self) -> dict[str, str]:
         """The headers that sign a request, for a client that is not ours.

@@ -181,6 +181,7 @@ class Run(AepModel):
     id: str
     flowId: str = ""
     createdAt: int = 0
+    params: dict[str, Any] = Field(default_factory=dict, repr=False)
     metrics: RunMetrics = Field(default_factory=RunMetrics)
     activities: list[Activity] = Field(default_factory=list, validation_alias=AliasChoices("activities", "activites"))
 
@@ -246,9 +247,16 @@ class MappingSet(AepModel):
     id: str
     version: int = 0
     name: str | None = None
+    createdDate: int = 0
+    tags: list[Any] = Field(default_factory=list)
     mappings: list[Mapping] = Field(default_factory=list)
     outputSchemaRef: SchemaRef | None = None
     xdmSchema: str | None = None
+
+    def tagged(self, name: str) -> list[str]:
+        """The values of a tag."""
+        tags = [t for t in self.tags if isinstance(t, dict) and t.get("name") == name]
+        return [str(value) for tag in tags for value in tag.get("values") or []]
 
     @property
     def schema_id(self) -> str | None:

@@ -7,6 +7,7 @@ import hmac
 import json
 import logging
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -143,7 +144,7 @@ class Emulator:
         if rule and rule.do in {"reset", "hang"}:
             await _abort(send)
         else:
-            await _send(send, reply, payload, entry["request_id"], rule.bytes if rule else None)
+            await _send(send, reply, payload, entry["request_id"], self.world.clock.now(), rule.bytes if rule else None)
 
     def _under(self, rule: Rule | None, act: Act, asked: Request, operation: str) -> Reply:
         """The reply of an operation to which something happens."""
@@ -322,12 +323,14 @@ def _payload(reply: Reply) -> bytes:
     return b"" if reply.body is None else json.dumps(reply.body, allow_nan=False).encode()
 
 
-async def _send(send: Send, reply: Reply, body: bytes, request_id: str, cut: int | None = None) -> None:
-    """:param cut: bytes of the body after which the connection breaks"""
+async def _send(send: Send, reply: Reply, body: bytes, request_id: str, now: float, cut: int | None = None) -> None:
+    """:param now: of the emulator's clock, for the ``Date`` header
+    :param cut: bytes of the body after which the connection breaks"""
     headers = {
         "content-type": "application/json",
         "content-length": str(len(body)),
         "x-request-id": request_id,
+        "date": formatdate(now, usegmt=True),
         **{k.lower(): v for k, v in reply.headers.items()},
     }
     raw = [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in headers.items()]

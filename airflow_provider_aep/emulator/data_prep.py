@@ -12,6 +12,7 @@ from airflow_provider_aep.emulator.tables import flat
 
 BASE = "/data/foundation/conversion"
 _EMPTY = problem(400, "Bad Request", "The request body is empty")
+_KEPT = ("name", "tags", "description", "inputSchema", "allowNullValues")
 _CONTENT = "application/vnd.adobe.xed-full+json;version=1"
 
 Body = dict[str, Any]
@@ -74,9 +75,10 @@ def _new_version(world: World, request: Request) -> tuple[Body, Body]:
     return body, {"schema": schema_id, "mappings": mappings}
 
 
-def _name(world: World, body: Body) -> Body:
-    name = body.get("name") if world.choices["mapping-set-name"] == "kept" else None
-    return {"name": name} if name else {}
+def _kept(world: World, body: Body) -> Body:
+    """What of a written set is read again, beside its mappings."""
+    dropped = set() if world.choices["mapping-set-name"] == "kept" else {"name"}
+    return {k: body[k] for k in _KEPT if body.get(k) not in (None, "") and k not in dropped}
 
 
 def create(world: World, request: Request) -> Reply:
@@ -90,8 +92,7 @@ def create(world: World, request: Request) -> Reply:
         "createdBy": request.client_id,
         "modifiedBy": request.client_id,
     }
-    kept = {k: body[k] for k in ("tags", "description", "inputSchema", "allowNullValues") if body.get(k) is not None}
-    stored = {**kept, **_name(world, body), **about, "_emulator": {"versions": [version]}}
+    stored = {**_kept(world, body), **about, "_emulator": {"versions": [version]}}
     world.store.add("mappingSets", request.scope, id_, stored, name=stored.get("name", ""))
     return Reply(about)
 
@@ -101,7 +102,12 @@ def replace(world: World, request: Request, id_: str) -> Reply:
     body, version = _new_version(world, request)
     found["_emulator"]["versions"].append(version)
     found["version"] = len(found["_emulator"]["versions"]) - 1
-    found |= {**_name(world, body), "modifiedDate": world.now_ms(), "modifiedBy": request.client_id}
+    found = {
+        **{k: v for k, v in found.items() if k not in _KEPT},
+        **_kept(world, body),
+        "modifiedDate": world.now_ms(),
+        "modifiedBy": request.client_id,
+    }
     world.store.put("mappingSets", request.scope, found["id"], found, name=found.get("name", ""))
     return Reply(_shown(found, found["version"]))
 

@@ -19,7 +19,15 @@ def server_of(app: ASGIApp, **address: Any) -> uvicorn.Server:
     """A server of an emulator's application; ``address`` is uvicorn's."""
     # No access log: query strings of other clients may carry credentials.
     return uvicorn.Server(
-        uvicorn.Config(app, access_log=False, ws="none", log_level="warning", timeout_graceful_shutdown=3, **address)
+        uvicorn.Config(
+            app,
+            access_log=False,
+            date_header=False,
+            ws="none",
+            log_level="warning",
+            timeout_graceful_shutdown=3,
+            **address,
+        )
     )
 
 

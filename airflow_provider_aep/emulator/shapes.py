@@ -151,13 +151,14 @@ _MAPPING = dict.fromkeys(
 _MAPPING_SET = {
     **dict.fromkeys(
         (
-            "id version xdmVersion inputSchema createdBy createdDate modifiedBy modifiedDate supportVersion tags "
+            "id version xdmVersion inputSchema createdBy createdDate modifiedBy modifiedDate supportVersion "
             "status allowNullValues strictMapping inputSchemaRef outputSchemaRef schemaRef mappingSetErrors"
         ).split(),
         _ANY,
     ),
     "name": _TEXT,
     "description": _TEXT,
+    "tags": _list(_object(name=_TEXT, values=_list(_TEXT))),
     "xdmSchema": _TEXT,
     "outputSchema": {**_object(schemaRef=_SCHEMA_REF), "additionalProperties": True},
     "mappings": _list({"type": "object", "properties": _MAPPING, "additionalProperties": False}),

@@ -107,13 +107,6 @@ def settings_of(connection: Connection) -> AepSettings:
     )
 
 
-def settle() -> float:
-    """Seconds that are waited on suspicion, before what AEP does not list counts as not made."""
-    from airflow_provider_aep.onboarding.ensure import SETTLE  # not while a DAG is parsed
-
-    return float(conf.getfloat("aep", "settle", fallback=SETTLE))
-
-
 def platform_url(host: str | None, port: int | None, schema: str | None) -> str | None:
     """The platform URL of a connection's fields; the accepted forms, and no others:
 

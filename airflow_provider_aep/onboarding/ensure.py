@@ -1,35 +1,31 @@
-"""Find, compare, then create or mend: one object per name, and no write where nothing changed."""
+"""Find, compare, then create or mend: exactly one object, whoever dies when, and no write where nothing changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-from airflow_provider_aep.client.call import Call, Page
-from airflow_provider_aep.client.client import AepClient, AsyncAepClient
+from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import (
     AepAnswerLostError,
     AepConfigurationError,
     AepConflictError,
+    AepError,
+    AepInvalidRequestError,
     AepNotFoundError,
     AepUnavailableError,
 )
+from airflow_provider_aep.onboarding.compare import at, drift, pairs
+from airflow_provider_aep.onboarding.identity import Marker, identity, nonce
+from airflow_provider_aep.onboarding.kind import Body, Found, Kind, in_description
 from airflow_provider_aep.onboarding.names import checked_name
-
-T = TypeVar("T")
-Body = dict[str, Any]
-
-FRESH_WAITS = (1.0, 2.0, 4.0)
-"""Seconds between looks at an object that AEP does not know yet: its reads lag behind its writes."""
+from airflow_provider_aep.onboarding.wait import GOING, act, fresh, gone, read, settled
 
 SETTLE = 60.0
 """Seconds after which AEP's lists show what a create made whose answer was lost, or it was not carried out."""
-
-STATE_WAIT = 120.0
-"""Seconds to wait for a transitional state to end."""
 
 _STALE_ONCE = Retrying(
     retry=retry_if_exception(lambda e: isinstance(e, AepConflictError) and e.status == 412),
@@ -37,269 +33,353 @@ _STALE_ONCE = Retrying(
     reraise=True,
 )
 
-_STABLE = frozenset({"", "enabled", "disabled", "draft"})
-_GONE = "delete-finalizing"
+_NO_DRAFTS = "1368-400"
+"""AEP's code where a source or its flow spec knows no drafts. Source: "Draft mode" in Adobe's guide."""
+
+
+class Memory(Protocol):
+    """What outlives a try of a task. A JSON value by key; ``None`` is none."""
+
+    def get(self, key: str) -> Any: ...
+
+    def set(self, key: str, value: Any) -> None: ...
 
 
 @dataclass(frozen=True)
-class Found:
-    """An object as it is in AEP.
+class Attempt:
+    """Who makes sure of an object, on which terms, and what is known of earlier tries.
 
-    :param fields: the body in the form that a create would send it, as far as AEP returns it
-    :param result: what a task returns for it: the id, or id and version
+    :param nonce: who; the same for all tries of one task
+    :param tried_before: somebody of this nonce may have sent a create and not lived to hear of it
+    :param since: when it began to be tried, in seconds since the epoch
+    :param memory: says whether they did, and what came of it; never needed for correctness
+    :param settle: seconds after which AEP's lists show what a create made
+    :param if_exists: ``update`` mends what differs; ``adopt`` takes it as it is; ``fail`` wants it made by this task
+    :param take_over: mark and mend one that is not ours
+    :param enable: enable a disabled one
+    :param concurrent_writers: somebody else may make the same at this moment
     """
 
-    id: str
-    name: str
-    fields: Body
-    result: Any
-    state: str = ""
+    nonce: str = field(default_factory=nonce)
+    tried_before: bool = False
+    since: float = 0.0
+    memory: Memory | None = None
+    settle: float = SETTLE
+    if_exists: str = "update"
+    take_over: bool = False
+    enable: bool = False
+    concurrent_writers: bool = False
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What the engine must know about one kind of object.
-
-    :param label: Adobe's noun
-    :param title: the body's field that holds the name
-    :param find: the list of candidates with a name; compared exactly afterwards
-    :param get: one object by id
-    :param create: the call that creates it; ``created`` reads its result
-    :param mend: the call that writes the owned fields of a found object, given a body and the paths that differ
-    :param fixed: dot paths that are compared and cannot change in place
-    :param owned: dot paths that are compared and mended
-    :param includes: dot paths of lists in which every wanted entry must be; mended by adding
-    :param short: whether a list gives a short form, so that a candidate is read again before it is compared
-    :param check: AEP's own validation of a body, sent before a write only; the call answers what it refuses
-    """
-
-    label: str
-    find: Callable[[str], Call[Page[Any]]]
-    get: Callable[[str], Call[Any]]
-    found: Callable[[Any], Found]
-    create: Callable[[Body], Call[Any]]
-    created: Callable[[Any], tuple[str, Any]]
-    mend: Callable[[Found, Body, Sequence[str]], Call[Any]]
-    fixed: tuple[str, ...] = ()
-    owned: tuple[str, ...] = ()
-    includes: tuple[str, ...] = ()
-    short: bool = False
-    check: Callable[[Body], Call[Sequence[str]]] | None = None
-    mended: Callable[[Found, Any], Any] = lambda found, _: found.result
-    title: str = "name"
+    def __post_init__(self) -> None:
+        """:raises AepConfigurationError: a value that means nothing; told before anything is asked"""
+        if self.if_exists not in {"update", "adopt", "fail"}:
+            raise AepConfigurationError(
+                f"if_exists is {self.if_exists!r}", next_step="It must be update, adopt or fail."
+            )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``result`` is what the task returns; ``action`` is ``created``, ``found`` or ``updated``."""
+    """What became of an object.
+
+    :param result: what the task returns
+    :param action: ``created``, ``found``, ``adopted`` (it is not ours, and as wanted) or ``updated``
+    :param changed: the dot paths that were written
+    :param ignored: the dot paths that differ and were left as they are, because that was asked for
+    :param spares: ids of others of this name that nothing uses
+    """
 
     name: str
     id: str
     result: Any
     action: str
     changed: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    spares: tuple[str, ...] = ()
 
 
-def ensure(client: AepClient, kind: Kind, wanted: Body, *, suspicious: bool = False, settle: float = SETTLE) -> Outcome:
+def ensure(client: AepClient, kind: Kind, wanted: Body, attempt: Attempt | None = None) -> Outcome:
     """Make sure that exactly one object of this name exists and is as wanted.
 
     :param wanted: the body of a create
-    :param suspicious: a create may have been sent before, by somebody who did not hear the answer
-    :param settle: seconds to wait where there is a suspicion, before what is not listed counts as not made
-    :raises AepConfigurationError: the name is not one that can be found again
-    :raises AepConflictError: several objects have this name, or the one that has it differs in what cannot change
+    :raises AepConfigurationError: the name is not one that can be found again, or what there is cannot be used
+    :raises AepConflictError: several objects have this name, or the one that has it is not ours and differs, or
+        differs in what cannot change
     :raises AepAnswerLostError: the answers to two creates were lost, and nothing is there ``settle`` after either
     """
-    name = checked_name(wanted.get(kind.title), f"{kind.label} {kind.title}")
-    there = _named(client, kind, name)
-    if there is None and suspicious:
-        client.clock.sleep(settle)
-        there = _named(client, kind, name)
-    if there is None:
-        _check(client, kind, wanted)
-        made = _create(client, kind, name, wanted, settle)
-        if isinstance(made, Outcome):
-            return made
-        there = made
-    found = settled(client, kind, there)
-    if kind.short:
-        found = kind.found(client.send(kind.get(found.id)))
-    if not _drift(kind, found, wanted):
-        return Outcome(name, found.id, found.result, "found")
-    _check(client, kind, wanted)
-    return mend(client, kind, found.id, wanted)
+    return _Ensuring(client, kind, wanted, attempt or Attempt()).outcome()
 
 
-def _named(client: AepClient, kind: Kind, name: str) -> Found | None:
-    """The one object with a name; ``None`` if there is none.
+class _Ensuring:
+    """One call of :func:`ensure`."""
 
-    :raises AepConflictError: there are several
-    """
-    candidates = [f for f in map(kind.found, client.items(kind.find(name))) if f.name == name and f.state != _GONE]
-    if len(candidates) > 1:
-        ids = ", ".join(f.id for f in candidates)
-        raise AepConflictError(
-            f"{len(candidates)} {kind.label}s are named {name!r}: {ids}",
-            next_step="Delete or rename all but the one to keep.",
-        )
-    return candidates[0] if candidates else None
+    def __init__(self, client: AepClient, kind: Kind, wanted: Body, attempt: Attempt) -> None:
+        self.client, self.kind, self.wanted, self.attempt = client, kind, wanted, attempt
+        name = wanted.get(kind.title)
+        self.name = checked_name(name, f"{kind.label} {kind.title}") if kind.sign else str(name)
+        scope = at(wanted, kind.scope)
+        self.me = Marker(identity(client.settings, kind.label, scope, self.name), attempt.nonce)
+        self.others: list[Found] = []  # ours, too, and younger than the one that counts
 
+    def outcome(self) -> Outcome:
+        there = self._remembered() or self._find()
+        if there is None and (since := self._suspicious_since()) is not None:
+            self._wait_until(since + self.attempt.settle)
+            there = self._find()
+        if there is not None:
+            return self._use(there)
+        check(self.client, self.kind, self.wanted)
+        return self._create()
 
-def _create(client: AepClient, kind: Kind, name: str, wanted: Body, settle: float) -> Outcome | Found:
-    """Create what is not there; where the answer is lost, what is found afterwards.
+    # -- find -------------------------------------------------------------------------------------------------------
 
-    A create is not sent again on a guess: a lost one may still be carried out, and lists lag behind writes, so nothing
-    counts as not made before it had ``settle`` seconds to appear.
-    """
-    lost: AepAnswerLostError | None = None
-    for _ in range(2):
+    def _find(self) -> Found | None:
+        """The object that counts; ``None`` if there is none.
+
+        :raises AepConflictError: there are several, and no rule says which counts
+        """
+        there = self._named() or [f for f in self.kind.elsewhere(self.client) if self._still_there(f)]
+        self.others = []
+        if len(there) > 1 and (self.kind.spare or self.attempt.concurrent_writers) and all(map(self._ours, there)):
+            eldest, *self.others = sorted(there, key=lambda f: (f.created, f.id))
+            return eldest
+        if len(there) > 1:
+            ids = ", ".join(f.id for f in there)
+            raise AepConflictError(
+                f"{len(there)} {self.kind.label}s are named {self.name!r}: {ids}",
+                next_step="Delete or rename all but the one to keep.",
+            )
+        return there[0] if there else None
+
+    def _named(self) -> list[Found]:
+        listed = map(self.kind.found, self.client.items(self.kind.find(self.name)))
+        return [f for f in listed if f.name == self.name and self._still_there(f)]
+
+    def _still_there(self, found: Found) -> bool:
+        """Whether it is not being deleted; one that is, is waited for: its name is not free before it is gone."""
+        return found.state != GOING or not gone(self.client, self.kind, found)
+
+    def _ours(self, found: Found) -> bool:
+        return self.kind.sign is None or (found.marker is not None and found.marker.identity == self.me.identity)
+
+    def _remembered(self) -> Found | None:
+        """What an earlier try noted, if it is still there under its name."""
+        note = self._note()
+        if "id" not in note:
+            return None
         try:
-            id_, result = kind.created(fresh(client, kind.create(wanted)))
-            return Outcome(name, id_, result, "created")
-        except AepAnswerLostError as e:
-            lost = e
-        client.clock.sleep(settle)
-        if there := _named(client, kind, name):
-            return there
-    assert lost is not None
-    raise lost
+            found = self.kind.found(self.client.send(self.kind.get(note["id"])))
+        except AepNotFoundError:
+            return None
+        return found if found.name == self.name and found.state != GOING else None
+
+    # -- suspicion --------------------------------------------------------------------------------------------------
+
+    def _suspicious_since(self) -> float | None:
+        """The moment, by the server's clock, at which a create may have been sent; ``None`` if none was."""
+        if self.attempt.memory is not None:
+            sent: float | None = self._note().get("sent")
+            return sent
+        return self.client.server_now() if self.attempt.tried_before else None
+
+    def _wait_until(self, moment: float) -> None:
+        if (seconds := moment - self.client.server_now()) > 0:
+            self.client.clock.sleep(min(seconds, self.attempt.settle))
+
+    @property
+    def _key(self) -> str:
+        return f"aep:{self.me.identity}"
+
+    def _note(self) -> dict[str, Any]:
+        memory = self.attempt.memory
+        return (memory.get(self._key) if memory is not None else None) or {}
+
+    def _remember(self, **note: Any) -> None:
+        if self.attempt.memory is not None:
+            self.attempt.memory.set(self._key, note)
+
+    # -- create -----------------------------------------------------------------------------------------------------
+
+    def _create(self) -> Outcome:
+        """Create what is not there.
+
+        A create is not sent again on a guess: a lost one may still be carried out, and lists lag behind writes, so
+        nothing counts as not made before it had ``settle`` seconds to appear. That a title is taken is no answer
+        either: whoever took it may be an earlier try.
+        """
+        failure: AepError | None = None
+        for _ in range(2):
+            self._remember(sent=self.client.server_now())
+            try:
+                id_, result = self.kind.created(self._sent())
+            except (AepAnswerLostError, AepConflictError) as e:
+                failure = e
+            else:
+                self._remember(id=id_)
+                if not self.attempt.concurrent_writers:
+                    return Outcome(self.name, id_, result, "created")
+            self.client.clock.sleep(self.attempt.settle)
+            if there := self._find():
+                outcome = self._use(there)
+                made = self.attempt.concurrent_writers and there.marker == self.me
+                return replace(outcome, action="created", changed=()) if made else outcome
+            if failure is None:
+                raise AepUnavailableError(
+                    f"The {self.kind.label} {self.name!r} was created, and AEP does not list it after "
+                    f"{self.attempt.settle:.0f} s",
+                    next_step="Try again later.",
+                )
+        assert failure is not None
+        raise failure
+
+    def _sent(self) -> Any:
+        """The answer to a create. Among several writers a draft is made, so that one that loses never runs."""
+        body = self.kind.sign(self.wanted, self.me) if self.kind.sign else self.wanted
+        now = self.client.server_now()
+        as_draft = self.attempt.concurrent_writers and self.kind.publish and not self.wanted.get("draft")
+        if not as_draft:
+            return fresh(self.client, self.kind.create(self.kind.born(body, now, 0)))
+        try:
+            return fresh(self.client, self.kind.create({**self.kind.born(body, now, 0), "draft": True}))
+        except AepInvalidRequestError as e:
+            if e.code != _NO_DRAFTS:
+                raise
+        # Long enough ahead that it is gone before it would run, should it lose.
+        return fresh(self.client, self.kind.create(self.kind.born(body, now, 3 * self.attempt.settle)))
+
+    # -- use --------------------------------------------------------------------------------------------------------
+
+    def _use(self, there: Found) -> Outcome:
+        """What is there becomes what is wanted, or it is said why it cannot."""
+        if self.attempt.concurrent_writers:
+            there = self._winner(there)
+        found = settled(self.client, self.kind, there)
+        if self.kind.short:
+            found = self.kind.found(self.client.send(self.kind.get(found.id)))
+        ours, terms = self._ours(found), self.attempt
+        if terms.if_exists == "fail" and found.marker != self.me and self.kind.sign:
+            raise AepConflictError(
+                f"The {self.kind.label} {found.name!r} exists ({found.id}), and not by this task",
+                next_step="Choose another name, or say if_exists='update' or 'adopt'.",
+            )
+        self._check_state(found, ours)
+        drifted = drift(self.kind, found, self.wanted)
+        ignored: tuple[str, ...] = ()
+        if drifted and terms.if_exists == "adopt" and not terms.take_over:
+            drifted, ignored = [], tuple(drifted)
+        taken = terms.take_over and not ours
+        if drifted and not ours and not taken:
+            raise _differing(self.kind, found, self.wanted, drifted)
+        action = "found" if ours else "adopted"
+        outcome = Outcome(found.name, found.id, found.result, action, (), ignored, self._remove_losers())
+        if drifted or taken:
+            self.kind.guard(self.client, found)
+            check(self.client, self.kind, self.wanted)
+            mended = mend(self.client, self.kind, found.id, self.wanted, self.me if taken else None)
+            outcome = replace(mended, ignored=ignored, spares=outcome.spares)
+        return self._usable(found, outcome)
+
+    def _winner(self, there: Found) -> Found:
+        """The one that counts once everybody's is listed: an elder one may not be, as long as this one is young."""
+        if there.marker is not None and there.created:
+            age = self.client.server_now() - there.created / 1000
+            if age < self.attempt.settle:
+                self.client.clock.sleep(self.attempt.settle - max(age, 0.0))
+                return self._find() or there
+        return there
+
+    def _remove_losers(self) -> tuple[str, ...]:
+        """Remove what this task made and another one made before; returns what stays.
+
+        Another's is another's to remove, and what has come into use is nobody's.
+        """
+        spares = []
+        for other in self.others:
+            remove, idle = self.kind.remove, self.kind.idle
+            if other.marker != self.me or remove is None or (idle and not self.client.send(idle(other.id))):
+                spares.append(other.id)
+                continue
+            try:
+                self.client.send(remove(settled(self.client, self.kind, other).id))
+            except AepNotFoundError:
+                continue
+            except AepInvalidRequestError:  # in use
+                spares.append(other.id)
+        return tuple(spares)
+
+    def _check_state(self, found: Found, ours: bool) -> None:
+        """:raises AepConfigurationError: it is in a state in which it cannot be used, and may not be brought out of"""
+        if found.state == "draft" and not ours and not self.wanted.get("draft"):
+            raise AepConfigurationError(
+                f"The {self.kind.label} {found.name!r} ({found.id}) is somebody's draft",
+                next_step="Publish it, or choose another name.",
+            )
+        if found.state == "disabled" and not (self.attempt.enable and self.kind.enable):
+            raise AepConfigurationError(
+                f"The {self.kind.label} {found.name!r} ({found.id}) is disabled",
+                next_step="Enable it, or say enable=True." if self.kind.enable else "Enable it in AEP.",
+            )
+
+    def _usable(self, found: Found, outcome: Outcome) -> Outcome:
+        """Finish what is a draft, and enable what is disabled."""
+        if found.state == "draft" and not self.wanted.get("draft") and self.kind.publish:
+            act(self.client, self.kind, found.id, self.kind.publish, frozenset({"enabled", "disabled"}))
+        elif found.state == "disabled" and self.kind.enable:
+            act(self.client, self.kind, found.id, self.kind.enable, frozenset({"enabled"}))
+        else:
+            return outcome
+        return replace(outcome, action="updated", changed=(*outcome.changed, "state"))
 
 
-def mend(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:
+def mend(client: AepClient, kind: Kind, id_: str, wanted: Body, taken_by: Marker | None = None) -> Outcome:
     """Write what differs in an object that is known by its id.
 
     :param wanted: the fields to compare, and no others
+    :param taken_by: the marker that it gets; the one it has stays unless given
     :raises AepConflictError: what differs cannot change in place
     """
-    return _STALE_ONCE(_mended, client, kind, id_, wanted)
+    return _STALE_ONCE(_mended, client, kind, id_, wanted, taken_by)
 
 
-def _mended(client: AepClient, kind: Kind, id_: str, wanted: Body) -> Outcome:
+def _mended(client: AepClient, kind: Kind, id_: str, wanted: Body, taken_by: Marker | None) -> Outcome:
     """Write what differs, with the etag of a read just before it: AEP moves etags on its own, too."""
-    found = kind.found(client.send(kind.get(id_)))
-    drifted = _drift(kind, found, wanted)
-    if not drifted:  # the answer to an earlier try was lost, or somebody else was faster
+    found = read(client, kind, id_)
+    drifted = drift(kind, found, wanted)
+    taken = taken_by is not None and kind.sign is not None and found.marker != taken_by
+    if not drifted and not taken:  # the answer to an earlier try was lost, or somebody else was faster
         return Outcome(found.name, id_, found.result, "found")
-    answer = client.send(kind.mend(found, wanted, drifted))
-    return Outcome(found.name, id_, kind.mended(found, answer), "updated", tuple(drifted))
+    answer = client.send(kind.mend(found, *_to_write(kind, found, wanted, drifted, taken_by)))
+    changed = (*drifted, *(["marker"] if taken else []))
+    return Outcome(found.name, id_, kind.mended(found, answer), "updated", changed)
 
 
-def _drift(kind: Kind, found: Found, wanted: Body) -> list[str]:
-    """The dot paths that must be written.
-
-    :raises AepConflictError: what differs cannot change in place
-    """
-    stuck = [p for p in kind.fixed if differs(found.fields, wanted, p)]
-    if stuck:
-        raise AepConflictError(
-            f"The {kind.label} {found.name!r} ({found.id}) exists and differs in what cannot change: "
-            + "; ".join(f"{p} is {at(found.fields, p)!r}, wanted {at(wanted, p)!r}" for p in stuck),
-            next_step="Choose another name, or change what is wanted to what exists.",
-        )
-    drifted = [p for p in kind.owned if differs(found.fields, wanted, p)]
-    return drifted + [p for p in kind.includes if not set(at(wanted, p)) <= set(at(found.fields, p))]
+def _to_write(
+    kind: Kind, found: Found, wanted: Body, drifted: Sequence[str], taken_by: Marker | None
+) -> tuple[Body, list[str]]:
+    """The body and the paths of a change that keeps the marker, or brings one."""
+    marker, paths = taken_by or found.marker, list(drifted)
+    if marker is None or kind.sign is None:
+        return wanted, paths
+    if kind.sign is in_description:
+        wanted = {**wanted, "description": wanted.get("description", found.fields.get("description"))}
+        if taken_by and "description" not in paths:
+            paths.append("description")
+    return kind.sign(wanted, marker), paths
 
 
-def _check(client: AepClient, kind: Kind, wanted: Body) -> None:
+def _differing(kind: Kind, found: Found, wanted: Body, paths: Sequence[str]) -> AepConflictError:
+    return AepConflictError(
+        f"The {kind.label} {found.name!r} ({found.id}) exists, was not made by this onboarding, and differs: "
+        + pairs(found, wanted, paths),
+        next_step="Choose another name; or say if_exists='adopt' to use it as it is, or take_over=True to change it "
+        "and keep it.",
+    )
+
+
+def check(client: AepClient, kind: Kind, wanted: Body) -> None:
+    """:raises AepConfigurationError: AEP would refuse it"""
     if kind.check and (refused := fresh(client, kind.check(wanted))):
         raise AepConfigurationError(
             f"AEP refuses the {kind.label} {wanted[kind.title]!r}: {'; '.join(refused)}",
             next_step="Correct what it names.",
         )
-
-
-def fresh(client: AepClient, call: Call[T]) -> T:
-    """Send a call that refers to an object which may have been made a moment ago: a 404 is looked at again.
-
-    Safe for a create, too: one that is answered 404 has made nothing.
-
-    :raises AepNotFoundError: still unknown after ``FRESH_WAITS``
-    """
-    for wait in FRESH_WAITS:
-        try:
-            return client.send(call)
-        except AepNotFoundError:
-            client.clock.sleep(wait)
-    return client.send(call)
-
-
-def eventually(client: AepClient, there: Callable[[], bool]) -> bool:
-    """Whether something that may have been written a moment ago is there: AEP's reads lag behind its writes."""
-    for wait in FRESH_WAITS:
-        if there():
-            return True
-        client.clock.sleep(wait)
-    return there()
-
-
-async def afresh(client: AsyncAepClient, call: Call[T]) -> T:
-    """:func:`fresh` on an event loop."""
-    for wait in FRESH_WAITS:
-        try:
-            return await client.send(call)
-        except AepNotFoundError:
-            await client.clock.asleep(wait)
-    return await client.send(call)
-
-
-def settled(client: AepClient, kind: Kind, found: Found) -> Found:
-    """Wait until a found object is in a state that can be used."""
-    started = client.clock.now()
-    while found.state not in _STABLE:
-        if client.clock.now() - started > STATE_WAIT:
-            raise AepUnavailableError(
-                f"The {kind.label} {found.name!r} ({found.id}) is still {found.state!r} after {STATE_WAIT:.0f} s",
-                next_step="Try again later.",
-            )
-        client.clock.sleep(5)
-        found = kind.found(client.send(kind.get(found.id)))
-    return found
-
-
-def at(body: Mapping[str, Any], path: str) -> Any:
-    """The value at a dot path, or ``None``."""
-    node: Any = body
-    for step in path.split("."):
-        node = node.get(step) if isinstance(node, Mapping) else None
-    return node
-
-
-def differs(have: Mapping[str, Any], want: Mapping[str, Any], path: str) -> bool:
-    """Whether a wanted value is not there; what is not wanted is not compared, ``""`` and absent are the same."""
-    wanted = at(want, path)
-    return wanted is not None and _plain(at(have, path)) != _plain(wanted)
-
-
-def _plain(value: Any) -> Any:
-    """Numbers may come back as strings (Adobe's samples have both), and order of keys means nothing."""
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, bool) or value is None:
-        return value or ""
-    return str(value)
-
-
-def checked_reference(value: object, field: str) -> dict[str, Any]:
-    """An ``{"id", "version"}`` that an upstream task should have delivered.
-
-    :raises AepConfigurationError: it is something else
-    """
-    if not isinstance(value, Mapping) or not {"id", "version"} <= set(value):
-        raise AepConfigurationError(
-            f'{field} is {value!r}, not {{"id", "version"}}', next_step="Pass the output of the task that returns it."
-        )
-    return {"id": value["id"], "version": value["version"]}
-
-
-def checked_id(value: object, field: str) -> str:
-    """An id that an upstream task should have delivered.
-
-    :raises AepConfigurationError: it is empty, which means that the upstream task returned nothing
-    """
-    if not isinstance(value, str) or not value:
-        raise AepConfigurationError(
-            f"{field} is {value!r}, not an id", next_step="Pass the output of the task that creates it."
-        )
-    return value

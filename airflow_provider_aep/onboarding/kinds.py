@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from airflow_provider_aep.client import catalog, data_prep, flow_service, schema_registry
 from airflow_provider_aep.client.call import Call
-from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError
 from airflow_provider_aep.client.models import (
     DataSet,
     Flow,
@@ -18,17 +20,30 @@ from airflow_provider_aep.client.models import (
     Ref,
     XdmSchema,
 )
-from airflow_provider_aep.onboarding.ensure import Body, Found, Kind, at
+from airflow_provider_aep.onboarding.compare import at
+from airflow_provider_aep.onboarding.identity import Marker, unsigned
+from airflow_provider_aep.onboarding.kind import Body, Found, Kind
 
 Patch = Callable[[str, str, Sequence[dict[str, Any]]], Call[Ref]]
 
 
 def _flow_object(o: FlowObject) -> Found:
-    return Found(o.id, o.name, {**o.model_dump(by_alias=True), "etag": o.etag}, o.id, o.state)
+    description, marker = unsigned(o.description)
+    fields = {**o.model_dump(by_alias=True), "etag": o.etag, "description": description}
+    return Found(o.id, o.name, fields, o.id, o.state, marker, o.createdAt)
 
 
 def _ref(ref: Ref) -> tuple[str, Any]:
     return ref.id, ref.id
+
+
+def _drafts(create: Callable[..., Call[Ref]]) -> Callable[[Body], Call[Ref]]:
+    """A create in Flow Service, with ``draft`` of a body as its mode."""
+
+    def made(wanted: Body) -> Call[Ref]:
+        return create({k: v for k, v in wanted.items() if k != "draft"}, draft=bool(wanted.get("draft")))
+
+    return made
 
 
 def _patch_with(patch: Patch) -> Callable[[Found, Body, Sequence[str]], Call[Ref]]:
@@ -45,15 +60,18 @@ def _op(found: Found, wanted: Body, path: str) -> dict[str, Any]:
 
 BASE_CONNECTION = Kind(
     label="base connection",
+    scope="connectionSpec.id",
     find=lambda name: flow_service.list_connections({"name": name}),
     get=flow_service.get_connection,
     found=_flow_object,
-    create=flow_service.create_connection,
+    create=_drafts(flow_service.create_connection),
     created=_ref,
     # Credentials are never compared: AEP may mask them, and they must not be read back.
     fixed=("connectionSpec.id", "auth.specName"),
     owned=("description",),
     mend=_patch_with(flow_service.patch_connection),
+    publish=flow_service.publish_connection,
+    remove=flow_service.delete_connection,
 )
 
 
@@ -61,26 +79,32 @@ BASE_CONNECTION = Kind(
 # guide), so what matters to the flow is fixed. Columns are used at birth: a new one that nobody maps changes nothing.
 SOURCE_CONNECTION = Kind(
     label="source connection",
+    scope="baseConnectionId",
     find=lambda name: flow_service.list_source_connections({"name": name}),
     get=flow_service.get_source_connection,
     found=_flow_object,
-    create=flow_service.create_source_connection,
+    create=_drafts(flow_service.create_source_connection),
     created=_ref,
     fixed=("connectionSpec.id", "baseConnectionId", "data.format", "data.schema.id", "params.tableName"),
     owned=("description",),
     mend=_patch_with(flow_service.patch_source_connection),
+    publish=flow_service.publish_source_connection,
+    remove=flow_service.delete_source_connection,
 )
 
 TARGET_CONNECTION = Kind(
     label="target connection",
+    scope="params.dataSetId",
     find=lambda name: flow_service.list_target_connections({"name": name}),
     get=flow_service.get_target_connection,
     found=_flow_object,
-    create=flow_service.create_target_connection,
+    create=_drafts(flow_service.create_target_connection),
     created=_ref,
     fixed=("connectionSpec.id", "baseConnectionId", "params.dataSetId", "data.schema.id", "data.format"),
     owned=("description",),
     mend=_patch_with(flow_service.patch_target_connection),
+    publish=flow_service.publish_target_connection,
+    remove=flow_service.delete_target_connection,
 )
 
 
@@ -91,8 +115,9 @@ def _schema(schema: XdmSchema) -> Found:
     refs = [part["$ref"] for part in schema.allOf if "$ref" in part]
     class_id = schema.class_id or next(iter(refs), "")
     groups = [r for r in refs if r != class_id]
-    fields = {"title": schema.title, "description": schema.description, "class": class_id, "refs": groups}
-    return Found(schema.id, schema.title, fields, schema.id)
+    description, marker = unsigned(schema.description)
+    fields = {"title": schema.title, "description": description, "class": class_id, "refs": groups}
+    return Found(schema.id, schema.title, fields, schema.id, marker=marker)
 
 
 def _create_schema(wanted: Body) -> Call[XdmSchema]:
@@ -112,6 +137,7 @@ def _mend_schema(found: Found, wanted: Body, paths: Sequence[str]) -> Call[XdmSc
 
 SCHEMA = Kind(
     label="schema",
+    scope="class",
     title="title",
     find=schema_registry.list_schemas,
     get=schema_registry.get_schema,
@@ -131,8 +157,9 @@ SCHEMA = Kind(
 
 def _class(class_: XdmSchema) -> Found:
     refs = [part["$ref"] for part in class_.allOf if "$ref" in part]
-    fields = {"title": class_.title, "description": class_.description, "behavior": next(iter(refs), "")}
-    return Found(class_.id, class_.title, fields, class_.id)
+    description, marker = unsigned(class_.description)
+    fields = {"title": class_.title, "description": description, "behavior": next(iter(refs), "")}
+    return Found(class_.id, class_.title, fields, class_.id, marker=marker)
 
 
 def _create_class(wanted: Body) -> Call[XdmSchema]:
@@ -146,6 +173,7 @@ def _create_class(wanted: Body) -> Call[XdmSchema]:
 # Fields are used at birth, like the columns of a source connection.
 AD_HOC_CLASS = Kind(
     label="ad hoc class",
+    scope="behavior",
     title="title",
     find=schema_registry.list_classes,
     get=schema_registry.get_class,
@@ -185,11 +213,19 @@ def ad_hoc_fields(columns: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _dataset(dataset: DataSet) -> Found:
-    return Found(dataset.id, dataset.name, dataset.model_dump(), dataset.id)
+    description, marker = unsigned(dataset.description)
+    fields = {**dataset.model_dump(), "description": description}
+    return Found(dataset.id, dataset.name, fields, dataset.id, marker=marker, created=dataset.created)
+
+
+def _is_empty(id_: str) -> Call[bool]:
+    """Whether nothing was ever ingested into a dataset. AEP deletes it, data and all, whoever uses it."""
+    return catalog.list_batches(id_).then(lambda page: not page.items)
 
 
 DATASET = Kind(
     label="dataset",
+    scope="schemaRef.id",
     find=catalog.list_datasets,
     get=catalog.get_dataset,
     found=_dataset,
@@ -198,11 +234,14 @@ DATASET = Kind(
     fixed=("schemaRef.id",),
     owned=("description",),
     mend=lambda found, wanted, paths: catalog.patch_dataset(found.id, {p: wanted[p] for p in paths}),
+    remove=catalog.delete_dataset,
+    idle=_is_empty,
 )
 
 
 # -- mapping set ----------------------------------------------------------------------------------------------------
 
+_TAG = "airflow-provider-aep"
 _SOURCE_TYPES = {"text/x.schema-path": "ATTRIBUTE", "text/x.aep-xl": "EXPRESSION"}
 
 
@@ -220,7 +259,14 @@ def _mapping_set(set_: MappingSet) -> Found:
         "outputSchema": {"schemaRef": {"id": set_.schema_id}},
         "mappings": sorted(entries, key=lambda e: e["destination"]),
     }
-    return Found(set_.id, set_.name or "", fields, {"id": set_.id, "version": set_.version})
+    marker = next((m for m in (unsigned(value)[1] for value in set_.tagged(_TAG)) if m), None)
+    result = {"id": set_.id, "version": set_.version}
+    return Found(set_.id, set_.name or "", fields, result, marker=marker, created=set_.createdDate)
+
+
+def _in_tags(body: Body, marker: Marker) -> Body:
+    """Where a mapping set, which has no description, carries the marker."""
+    return {**body, "tags": [{"name": _TAG, "values": [str(marker)]}]}
 
 
 def _version(set_: MappingSet) -> tuple[str, Any]:
@@ -237,6 +283,7 @@ def _refused_mappings(wanted: Body) -> Call[Sequence[str]]:
 
 MAPPING_SET = Kind(
     label="mapping set",
+    scope="outputSchema.schemaRef.id",
     find=data_prep.list_mapping_sets,
     get=data_prep.get_mapping_set,
     found=_mapping_set,
@@ -247,7 +294,44 @@ MAPPING_SET = Kind(
     check=_refused_mappings,
     mend=lambda found, wanted, _: data_prep.put_mapping_set(found.id, wanted),
     mended=lambda _, answer: _version(answer)[1],
+    sign=_in_tags,
+    spare=True,
 )
+
+
+def mapping_set_for(flow_name: str | None) -> Kind:
+    """The kind of a mapping set of an onboarding.
+
+    :param flow_name: of the flow that uses it, and by which it is found where AEP forgets its name
+    """
+    if flow_name is None:
+        return replace(MAPPING_SET, guard=_check_users)
+    return replace(
+        MAPPING_SET,
+        elsewhere=lambda client: _used_by(client, flow_name),
+        guard=lambda client, found: _check_users(client, found, flow_name),
+    )
+
+
+def _used_by(client: AepClient, flow_name: str) -> Iterator[Found]:
+    for flow in client.items(flow_service.list_flows({"name": flow_name})):
+        if flow.name == flow_name:
+            for step in flow.transformations:
+                if step.name == "Mapping" and (id_ := step.params.get("mappingId")):
+                    yield MAPPING_SET.found(client.send(data_prep.get_mapping_set(str(id_))))
+
+
+def _check_users(client: AepClient, found: Found, flow_name: str | None = None) -> None:
+    """:raises AepConflictError: another flow uses the mapping set, so it is not this onboarding's to change"""
+    flows = client.items(flow_service.list_flows({}))
+    users = [f for f in flows if found.id in {t.params.get("mappingId") for t in f.transformations}]
+    others = [f for f in users if f.name != flow_name] if flow_name else users[1:]
+    if others:
+        raise AepConflictError(
+            f"The mapping set {found.name!r} ({found.id}) is used by "
+            + ", ".join(f"the flow {f.name!r} ({f.id})" for f in others),
+            next_step="Choose another name for this one, so that it is made anew.",
+        )
 
 
 # -- flow -----------------------------------------------------------------------------------------------------------
@@ -260,7 +344,7 @@ def _flow(flow: Flow) -> Found:
         "steps": {t.name: t.params for t in flow.transformations},
         "runs": runs(flow.scheduleParams.get("frequency")),
     }
-    return Found(found.id, found.name, fields, found.result, found.state)
+    return replace(found, fields=fields)
 
 
 def runs(frequency: object) -> str:
@@ -281,14 +365,23 @@ def _mend_flow(found: Found, wanted: Body, paths: Sequence[str]) -> Call[Ref]:
     return flow_service.patch_flow(found.id, found.fields["etag"], ops)
 
 
+def _starting(wanted: Body, now: float, later: float) -> Body:
+    """A start that is ``start_in_minutes`` ahead of the moment of the create, however long that was waited for."""
+    if "start_in_minutes" not in wanted:
+        return wanted
+    start = max(math.ceil(now + later + 60 * wanted["start_in_minutes"]), wanted["scheduleParams"]["startTime"])
+    return {**wanted, "scheduleParams": {**wanted["scheduleParams"], "startTime": start}}
+
+
 def _create_flow(wanted: Body) -> Call[Ref]:
     steps = [{"name": name, "params": params} for name, params in wanted["steps"].items()]
-    body = {k: v for k, v in wanted.items() if k not in {"steps", "runs", "draft"}}
+    body = {k: v for k, v in wanted.items() if k not in {"steps", "runs", "draft", "start_in_minutes"}}
     return flow_service.create_flow({**body, "transformations": steps}, draft=bool(wanted.get("draft")))
 
 
 FLOW = Kind(
     label="flow",
+    scope="flowSpec.id",
     find=lambda name: flow_service.list_flows({"name": name}),
     get=flow_service.get_flow,
     found=_flow,
@@ -298,6 +391,10 @@ FLOW = Kind(
     # Start time and backfill are used at birth only: a re-run must not move the start.
     owned=("steps.Mapping", "scheduleParams.frequency", "scheduleParams.interval", "description"),
     mend=_mend_flow,
+    born=_starting,
+    publish=flow_service.publish_flow,
+    enable=flow_service.enable_flow,
+    remove=flow_service.delete_flow,
 )
 
 FLOW_UPDATE = replace(FLOW, owned=(*FLOW.owned, "scheduleParams.startTime"))

@@ -9,6 +9,8 @@ from airflow_provider_aep.client.errors import AepConfigurationError
 # AEP's filter language has no safe quoting, so names are kept to what needs none.
 _NAME = re.compile(r"[A-Za-z0-9 _.:()/-]{1,100}")
 
+_MAPPING = " mapping"
+
 ONBOARDING_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9 _.:()/-]{0,78}[A-Za-z0-9_.:()/-])?(?!\n)$"
 """What an onboarding may be called, for the ``pattern`` of a DAG's ``Param``: every name made of it is a good one."""
 
@@ -26,6 +28,12 @@ def checked_name(name: object, field: str = "name") -> str:
     return name
 
 
+def flow_of(mapping: str) -> str | None:
+    """The flow's name in the onboarding of a mapping set; ``None`` if that is not named as :class:`Names` does."""
+    onboarding, last = mapping[: -len(_MAPPING)], mapping[-len(_MAPPING) :]
+    return Names(onboarding).flow if onboarding and last == _MAPPING else None
+
+
 class Names:
     """The names of everything that the onboarding called ``onboarding`` makes; a template will do.
 
@@ -41,5 +49,5 @@ class Names:
         self.dataset_base = f"{onboarding} dataset base"
         self.source = f"{onboarding} source"
         self.target = f"{onboarding} target"
-        self.mapping = f"{onboarding} mapping"
+        self.mapping = f"{onboarding}{_MAPPING}"
         self.flow = f"{onboarding} flow"

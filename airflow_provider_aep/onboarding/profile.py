@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from airflow_provider_aep.client import catalog, schema_registry
+from airflow_provider_aep.client.call import Call, Page
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError
 from airflow_provider_aep.client.models import DataSet, Descriptor
-from airflow_provider_aep.onboarding.ensure import Outcome, eventually, fresh
+from airflow_provider_aep.onboarding.ensure import Attempt, Outcome, ensure
+from airflow_provider_aep.onboarding.kind import Found, Kind
 from airflow_provider_aep.onboarding.mapping import field_at
+from airflow_provider_aep.onboarding.wait import eventually, fresh
 
 IDENTITY = "xdm:descriptorIdentity"
 PROFILE_TAGS = {"unifiedProfile": ("enabled:true",), "unifiedIdentity": ("enabled:true",)}
 
 
-def ensure_identity(client: AepClient, schema_id: str, path: str, namespace: str, primary: bool) -> Outcome:
+def ensure_identity(
+    client: AepClient, schema_id: str, path: str, namespace: str, primary: bool, attempt: Attempt | None = None
+) -> Outcome:
     """Make sure that a field of a schema is an identity.
 
     :param path: of a text field, with dots, as in mappings
@@ -48,8 +55,34 @@ def ensure_identity(client: AepClient, schema_id: str, path: str, namespace: str
         "xdm:property": "xdm:code",
         "xdm:isPrimary": primary,
     }
-    made = client.send(schema_registry.create_descriptor(body))
-    return Outcome(said, made.id, made.id, "created")
+    return replace(ensure(client, _identity_of(schema.id), body, attempt), name=said)
+
+
+def _identity_of(schema_id: str) -> Kind:
+    """The identities of a schema. A field is one at most, so AEP itself knows each by its path."""
+
+    def named(path: str) -> Call[Page[Descriptor]]:
+        identities = schema_registry.list_descriptors(schema_id)
+        return identities.then(lambda page: replace(page, items=[d for d in page.items if d.type == IDENTITY]))
+
+    return Kind(
+        label="identity descriptor",
+        title="xdm:sourceProperty",
+        scope="xdm:sourceSchema",
+        find=named,
+        get=schema_registry.get_descriptor,
+        found=_descriptor,
+        create=schema_registry.create_descriptor,
+        created=lambda descriptor: (descriptor.id, descriptor.id),
+        fixed=("xdm:namespace", "xdm:isPrimary"),
+        mend=lambda found, wanted, paths: schema_registry.get_descriptor(found.id),  # nothing of it is owned
+        sign=None,
+    )
+
+
+def _descriptor(descriptor: Descriptor) -> Found:
+    fields = {"xdm:namespace": descriptor.namespace, "xdm:isPrimary": descriptor.is_primary}
+    return Found(descriptor.id, descriptor.property_path, fields, descriptor.id)
 
 
 def _identities(client: AepClient, schema_id: str) -> list[Descriptor]:

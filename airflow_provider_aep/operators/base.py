@@ -13,7 +13,8 @@ from airflow_provider_aep.links import AepLink
 
 if TYPE_CHECKING:
     from airflow_provider_aep.client.client import AepClient
-    from airflow_provider_aep.onboarding.ensure import Body, Kind, Outcome
+    from airflow_provider_aep.onboarding.ensure import Attempt, Outcome
+    from airflow_provider_aep.onboarding.kind import Body, Kind
 
 
 class AepOperator(BaseOperator):
@@ -30,16 +31,15 @@ class AepOperator(BaseOperator):
         super().__init__(**kwargs)
         self.aep_conn_id = aep_conn_id
         self._object: tuple[str, ...] | None = None
-        self._tried_before = False
+        self._context: Any = {}
 
     def link_target(self) -> tuple[str, ...] | None:
         """Kind and id of what this task is about; known once it was found or made."""
         return self._object
 
     def pre_execute(self, context: Any) -> None:
-        """Whether an earlier try of this task may have sent something that it did not live to hear of."""
         super().pre_execute(context)
-        self._tried_before = context["ti"].try_number > 1
+        self._context = context
 
     # The client and the rules are imported when a task runs: parsing a DAG costs nothing of them.
 
@@ -52,17 +52,11 @@ class AepOperator(BaseOperator):
         with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:
             yield client
 
-    def ensure(self, client: AepClient, kind: Kind, wanted: Body) -> Any:
-        """Make sure the object exists, and say so in one line; returns the task's result.
+    def attempt(self, **terms: Any) -> Attempt:
+        """This try of the task, on the author's terms."""
+        from airflow_provider_aep.hooks.attempt import attempt_of
 
-        :param wanted: the body of a create; what is ``None`` is not sent and not compared
-        """
-        from airflow_provider_aep.hooks.aep import settle
-        from airflow_provider_aep.onboarding.ensure import ensure
-
-        wanted = {field: value for field, value in wanted.items() if value is not None}
-        outcome = ensure(client, kind, wanted, suspicious=self._tried_before, settle=settle())
-        return self.told(client, kind.label, outcome)
+        return attempt_of(self._context, **terms)
 
     def told(self, client: AepClient, kind: str, outcome: Outcome) -> Any:
         """Say in one line what became of an object; returns the task's result."""
@@ -72,7 +66,48 @@ class AepOperator(BaseOperator):
         label = kind[:1].upper() + kind[1:]
         done = f"{outcome.action}{changed}"
         self.log.info("%s %r %s: %s in sandbox %s", label, outcome.name, done, outcome.id, sandbox)
+        if outcome.ignored:
+            self.log.warning("It differs in %s, and was left as it is", ", ".join(outcome.ignored))
+        if outcome.spares:
+            self.log.warning("Others of this name are there, and unused: %s", ", ".join(outcome.spares))
         return outcome.result
+
+
+class AepEnsureOperator(AepOperator):
+    """Base of the operators that make sure of one object: exactly one, whatever dies when.
+
+    :param if_exists: ``update`` mends what differs in an object that a task like this one made; ``adopt`` takes what
+        there is as it is; ``fail`` wants it made by this task
+    :param take_over: change, and from then on keep, an object of this name that was not made here; without it such a
+        one is used if it is as wanted, and is an error if it differs
+    :param concurrent_writers: another DAG, or another Airflow, may make the same object at this moment: a create is
+        followed by a wait of ``[aep] settle`` seconds, after which the eldest counts
+    """
+
+    def __init__(
+        self, *, if_exists: str = "update", take_over: bool = False, concurrent_writers: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.if_exists = if_exists
+        self.take_over = take_over
+        self.concurrent_writers = concurrent_writers
+
+    def ensure(self, client: AepClient, kind: Kind, wanted: Body, **more: Any) -> Any:
+        """Make sure the object exists, and say so in one line; returns the task's result.
+
+        :param wanted: the body of a create; what is ``None`` is not sent and not compared
+        :param more: further terms of the attempt
+        """
+        from airflow_provider_aep.onboarding.ensure import ensure
+
+        attempt = self.attempt(
+            if_exists=self.if_exists,
+            take_over=self.take_over,
+            concurrent_writers=self.concurrent_writers,
+            **more,
+        )
+        wanted = {field: value for field, value in wanted.items() if value is not None}
+        return self.told(client, kind.label, ensure(client, kind, wanted, attempt))
 
 
 def native(value: Any) -> Any:

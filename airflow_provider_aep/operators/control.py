@@ -26,7 +26,7 @@ class _AepFlowActionOperator(AepOperator):
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.onboarding.control import ACTIONS, act
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.given import checked_id
 
         with self.aep() as client:
             flow_id = checked_id(self.flow_id, "flow_id")
@@ -106,7 +106,8 @@ class AepUpdateFlowOperator(AepOperator):
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.onboarding.control import changes, settled_flow
-        from airflow_provider_aep.onboarding.ensure import checked_id, mend
+        from airflow_provider_aep.onboarding.ensure import mend
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.kinds import FLOW_UPDATE
 
         with self.aep() as client:
@@ -127,8 +128,8 @@ class AepRunFlowOperator(AepOperator):
     """Start an on-demand run of a flow that is scheduled once; wait for it with
     :class:`~airflow_provider_aep.sensors.flow_run.AepFlowRunSensor`.
 
-    Each execution starts a run of its own. What AEP would refuse is told before it is asked. If the answer is lost, the
-    task fails without a retry, because another run would ingest the window again.
+    What AEP would refuse is told before it is asked. A task starts one run, however often it is tried: where an answer
+    was lost, or a try died, the run is looked for by its window.
 
     :param flow_id: (templated)
     :param window_start: rows from this moment on (templated): ISO 8601, or seconds since the epoch (as text, ten
@@ -136,6 +137,8 @@ class AepRunFlowOperator(AepOperator):
     :param window_end: rows before this moment (templated); now unless given
     :param delta_column: date-time column that tells a row's moment (templated); needed with the first on-demand run of
         a flow, which keeps it
+    :param on_ambiguous: what to do if a run may have been started and none is found ``[aep] settle`` seconds later:
+        ``fail`` at once, for a person to look, or ``start`` one, which may ingest the window a second time
     :return: the run's id
     """
 
@@ -154,18 +157,21 @@ class AepRunFlowOperator(AepOperator):
         window_start: datetime | float | str | None = None,
         window_end: datetime | float | str | None = None,
         delta_column: str | None = None,
+        on_ambiguous: str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
+        self.on_ambiguous = on_ambiguous
         self.window_start = window_start
         self.window_end = window_end
         self.delta_column = delta_column
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.control import run_params, settled_flow, start_run
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.control import settled_flow
+        from airflow_provider_aep.onboarding.given import checked_id
+        from airflow_provider_aep.onboarding.on_demand import run_params, start_run
 
         with self.aep() as client:
             flow = settled_flow(client, checked_id(self.flow_id, "flow_id"))
@@ -181,7 +187,14 @@ class AepRunFlowOperator(AepOperator):
                 delta_column=native(self.delta_column),
                 now=client.clock.now(),
             )
-            run = start_run(client, flow, params)
+            run = start_run(
+                client,
+                flow,
+                params,
+                self.attempt(),
+                open_end=self.window_end in {None, "", "None"},
+                on_ambiguous=self.on_ambiguous,
+            )
             self._object = ("run", flow.id, run.id)
-            self.log.info("Run of flow %r started: %s in sandbox %s", flow.name, run.id, client.settings.sandbox)
+            self.log.info("Run of flow %r %s: %s in sandbox %s", flow.name, run.action, run.id, client.settings.sandbox)
             return run.id

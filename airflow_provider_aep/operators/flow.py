@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator, native
+from airflow_provider_aep.operators.base import AepEnsureOperator, AepOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AepCreateMappingSetOperator(AepOperator):
+class AepCreateMappingSetOperator(AepEnsureOperator):
     """Ensure a mapping set, after checking it against the columns and the schema, and letting AEP validate it.
 
     A change writes a new version.
@@ -22,16 +22,19 @@ class AepCreateMappingSetOperator(AepOperator):
     :param static: destination path to a fixed value (templated)
     :param columns: as :class:`~.source.AepExploreOperator` returns them (templated); without them source columns are
         not checked
+    :param flow_name: of the flow that uses it (templated); that of ``Names`` unless given. A set that another flow uses
+        is never changed
     :return: ``{"id", "version"}``
     """
 
     template_fields: Sequence[str] = (
-        *AepOperator.template_fields,
+        *AepEnsureOperator.template_fields,
         "name",
         "schema_id",
         "mappings",
         "static",
         "columns",
+        "flow_name",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"mappings": "json", "static": "json", "columns": "json"}
 
@@ -43,6 +46,7 @@ class AepCreateMappingSetOperator(AepOperator):
         mappings: Mapping[str, str],
         static: Mapping[str, Any] | None = None,
         columns: list[dict[str, Any]] | None = None,
+        flow_name: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -51,12 +55,15 @@ class AepCreateMappingSetOperator(AepOperator):
         self.mappings = mappings
         self.static = static
         self.columns = columns
+        self.flow_name = flow_name
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_aep.client import schema_registry
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
-        from airflow_provider_aep.onboarding.kinds import MAPPING_SET
+        from airflow_provider_aep.onboarding.given import checked_id
+        from airflow_provider_aep.onboarding.kinds import mapping_set_for
         from airflow_provider_aep.onboarding.mapping import mapping_set
+        from airflow_provider_aep.onboarding.names import flow_of
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             schema_id = checked_id(self.schema_id, "schema_id")
@@ -72,7 +79,7 @@ class AepCreateMappingSetOperator(AepOperator):
                 "outputSchema": {"schemaRef": {"id": schema_id, "contentType": schema_registry.FULL}},
                 "mappings": entries,
             }
-            return self.ensure(client, MAPPING_SET, wanted)
+            return self.ensure(client, mapping_set_for(self.flow_name or flow_of(self.name)), wanted)
 
 
 class AepGetFlowSpecOperator(AepOperator):
@@ -94,7 +101,8 @@ class AepGetFlowSpecOperator(AepOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_aep.client import flow_service
         from airflow_provider_aep.onboarding import flow_spec
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.given import checked_id
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             if self.base_connection_id is None:
@@ -106,7 +114,7 @@ class AepGetFlowSpecOperator(AepOperator):
             return {"id": found.id, "version": found.version}
 
 
-class AepCreateFlowOperator(AepOperator):
+class AepCreateFlowOperator(AepEnsureOperator):
     """Ensure a flow (dataflow): it starts by itself at its start time.
 
     The schedule is checked against AEP's rules before anything is written. Start time and backfill count when the
@@ -126,14 +134,15 @@ class AepCreateFlowOperator(AepOperator):
         source is a REST source
     :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated); those
         of the source connection unless given
+    :param enable: enable the flow if it is disabled, which is an error otherwise
     :param draft: a new flow is a draft, which does not run until :class:`~.control.AepPublishFlowOperator` publishes
-        it; one that exists is found as it is
+        it; one that exists is found as it is. Without it, a draft that a task like this one left behind is published
     :param description: left as it is unless given (templated)
     :return: the id
     """
 
     template_fields: Sequence[str] = (
-        *AepOperator.template_fields,
+        *AepEnsureOperator.template_fields,
         "name",
         "source_connection_id",
         "target_connection_id",
@@ -164,12 +173,14 @@ class AepCreateFlowOperator(AepOperator):
         delta_column: str | None = None,
         columns: list[dict[str, Any]] | None = None,
         draft: bool = False,
+        enable: bool = False,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.name = name
         self.draft = draft
+        self.enable = enable
         self.source_connection_id = source_connection_id
         self.target_connection_id = target_connection_id
         self.mapping_set = mapping_set
@@ -184,9 +195,10 @@ class AepCreateFlowOperator(AepOperator):
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.ensure import checked_id, checked_reference, fresh
+        from airflow_provider_aep.onboarding.given import checked_id, checked_reference
         from airflow_provider_aep.onboarding.kinds import FLOW, runs
         from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             schedule = schedule_params(
@@ -216,6 +228,7 @@ class AepCreateFlowOperator(AepOperator):
                 "steps": steps,
                 "runs": runs(self.frequency),
                 "scheduleParams": schedule,
+                "start_in_minutes": native(self.start_in_minutes),
                 "draft": self.draft,
             }
-            return self.ensure(client, FLOW, wanted)
+            return self.ensure(client, FLOW, wanted, enable=self.enable)

@@ -68,13 +68,13 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
         self.primary = primary
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.profile import ensure_identity
 
         with self.aep() as client:
             self.check_consent()
             schema_id = checked_id(self.schema_id, "schema_id")
-            outcome = ensure_identity(client, schema_id, self.path, self.namespace, self.primary)
+            outcome = ensure_identity(client, schema_id, self.path, self.namespace, self.primary, self.attempt())
             result = self.told(client, "identity descriptor", outcome)
             self._object = ("schema", schema_id)
             return result
@@ -100,7 +100,7 @@ class AepEnableSchemaForProfileOperator(_AepIrreversibleOperator):
         self.schema_id = schema_id
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.profile import ensure_union
 
         with self.aep() as client:
@@ -128,7 +128,7 @@ class AepEnableDatasetForProfileOperator(_AepIrreversibleOperator):
         self.dataset_id = dataset_id
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.profile import ensure_profile_tags
 
         with self.aep() as client:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator, native
+from airflow_provider_aep.operators.base import AepEnsureOperator, AepOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AepCreateBaseConnectionOperator(AepOperator):
+class AepCreateBaseConnectionOperator(AepEnsureOperator):
     """Ensure a base connection: AEP's login to a source system.
 
     The parameters are checked against the connection spec before anything is written. They come from the Airflow
@@ -32,7 +32,7 @@ class AepCreateBaseConnectionOperator(AepOperator):
     """
 
     template_fields: Sequence[str] = (
-        *AepOperator.template_fields,
+        *AepEnsureOperator.template_fields,
         "name",
         "source_conn_id",
         "system",
@@ -99,7 +99,8 @@ class AepTestConnectionOperator(AepOperator):
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service
         from airflow_provider_aep.client.errors import AepInvalidRequestError
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.given import checked_id
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             base = checked_id(self.base_connection_id, "base_connection_id")
@@ -145,7 +146,8 @@ class AepExploreOperator(AepOperator):
     def execute(self, context: Context) -> list[Any]:
         from airflow_provider_aep.client import flow_service
         from airflow_provider_aep.onboarding import flow_spec
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.given import checked_id
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             base = fresh(client, flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id")))
@@ -175,7 +177,7 @@ class AepExploreOperator(AepOperator):
         return columns
 
 
-class AepCreateSourceConnectionOperator(AepOperator):
+class AepCreateSourceConnectionOperator(AepEnsureOperator):
     """Ensure a source connection: which table of the source, with which columns; or a REST source's records.
 
     :param name: (templated)
@@ -189,7 +191,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
     """
 
     template_fields: Sequence[str] = (
-        *AepOperator.template_fields,
+        *AepEnsureOperator.template_fields,
         "name",
         "base_connection_id",
         "table",
@@ -225,8 +227,9 @@ class AepCreateSourceConnectionOperator(AepOperator):
         from airflow_provider_aep.client import flow_service, schema_registry
         from airflow_provider_aep.client.errors import AepConfigurationError
         from airflow_provider_aep.onboarding import flow_spec
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.kinds import SOURCE_CONNECTION
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             base = fresh(client, flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id")))
@@ -255,7 +258,7 @@ class AepCreateSourceConnectionOperator(AepOperator):
             return self.ensure(client, replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked)), wanted)
 
 
-class AepCreateAdHocClassOperator(AepOperator):
+class AepCreateAdHocClassOperator(AepEnsureOperator):
     """Ensure an ad hoc class: a class whose fields are the columns of one table.
 
     Adobe's tutorial describes a source's rows with it; AEP needs it no more.
@@ -266,7 +269,7 @@ class AepCreateAdHocClassOperator(AepOperator):
     :return: the class's ``$id``
     """
 
-    template_fields: Sequence[str] = (*AepOperator.template_fields, "title", "columns", "description")
+    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "title", "columns", "description")
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
 
     def __init__(
@@ -297,7 +300,7 @@ class AepCreateAdHocClassOperator(AepOperator):
             return self.ensure(client, AD_HOC_CLASS, wanted)
 
 
-class AepCreateAdHocSchemaOperator(AepOperator):
+class AepCreateAdHocSchemaOperator(AepEnsureOperator):
     """Ensure an ad hoc schema: that of an ad hoc class, and nothing more.
 
     :param title: (templated)
@@ -306,7 +309,7 @@ class AepCreateAdHocSchemaOperator(AepOperator):
     :return: the schema's ``$id``
     """
 
-    template_fields: Sequence[str] = (*AepOperator.template_fields, "title", "class_id", "description")
+    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "title", "class_id", "description")
 
     def __init__(self, *, title: str, class_id: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -317,8 +320,9 @@ class AepCreateAdHocSchemaOperator(AepOperator):
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import schema_registry
         from airflow_provider_aep.client.errors import AepConfigurationError
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.kinds import SCHEMA
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             class_ = fresh(client, schema_registry.get_class(checked_id(self.class_id, "class_id")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aep.operators.base import AepOperator, native
+from airflow_provider_aep.operators.base import AepEnsureOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -15,7 +15,7 @@ PERSON_DETAILS = "https://ns.adobe.com/xdm/context/profile-person-details"
 PERSONAL_DETAILS = "https://ns.adobe.com/xdm/context/profile-personal-details"
 
 
-class AepCreateSchemaOperator(AepOperator):
+class AepCreateSchemaOperator(AepEnsureOperator):
     """Ensure an XDM schema. Its title is unique in the Schema Registry; missing field groups are added.
 
     :param title: (templated)
@@ -27,7 +27,7 @@ class AepCreateSchemaOperator(AepOperator):
     """
 
     template_fields: Sequence[str] = (
-        *AepOperator.template_fields,
+        *AepEnsureOperator.template_fields,
         "title",
         "class_id",
         "field_groups",
@@ -62,7 +62,7 @@ class AepCreateSchemaOperator(AepOperator):
             return self.ensure(client, SCHEMA, wanted)
 
 
-class AepCreateDatasetOperator(AepOperator):
+class AepCreateDatasetOperator(AepEnsureOperator):
     """Ensure a dataset of a schema.
 
     :param name: (templated)
@@ -71,7 +71,7 @@ class AepCreateDatasetOperator(AepOperator):
     :return: the id
     """
 
-    template_fields: Sequence[str] = (*AepOperator.template_fields, "name", "schema_id", "description")
+    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "name", "schema_id", "description")
 
     def __init__(self, *, name: str, schema_id: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -81,7 +81,7 @@ class AepCreateDatasetOperator(AepOperator):
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client.schema_registry import FULL
-        from airflow_provider_aep.onboarding.ensure import checked_id
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.kinds import DATASET
 
         with self.aep() as client:
@@ -93,7 +93,7 @@ class AepCreateDatasetOperator(AepOperator):
             return self.ensure(client, DATASET, wanted)
 
 
-class AepCreateDatasetBaseConnectionOperator(AepOperator):
+class AepCreateDatasetBaseConnectionOperator(AepEnsureOperator):
     """Ensure a dataset base connection: the data lake's end of a flow, as Adobe's tutorial has it.
 
     AEP needs it no more: a target connection without one goes to the data lake, too.
@@ -103,7 +103,7 @@ class AepCreateDatasetBaseConnectionOperator(AepOperator):
     :return: the id
     """
 
-    template_fields: Sequence[str] = (*AepOperator.template_fields, "name", "description")
+    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "name", "description")
 
     def __init__(self, *, name: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -120,7 +120,7 @@ class AepCreateDatasetBaseConnectionOperator(AepOperator):
             return self.ensure(client, BASE_CONNECTION, wanted)
 
 
-class AepCreateTargetConnectionOperator(AepOperator):
+class AepCreateTargetConnectionOperator(AepEnsureOperator):
     """Ensure a target connection: the dataset in the data lake that receives the rows.
 
     :param name: (templated)
@@ -134,7 +134,7 @@ class AepCreateTargetConnectionOperator(AepOperator):
     """
 
     template_fields: Sequence[str] = (
-        *AepOperator.template_fields,
+        *AepEnsureOperator.template_fields,
         "name",
         "dataset_id",
         "base_connection_id",
@@ -167,8 +167,9 @@ class AepCreateTargetConnectionOperator(AepOperator):
         from airflow_provider_aep.client.errors import AepConfigurationError
         from airflow_provider_aep.client.flow_service import DATA_LAKE
         from airflow_provider_aep.client.schema_registry import FULL
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.kinds import TARGET_CONNECTION
+        from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
             dataset_id = checked_id(self.dataset_id, "dataset_id")

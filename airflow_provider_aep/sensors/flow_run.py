@@ -133,8 +133,9 @@ class AepFlowRunSensor(BaseSensorOperator):
         from airflow_provider_aep.client.errors import AepError
         from airflow_provider_aep.exceptions import airflow_errors
         from airflow_provider_aep.hooks.aep import AepHook
-        from airflow_provider_aep.onboarding.ensure import checked_id, fresh
+        from airflow_provider_aep.onboarding.given import checked_id
         from airflow_provider_aep.onboarding.verdict import Verdict, judge
+        from airflow_provider_aep.onboarding.wait import fresh
         from airflow_provider_aep.onboarding.watch import check_that_it_will_run, run_of
 
         with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:

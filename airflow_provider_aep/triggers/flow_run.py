@@ -11,8 +11,8 @@ from asgiref.sync import sync_to_async
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.errors import AepError
 from airflow_provider_aep.hooks.aep import AepHook
-from airflow_provider_aep.onboarding.ensure import afresh
 from airflow_provider_aep.onboarding.verdict import RunResult, Verdict, judge
+from airflow_provider_aep.onboarding.wait import afresh
 from airflow_provider_aep.onboarding.watch import check_that_it_will_run, run_of
 
 

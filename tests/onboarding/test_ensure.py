@@ -3,11 +3,9 @@
 from copy import deepcopy
 
 import pytest
+from chain import CONTEXT, KINDS, LISTS, OPERATIONS, REFS, START, listed, marked, onboard
 
-from airflow_provider_aep.client import flow_service, schema_registry
-from airflow_provider_aep.client.auth import TokenCache
-from airflow_provider_aep.client.client import AepClient
-from airflow_provider_aep.client.clock import ManualClock
+from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.errors import (
     AepAnswerLostError,
     AepConfigurationError,
@@ -16,81 +14,15 @@ from airflow_provider_aep.client.errors import (
     AepUnavailableError,
 )
 from airflow_provider_aep.onboarding import kinds
-from airflow_provider_aep.onboarding.ensure import checked_id, ensure, fresh
-
-SERVICENOW = {"id": "eb13cb25-47ab-407f-ba89-c0125281c563", "version": "1.0"}
-DATA_LAKE = {"id": "c604ff05-7f1a-43c0-8e18-33bf874cb11c", "version": "1.0"}
-CRM = {"id": "14518937-270c-4525-bdec-c2ba7cce3860", "version": "1.0"}
-CONTEXT = "https://ns.adobe.com/xdm/context/"
-REFS = [f"{CONTEXT}profile-person-details"]
-START = 4_000_000_000  # seconds, far in the future: no run begins
-
-
-class Clock(ManualClock):
-    """Does something while somebody sleeps."""
-
-    def __init__(self, meanwhile=lambda: None):
-        super().__init__()
-        self.meanwhile = meanwhile
-
-    def sleep(self, seconds):
-        super().sleep(seconds)
-        self.meanwhile()
-
-
-@pytest.fixture
-def aep(emulator):
-    with AepClient(emulator.settings(), tokens=TokenCache(), clock=Clock()) as client:
-        yield client
+from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.given import checked_id
+from airflow_provider_aep.onboarding.wait import fresh
 
 
 @pytest.fixture
 def wanted(aep):
-    """By kind, a body that fits the bodies before it; the parents exist."""
-
-    def made(kind, body):
-        return body, ensure(aep, kind, body).result
-
-    bodies = {}
-    auth = {"specName": "Basic Authentication", "params": {"endpoint": "https://x", "username": "u", "password": "p"}}
-    base = {"name": "X base", "description": "", "auth": auth, "connectionSpec": SERVICENOW}
-    bodies["base"], base_id = made(kinds.BASE_CONNECTION, base)
-    params = {"tableName": "customer_contact", "columns": [{"name": "email", "type": "string"}]}
-    source = {"name": "X source", "description": "", "baseConnectionId": base_id, "data": {"format": "tabular"},
-              "params": params, "connectionSpec": SERVICENOW}  # fmt: skip
-    bodies["source"], source_id = made(kinds.SOURCE_CONNECTION, source)
-    bodies["schema"], schema_id = made(
-        kinds.SCHEMA, {"title": "X schema", "description": "", "class": f"{CONTEXT}profile", "refs": REFS}
-    )
-    ref = {"id": schema_id, "contentType": schema_registry.FULL}
-    bodies["dataset"], dataset_id = made(kinds.DATASET, {"name": "X dataset", "description": "", "schemaRef": ref})
-    target = {"name": "X target", "description": "", "data": {"schema": {"id": schema_id, "version": "v"}},
-              "params": {"dataSetId": dataset_id}, "connectionSpec": DATA_LAKE}  # fmt: skip
-    bodies["target"], target_id = made(kinds.TARGET_CONNECTION, target)
-    entry = {"sourceType": "ATTRIBUTE", "source": "sys_id", "destination": "_id"}
-    mapping = {"name": "X mapping", "outputSchema": {"schemaRef": ref}, "mappings": [entry]}
-    bodies["mapping"], mapping_set = made(kinds.MAPPING_SET, mapping)
-    steps = {
-        "Copy": {"deltaColumn": {"name": "sys_updated_on", "dateFormat": "f", "timezone": "UTC"}},
-        "Mapping": {"mappingId": mapping_set["id"], "mappingVersion": mapping_set["version"]},
-    }
-    schedule = {"startTime": START, "frequency": "hour", "interval": 1, "backfill": True}
-    flow = {"name": "X flow", "description": "", "flowSpec": CRM, "sourceConnectionIds": [source_id],
-            "targetConnectionIds": [target_id], "steps": steps, "runs": "repeatedly",
-            "scheduleParams": schedule}  # fmt: skip
-    bodies["flow"], _ = made(kinds.FLOW, flow)
-    return bodies
-
-
-KINDS = {
-    "base": kinds.BASE_CONNECTION,
-    "source": kinds.SOURCE_CONNECTION,
-    "schema": kinds.SCHEMA,
-    "dataset": kinds.DATASET,
-    "target": kinds.TARGET_CONNECTION,
-    "mapping": kinds.MAPPING_SET,
-    "flow": kinds.FLOW,
-}
+    """By kind, a body that fits the bodies before it; all exist."""
+    return onboard("X", lambda kind, body: ensure(aep, kind, body).result)
 
 
 def changed(body, path, value):
@@ -244,9 +176,21 @@ def test_a_transitional_state_that_does_not_end_is_said(emulator, aep, wanted):
     assert 120 <= sum(aep.clock.slept) <= 130
 
 
-def test_what_is_being_deleted_is_absent(emulator, aep, wanted):
+def test_what_is_being_deleted_is_waited_for_and_then_absent(emulator, aep, wanted):
     set_field(emulator, "flows", state="delete-finalizing")
-    assert ensure(aep, kinds.FLOW, wanted["flow"]).action == "created"
+    [(scope, flow)] = emulator.world.store.everywhere("flows")
+    aep.clock.meanwhile = lambda: emulator.world.store.delete("flows", scope, flow["id"])
+    outcome = ensure(aep, kinds.FLOW, wanted["flow"])
+    assert outcome.action == "created"
+    assert [f["id"] for _, f in emulator.world.store.everywhere("flows")] == [outcome.id]
+
+
+def test_what_does_not_end_being_deleted_is_said_and_nothing_is_made_beside_it(emulator, aep, wanted):
+    set_field(emulator, "flows", state="delete-finalizing")
+    before = emulator.writes()
+    with pytest.raises(AepUnavailableError, match="still 'delete-finalizing' after 120 s"):
+        ensure(aep, kinds.FLOW, wanted["flow"])
+    assert emulator.writes() == before
 
 
 def test_an_etag_that_moves_meanwhile_is_read_again_once(emulator, aep, wanted, monkeypatch):
@@ -301,7 +245,7 @@ def test_what_is_none_is_neither_sent_nor_compared(emulator, aep, wanted):
     ensure(aep, kinds.DATASET, changed(wanted["dataset"], "description", "by Bob"))
     body = {k: v for k, v in wanted["dataset"].items() if k != "description"}
     assert ensure(aep, kinds.DATASET, body).action == "found"
-    assert emulator.world.store.everywhere("dataSets")[0][1]["description"] == "by Bob"
+    assert emulator.world.store.everywhere("dataSets")[0][1]["description"].startswith("by Bob [aep:1:")
 
 
 def test_a_404_on_something_just_made_is_looked_at_again(aep, wanted):
@@ -335,28 +279,14 @@ def test_an_id_that_no_task_delivered_is_said(value):
 
 # -- lost answers ---------------------------------------------------------------------------------------------------
 
-OPERATIONS = {
-    "base": "POST */connections", "source": "POST */sourceConnections", "schema": "POST */tenant/schemas",
-    "dataset": "POST */dataSets", "target": "POST */targetConnections", "mapping": "POST */mappingSets",
-    "flow": "POST */flows",
-}  # fmt: skip
-LISTS = {name: operation.replace("POST", "GET") for name, operation in OPERATIONS.items()}
-
 
 @pytest.fixture
-def together(emulator, wanted):
-    """A client whose clock moves the emulator's; and what is wanted, under names that nobody has."""
-    emulator.freeze()
-    clock = Clock()
-    clock.meanwhile = lambda: emulator.advance(clock.slept[-1])
-    bodies = {n: changed(b, KINDS[n].title, f"Y {n}") for n, b in wanted.items()}
-    with AepClient(emulator.settings(), tokens=TokenCache(), clock=clock) as client:
-        yield client, bodies
+def lost(together, wanted):
+    """A client on the emulator's clock, and what is wanted under names that nobody has."""
+    return together, {n: changed(b, KINDS[n].title, f"Y {n}") for n, b in wanted.items()}
 
 
-def named(client, name, body):
-    kind = KINDS[name]
-    return [f.id for f in map(kind.found, client.items(kind.find(body[kind.title]))) if f.name == body[kind.title]]
+NONCE = "0123456789ab"
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -372,14 +302,14 @@ def named(client, name, body):
     ],
     ids=lambda f: "-".join(map(str, f.values())),
 )
-def test_a_lost_answer_makes_one_object(emulator, together, name, fault):
-    client, bodies = together
+def test_a_lost_answer_makes_one_object(emulator, lost, name, fault):
+    client, bodies = lost
     emulator.fault(OPERATIONS[name], calls=[1], **fault)
     if fault.get("commit") == "now" or fault["do"] == "cut":
         emulator.fault(LISTS[name], "lag", seconds=30)
     outcome = ensure(client, KINDS[name], bodies[name])
     assert emulator.unfired() == []
-    assert named(client, name, bodies[name]) == [outcome.id]
+    assert listed(client, name, bodies[name]) == [outcome.id]
     assert sum(client.clock.slept) == 60
     emulator.world.faults.clear()
     assert ensure(client, KINDS[name], bodies[name]).action == "found"
@@ -387,29 +317,29 @@ def test_a_lost_answer_makes_one_object(emulator, together, name, fault):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_second_try_waits_before_it_creates(emulator, together, name):
+def test_a_second_try_waits_before_it_creates(emulator, lost, name):
     """The first try died after its create was sent; it is carried out later, and listed later still."""
-    client, bodies = together
+    client, bodies = lost
     emulator.fault(OPERATIONS[name], "answer", status=504, commit=20, calls=[1])
     with pytest.raises(AepAnswerLostError):
-        client.send(KINDS[name].create(bodies[name]))
+        client.send(KINDS[name].create(marked(client, KINDS[name], bodies[name], NONCE)))
     emulator.fault(LISTS[name], "lag", seconds=30)
-    outcome = ensure(client, KINDS[name], bodies[name], suspicious=True)
+    outcome = ensure(client, KINDS[name], bodies[name], Attempt(NONCE, tried_before=True))
     assert outcome.action == "found"
-    assert named(client, name, bodies[name]) == [outcome.id]
+    assert listed(client, name, bodies[name]) == [outcome.id]
 
 
-def test_a_quiet_first_run_never_waits(together):
-    client, bodies = together
+def test_a_quiet_first_run_never_waits(lost):
+    client, bodies = lost
     for name, kind in KINDS.items():
         assert ensure(client, kind, bodies[name]).action == "created"
     assert client.clock.slept == []
 
 
-def test_two_lost_answers_are_an_error_that_a_retry_helps(emulator, together):
-    client, bodies = together
+def test_two_lost_answers_are_an_error_that_a_retry_helps(emulator, lost):
+    client, bodies = lost
     emulator.fault(OPERATIONS["base"], "reset", commit="never")
     with pytest.raises(AepAnswerLostError):
         ensure(client, KINDS["base"], bodies["base"])
-    assert named(client, "base", bodies["base"]) == []
+    assert listed(client, "base", bodies["base"]) == []
     assert client.clock.slept == [60, 60]

@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet
 from tasks import MAPPINGS, NAMES, run
 
 from airflow_provider_aep.emulator.demo import airflow_environment
-from airflow_provider_aep.onboarding import ensure as engine
+from airflow_provider_aep.onboarding import wait as engine
 from airflow_provider_aep.operators.flow import AepCreateMappingSetOperator, AepGetFlowSpecOperator
 from airflow_provider_aep.operators.source import (
     AepCreateBaseConnectionOperator,

@@ -7,7 +7,8 @@ from tasks import MAPPINGS, NAMES, flow, refused, run
 
 from airflow_provider_aep.emulator.specs import FLOW_SPECS, connection_specs, flow_spec_of, flow_specs
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
-from airflow_provider_aep.onboarding import ensure as engine
+from airflow_provider_aep.onboarding import wait as engine
+from airflow_provider_aep.onboarding.identity import unsigned
 from airflow_provider_aep.onboarding.systems import SYSTEMS
 from airflow_provider_aep.operators.base import native
 from airflow_provider_aep.operators.flow import (
@@ -366,9 +367,9 @@ def test_a_flow_that_aep_would_refuse(aep, parts, changes, says):
 def test_a_description_is_left_as_it_is_unless_given(aep, parts):
     run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"], description="by Bob")
     run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"])
-    assert aep.world.store.everywhere("dataSets")[0][1]["description"] == "by Bob"
+    assert unsigned(aep.world.store.everywhere("dataSets")[0][1]["description"])[0] == "by Bob"
     run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"], description="")
-    assert aep.world.store.everywhere("dataSets")[0][1]["description"] == ""
+    assert unsigned(aep.world.store.everywhere("dataSets")[0][1]["description"])[0] == ""
 
 
 def test_a_flow_that_runs_once_does_not_become_another(aep, parts):
@@ -456,7 +457,8 @@ def test_a_task_that_is_tried_again_looks_twice_before_it_creates(aep, monkeypat
     run(AepCreateBaseConnectionOperator, **arguments)
     aep.fault("GET */connections", "lag", seconds=1000, calls=[1])
     again = AepCreateBaseConnectionOperator(task_id="t", **arguments)
-    context = {"ti": SimpleNamespace(try_number=tries)}
+    task = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
+    context = {"ti": SimpleNamespace(**task, try_number=tries)}
     again.pre_execute(context)
     again.execute(context)
     assert aep.writes().count("POST /data/foundation/flowservice/connections") == made

@@ -4,7 +4,7 @@ import pytest
 from tasks import NAMES, refused, run
 
 from airflow_provider_aep.emulator.faults import Rule
-from airflow_provider_aep.onboarding import ensure as engine
+from airflow_provider_aep.onboarding import wait as engine
 from airflow_provider_aep.operators.profile import (
     AepCreateIdentityDescriptorOperator,
     AepEnableDatasetForProfileOperator,

@@ -10,7 +10,7 @@ from airflow_provider_aep.client.clock import SystemClock
 from airflow_provider_aep.client.errors import AepUnavailableError
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError
-from airflow_provider_aep.onboarding import ensure as engine
+from airflow_provider_aep.onboarding import wait as engine
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 

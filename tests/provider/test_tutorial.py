@@ -3,6 +3,7 @@
 import pytest
 from tasks import NAMES, refused, run
 
+from airflow_provider_aep.onboarding.identity import unsigned
 from airflow_provider_aep.operators.source import (
     AepCreateAdHocClassOperator,
     AepCreateAdHocSchemaOperator,
@@ -67,7 +68,7 @@ def test_a_description_of_a_class_is_mended(aep, explored):
     _, columns = explored
     first = run(AepCreateAdHocClassOperator, title=NAMES.source_class, columns=columns)
     assert run(AepCreateAdHocClassOperator, title=NAMES.source_class, columns=columns, description="new") == first
-    assert stored(aep, "classes")[0]["description"] == "new"
+    assert unsigned(stored(aep, "classes")[0]["description"])[0] == "new"
 
 
 def test_nested_columns_become_nested_fields(aep):

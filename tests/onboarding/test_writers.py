@@ -1,0 +1,185 @@
+"""Two writers at the same moment, on virtual time: one object per kind, and each row lands once."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow.parquet as pq
+import pytest
+from chain import KINDS, LISTS, by_hand, listed, marked, onboard, wanted
+
+from airflow_provider_aep.client import catalog, flow_service
+from airflow_provider_aep.client.auth import TokenCache
+from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.errors import AepConflictError
+from airflow_provider_aep.onboarding import kinds
+from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+
+RACES = int(os.environ.get("AEP_SOAK_RACES", "8"))
+FIRST, SECOND = "000000000001", "000000000002"
+
+
+@pytest.fixture
+def writer(emulator, shared_clock):
+    """``writer(nonce)`` is a client of its own."""
+    emulator.freeze()
+    clients = []
+
+    def make():
+        clients.append(AepClient(emulator.settings(), tokens=TokenCache(), clock=shared_clock()))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def at_once(client, barrier):
+    """Let a client's first create of each ensure wait until the other one is there, too."""
+    send = client.send
+
+    def waiting(call):
+        if call.method == "POST" and call.safety.value == "create":
+            try:
+                barrier.wait(2)
+            except threading.BrokenBarrierError:
+                barrier.reset()
+        return send(call)
+
+    client.send = waiting
+    return client
+
+
+@pytest.mark.parametrize("race", range(RACES))
+def test_two_writers_at_the_same_moment_make_one_of_each(emulator, writer, race):
+    name, barrier = f"Race {race}", threading.Barrier(2)
+    emulator.fault("GET *", "lag", seconds=3)
+
+    def chain(nonce):
+        client = at_once(writer(), barrier)
+        attempt = Attempt(nonce, concurrent_writers=True)
+        ids = {}
+        for part, kind in KINDS.items():
+            body = wanted(part, name, ids, start=int(client.clock.now()) + 60)
+            if part == "flow":
+                body["start_in_minutes"] = 10
+            ids[part] = ensure(client, kind, body, attempt).result
+        return ids
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(chain, (FIRST, SECOND))
+    assert one == other
+    client = writer()
+    emulator.advance(5)
+    for part in KINDS:
+        title = KINDS[part].title
+        there = listed(client, part, {title: f"{name} {part}"})
+        assert (one[part]["id"] if part == "mapping" else one[part]) in there
+        assert len(there) == 1 or part == "mapping"
+    assert client.send(flow_service.get_flow(one["flow"])).state == "enabled"
+    emulator.advance(1200)  # its first run
+    batches = list(client.items(catalog.list_batches(one["dataset"])))
+    files = list(emulator.lake.rglob("*.parquet"))
+    rows = [row["_id"] for file in files for row in pq.read_table(file).to_pylist()]
+    assert len(batches) == 1
+    assert len(rows) == len(set(rows)) > 100
+
+
+@pytest.mark.parametrize("name", [n for n in KINDS if n != "schema"])  # whose titles AEP knows once
+def test_one_that_comes_later_waits_until_an_elder_one_would_be_listed(emulator, writer, name):
+    """Its own was made a moment ago; another's was made just before, and is not listed yet."""
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    kind, body = KINDS[name], {**bodies[name], KINDS[name].title: f"Y {name}"}
+    elder = kind.created(client.send(kind.create(marked(client, kind, body, SECOND))))[0]
+    emulator.advance(2)
+    mine = kind.created(client.send(kind.create(marked(client, kind, body, FIRST))))[0]
+    hidden = {"left": 1}
+    items = client.items
+
+    def lagging(call):
+        found = list(items(call))
+        if hidden["left"] and call.operation == kind.find("x").operation:
+            hidden["left"] -= 1
+            return iter([f for f in found if kind.found(f).id != elder])
+        return iter(found)
+
+    client.items = lagging
+    outcome = ensure(client, kind, body, Attempt(FIRST, tried_before=True, concurrent_writers=True))
+    assert outcome.id == elder
+    assert sum(client.clock.slept) >= 58
+    left = listed(client, name, body)
+    assert left == [elder] if name != "mapping" else set(left) == {elder, mine}
+
+
+@pytest.mark.parametrize("name", [n for n in KINDS if n not in {"schema", "mapping"}])
+def test_nobody_removes_what_is_anothers(emulator, writer, name):
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    kind, body = KINDS[name], bodies[name]
+    emulator.advance(1)
+    later = by_hand(client, kind, marked(client, kind, body, SECOND))
+    emulator.advance(100)
+    outcome = ensure(client, kind, body, Attempt(FIRST, concurrent_writers=True))
+    assert outcome.spares == (later,)
+    assert set(listed(client, name, body)) == {outcome.id, later}
+    with pytest.raises(AepConflictError, match="2 .* are named"):  # who runs alone stops at it
+        ensure(client, kind, body)
+    outcome = ensure(client, kind, body, Attempt(SECOND, concurrent_writers=True))
+    assert listed(client, name, body) == [outcome.id]
+
+
+def test_what_came_into_use_is_not_removed(emulator, writer):
+    """A source connection that somebody's flow stands on; a dataset that rows have landed in."""
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    emulator.advance(1)
+    made = {n: by_hand(client, KINDS[n], marked(client, KINDS[n], bodies[n], FIRST)) for n in ("source", "dataset")}
+    target = ensure(client, kinds.TARGET_CONNECTION, {
+        **bodies["target"], "name": "Y target", "params": {"dataSetId": made["dataset"]}
+    }).id  # fmt: skip
+    schedule = {"startTime": int(emulator.world.clock.now()) + 60, "frequency": "once"}
+    steps = {"Mapping": bodies["flow"]["steps"]["Mapping"]}
+    by_hand(client, kinds.FLOW, {**bodies["flow"], "name": "Y flow", "steps": steps, "runs": "once",
+                                 "scheduleParams": schedule, "sourceConnectionIds": [made["source"]],
+                                 "targetConnectionIds": [target]})  # fmt: skip
+    emulator.advance(600)
+    for name, id_ in made.items():
+        outcome = ensure(client, KINDS[name], bodies[name], Attempt(FIRST, concurrent_writers=True))
+        assert outcome.spares == (id_,)
+        assert id_ in listed(client, name, bodies[name])
+
+
+def test_among_several_writers_a_flow_is_a_draft_until_it_has_won(emulator, writer):
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    before = len(emulator.requests())
+    outcome = ensure(client, kinds.FLOW, {**bodies["flow"], "name": "Y flow"}, Attempt(concurrent_writers=True))
+    assert outcome.action == "created"
+    writes = [r for r in emulator.requests()[before:] if r["method"] == "POST"]
+    assert [(w["operation"].rsplit("/", 1)[-1], w["query"]) for w in writes] == [
+        ("flows", "mode=draft"),
+        ("action", "op=publish"),
+    ]
+    assert client.send(flow_service.get_flow(outcome.id)).state == "enabled"
+
+
+def test_where_there_are_no_drafts_a_flow_starts_late_enough_to_be_gone_first(emulator, writer):
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    emulator.fault("POST */flows", "answer", status=400, code="1368-400", calls=[1])
+    now = emulator.world.clock.now()
+    schedule = {**bodies["flow"]["scheduleParams"], "startTime": int(now) + 61}
+    body = {**bodies["flow"], "name": "Y flow", "scheduleParams": schedule, "start_in_minutes": 1}
+    outcome = ensure(client, kinds.FLOW, body, Attempt(concurrent_writers=True))
+    made = client.send(flow_service.get_flow(outcome.id))
+    assert (made.state, emulator.unfired()) == ("enabled", [])
+    assert int(made.scheduleParams["startTime"]) >= int(now) + 60 + 3 * 60
+
+
+def test_a_list_that_does_not_show_what_was_made_is_waited_for_and_then_said(emulator, writer):
+    client = writer()
+    emulator.fault(LISTS["base"], "lag", seconds=1000)
+    with pytest.raises(Exception, match="was created, and AEP does not list it after 60 s"):
+        ensure(client, kinds.BASE_CONNECTION, wanted("base", "X", {}), Attempt(concurrent_writers=True))
+    assert len([w for w in emulator.writes() if w.endswith("/connections")]) == 1
