@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_aep.operators.flow",
                     "airflow_provider_aep.operators.control",
                     "airflow_provider_aep.operators.profile",
+                    "airflow_provider_aep.operators.teardown",
                     "airflow_provider_aep.operators.http",
                 ],
             }
@@ -114,6 +115,13 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "float",
                         "example": "120",
                         "default": "60.0",
+                    },
+                    "allow_production_teardown": {
+                        "description": "Whether operators may delete what is ours in production sandboxes, too.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "False",
                     },
                 },
             }

@@ -24,9 +24,10 @@ def get_dataset(id_: str) -> Call[DataSet]:
     return _get("dataSets", id_, DataSet)
 
 
-def list_datasets(name: str) -> Call[Page[DataSet]]:
-    """Datasets with this name; Catalog allows several."""
-    return _list("dataSets", DataSet, (("property", f"name=={name}"), ("orderBy", "asc:created")))
+def list_datasets(name: str | None = None) -> Call[Page[DataSet]]:
+    """Datasets with this name, of which Catalog allows several; or all."""
+    named = (("property", f"name=={name}"),) if name is not None else ()
+    return _list("dataSets", DataSet, (*named, ("orderBy", "asc:created")))
 
 
 def create_dataset(body: Mapping[str, Any]) -> Call[str]:

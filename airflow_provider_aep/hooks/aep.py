@@ -107,6 +107,11 @@ def settings_of(connection: Connection) -> AepSettings:
     )
 
 
+def may_delete_in_production() -> bool:
+    """Whether the deployer lets operators delete in production sandboxes."""
+    return bool(conf.getboolean("aep", "allow_production_teardown", fallback=False))
+
+
 def platform_url(host: str | None, port: int | None, schema: str | None) -> str | None:
     """The platform URL of a connection's fields; the accepted forms, and no others:
 

@@ -57,7 +57,7 @@ class Kind:
     :param born: a body for a create at a moment (seconds since the epoch), or later by some seconds
     :param publish: makes a draft one that can be used; ``None``: there are no drafts
     :param enable: lets a disabled one run; ``None``: nothing but AEP disables it
-    :param remove: deletes one that lost against another writer's; ``None``: it stays, and does no harm
+    :param remove: deletes it; ``None``: it stays, and does no harm
     :param idle: whether nothing has come to depend on it, where ``remove`` would not refuse
     :param elsewhere: where else it may be found, if AEP does not find it by its name
     :param guard: raises if it must not be changed

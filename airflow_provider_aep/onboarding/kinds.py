@@ -117,6 +117,7 @@ def _schema(schema: XdmSchema) -> Found:
     groups = [r for r in refs if r != class_id]
     description, marker = unsigned(schema.description)
     fields = {"title": schema.title, "description": description, "class": class_id, "refs": groups}
+    fields["union"] = "union" in schema.immutable_tags
     return Found(schema.id, schema.title, fields, schema.id, marker=marker)
 
 
@@ -149,6 +150,7 @@ SCHEMA = Kind(
     includes=("refs",),
     short=True,
     mend=_mend_schema,
+    remove=schema_registry.delete_schema,
 )
 
 
@@ -186,6 +188,7 @@ AD_HOC_CLASS = Kind(
     mend=lambda found, wanted, _: schema_registry.patch_class(
         found.id, [{"op": "add", "path": "/description", "value": wanted["description"]}]
     ),
+    remove=schema_registry.delete_class,
 )
 
 

@@ -249,14 +249,11 @@ def test_the_kept_delta_column_cannot_change(aep, once):
 
 
 def test_a_run_whose_answer_was_lost_is_not_started_again(aep, once, monkeypatch):
-    from airflow_provider_aep.client.errors import AepAnswerLostError
-
-    def lost(*_):
-        raise AepAnswerLostError("lost")
-
-    monkeypatch.setattr(flow_service, "create_run", lost)
-    with pytest.raises(AepPermanentError, match="may have started, its answer was lost.*Look at the flow's runs"):
+    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
+    aep.fault("POST */runs", "reset", commit="never")
+    with pytest.raises(AepPermanentError, match="may have started.*Look at the flow's runs.*on_ambiguous='start'"):
         run(AepRunFlowOperator, flow_id=once, delta_column="sys_updated_on")
+    assert len(aep.requests("POST */runs")) == 1
 
 
 @pytest.mark.parametrize(

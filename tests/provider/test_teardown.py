@@ -1,0 +1,177 @@
+"""Teardown: in order, only what is ours and unused, data by name, never in production, and again after a half one."""
+
+import pytest
+from chain import onboard
+from tasks import NAMES, flow, refused, run
+
+from airflow_provider_aep.client import flow_service
+from airflow_provider_aep.exceptions import AepPermanentError
+from airflow_provider_aep.onboarding import wait
+from airflow_provider_aep.onboarding.ensure import ensure
+from airflow_provider_aep.operators.control import AepDisableFlowOperator
+from airflow_provider_aep.operators.profile import (
+    AepCreateIdentityDescriptorOperator,
+    AepEnableSchemaForProfileOperator,
+)
+from airflow_provider_aep.operators.source import AepCreateSourceConnectionOperator
+from airflow_provider_aep.operators.target import AepCreateTargetConnectionOperator
+from airflow_provider_aep.operators.teardown import (
+    AepDeleteBaseConnectionOperator,
+    AepDeleteDatasetOperator,
+    AepDeleteFlowOperator,
+    AepDeleteSchemaOperator,
+    AepDeleteSourceConnectionOperator,
+    AepDeleteTargetConnectionOperator,
+    AepTeardownOnboardingOperator,
+)
+
+KINDS = ("flows", "sourceConnections", "targetConnections", "connections", "dataSets", "schemas", "mappingSets")
+
+
+@pytest.fixture
+def onboarded(aep, parts):
+    return {**parts, "flow": flow(parts)}
+
+
+def left(aep):
+    return [kind for kind in KINDS if aep.world.store.everywhere(kind)]
+
+
+def deleted(aep):
+    return [w.split("/")[-2] for w in aep.writes() if w.startswith("DELETE")]
+
+
+def unmark(aep, kind):
+    [(scope, body)] = aep.world.store.everywhere(kind)
+    aep.world.store.put(kind, scope, body["id"], {**body, "description": "by hand"}, name=body["name"])
+
+
+def test_a_teardown_leaves_the_data(aep, onboarded):
+    gone = run(AepTeardownOnboardingOperator, onboarding="X")
+    assert gone == {
+        NAMES.flow: onboarded["flow"],
+        NAMES.source: onboarded["source_connection_id"],
+        NAMES.target: onboarded["target_connection_id"],
+        NAMES.base: onboarded["base"],
+    }
+    assert deleted(aep) == ["flows", "sourceConnections", "targetConnections", "connections"]
+    assert left(aep) == ["dataSets", "schemas", "mappingSets"]
+    [disabled] = [w for w in aep.requests("POST */flows/{id}/action") if "op=disable" in w["query"]]
+    assert disabled["status"] == 200
+
+
+def test_data_goes_when_it_is_named(aep, onboarded):
+    gone = run(AepTeardownOnboardingOperator, onboarding="X", data=[NAMES.schema, NAMES.dataset])
+    assert list(gone)[-2:] == [NAMES.dataset, NAMES.schema]
+    assert left(aep) == ["mappingSets"]
+
+
+def test_again_and_after_a_half_one_nothing_is_wrong(aep, onboarded):
+    aep.fault("DELETE */targetConnections/{id}", "answer", status=403, calls=[1])
+    with pytest.raises(AepPermanentError):
+        run(AepTeardownOnboardingOperator, onboarding="X")
+    assert deleted(aep)[:2] == ["flows", "sourceConnections"]
+    assert list(run(AepTeardownOnboardingOperator, onboarding="X")) == [NAMES.target, NAMES.base]
+    assert run(AepTeardownOnboardingOperator, onboarding="X") == {}
+
+
+def test_a_lost_answer_is_no_failure(aep, onboarded):
+    for resource in ("flows", "sourceConnections", "targetConnections", "connections"):
+        aep.fault(f"DELETE */{resource}/{{id}}", "answer", status=503, commit="now", calls=[1])
+    assert len(run(AepTeardownOnboardingOperator, onboarding="X")) == 4
+    assert aep.unfired() == []
+    assert left(aep) == ["dataSets", "schemas", "mappingSets"]
+
+
+def test_a_disabled_flow_goes_too(aep, onboarded):
+    run(AepDisableFlowOperator, flow_id=onboarded["flow"])
+    assert len(run(AepTeardownOnboardingOperator, onboarding="X")) == 4
+
+
+@pytest.mark.parametrize("kind", ["flows", "sourceConnections", "targetConnections", "connections"])
+def test_what_is_not_ours_stops_it_before_the_first_deletion(aep, onboarded, kind):
+    unmark(aep, kind)
+    refused(aep, "is not ours", AepTeardownOnboardingOperator, onboarding="X")
+
+
+def test_what_others_use_stops_it_before_the_first_deletion(aep, onboarded):
+    table = {"base_connection_id": onboarded["base"], "table": "incident"}
+    other = run(AepCreateSourceConnectionOperator, name="Y source", **table)
+    says = f"base connection 'X base' .* is used by the source connection 'Y source' .{other}"
+    refused(aep, says, AepTeardownOnboardingOperator, onboarding="X")
+
+
+def test_a_dataset_that_others_write_to_stays(aep, onboarded):
+    run(AepCreateTargetConnectionOperator, name="Y target", dataset_id=onboarded["dataset"])
+    says = "dataset 'X dataset' .* is used by the target connection 'Y target'"
+    refused(aep, says, AepTeardownOnboardingOperator, onboarding="X", data=[NAMES.dataset])
+
+
+def test_a_schema_of_a_dataset_that_stays_stays(aep, onboarded):
+    says = "schema 'X schema' .* is used by the dataset 'X dataset'"
+    refused(aep, says, AepTeardownOnboardingOperator, onboarding="X", data=[NAMES.schema])
+
+
+def test_a_schema_in_profile_stays(aep, onboarded):
+    irreversible = {"schema_id": onboarded["schema"], "irreversible": True}
+    email = {"path": "personalEmail.address", "namespace": "Email"}
+    run(AepCreateIdentityDescriptorOperator, **email, **irreversible)
+    run(AepEnableSchemaForProfileOperator, **irreversible)
+    data = [NAMES.schema, NAMES.dataset]
+    refused(aep, "is enabled for Profile", AepTeardownOnboardingOperator, onboarding="X", data=data)
+
+
+def test_data_of_another_onboarding_is_not_asked_for(aep, onboarded):
+    says = "data is 'Y dataset', which this onboarding has not made.*'X dataset'"
+    refused(aep, says, AepTeardownOnboardingOperator, onboarding="X", data=["Y dataset"])
+
+
+def test_nothing_is_deleted_in_production_unless_the_deployer_allows_it(aep, onboarded, connect, monkeypatch):
+    monkeypatch.setattr(aep, "sandbox", "prod")
+    connect(aep)
+    refused(
+        aep, "prod is a production sandbox.*allow_production_teardown", AepTeardownOnboardingOperator, onboarding="X"
+    )
+    refused(aep, "production sandbox", AepDeleteFlowOperator, flow_id=onboarded["flow"])
+    monkeypatch.setenv("AIRFLOW__AEP__ALLOW_PRODUCTION_TEARDOWN", "True")
+    assert run(AepTeardownOnboardingOperator, onboarding="X") == {}  # it is in another sandbox
+
+
+def test_each_by_its_id(aep, onboarded):
+    def gone(operator, field, id_, **more):
+        assert run(operator, **{field: id_}, **more) == id_
+        assert run(operator, **{field: id_}, **more) == id_  # gone already
+
+    gone(AepDeleteFlowOperator, "flow_id", onboarded["flow"])
+    gone(AepDeleteSourceConnectionOperator, "source_connection_id", onboarded["source_connection_id"])
+    gone(AepDeleteTargetConnectionOperator, "target_connection_id", onboarded["target_connection_id"])
+    gone(AepDeleteBaseConnectionOperator, "base_connection_id", onboarded["base"])
+    gone(AepDeleteDatasetOperator, "dataset_id", onboarded["dataset"], name=NAMES.dataset)
+    gone(AepDeleteSchemaOperator, "schema_id", onboarded["schema"], title=NAMES.schema)
+    assert left(aep) == ["mappingSets"]
+
+
+def test_a_wrong_id_deletes_no_rows(aep, onboarded):
+    says = "is 'X dataset', not 'Y dataset'"
+    refused(aep, says, AepDeleteDatasetOperator, dataset_id=onboarded["dataset"], name="Y dataset")
+
+
+@pytest.mark.parametrize(
+    ("operator", "field", "key"),
+    [
+        (AepDeleteSourceConnectionOperator, "source_connection_id", "source_connection_id"),
+        (AepDeleteTargetConnectionOperator, "target_connection_id", "target_connection_id"),
+    ],
+)
+def test_what_a_flow_uses_stays(aep, onboarded, operator, field, key):
+    refused(aep, "is used by the flow 'X flow'", operator, **{field: onboarded[key]})
+
+
+def test_a_flow_on_its_way_out_is_waited_for(make_emulator, connect, monkeypatch):
+    aep = make_emulator(transition=0.3)
+    connect(aep)
+    monkeypatch.setattr(wait, "_STATE_POLL", 0.05)
+    with aep.client() as client:
+        onboard("X", lambda kind, body: ensure(client, kind, body).result)
+        run(AepTeardownOnboardingOperator, onboarding="X")
+        assert list(client.items(flow_service.list_flows({}))) == []
