@@ -36,6 +36,11 @@ def mapping_set(
     for field, given in (("mappings", mappings), ("static", static)):
         if not isinstance(given, Mapping):
             raise AepConfigurationError(f"{field} is {given!r}, not a dict", next_step=f"Give {field} as a dict.")
+    if wrong := [f"{s!r}: {d!r}" for s, d in mappings.items() if not isinstance(s, str) or not isinstance(d, str)]:
+        raise AepConfigurationError(
+            f"mappings has {'; '.join(wrong)[:500]}",
+            next_step="Each column and each field is a text: {'email': '_id'}.",
+        )
     problems: list[str] = []
     entries: dict[str, dict[str, Any]] = {}
     known = None if columns is None else {str(c["name"]): c for c in columns}

@@ -138,7 +138,7 @@ class AepRunFlowOperator(AepOperator):
     :param delta_column: date-time column that tells a row's moment (templated); needed with the first on-demand run of
         a flow, which keeps it
     :param on_ambiguous: what to do if a run may have been started and none is found ``[aep] settle`` seconds later:
-        ``fail`` at once, for a person to look, or ``start`` one, which may ingest the window a second time
+        ``fail`` at once, for a person to look, or ``start`` one, which may ingest the window a second time (templated)
     :return: the run's id
     """
 
@@ -148,6 +148,7 @@ class AepRunFlowOperator(AepOperator):
         "window_start",
         "window_end",
         "delta_column",
+        "on_ambiguous",
     )
 
     def __init__(

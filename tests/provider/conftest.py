@@ -84,8 +84,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def airflow_of(emulator: Any, home: Path, **environment: str) -> Generator[RealAirflow, None, None]:
-    """``airflow standalone`` with our DAGs, ended with all its children at the end of the block."""
+def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Generator[RealAirflow, None, None]:
+    """``airflow standalone``, ended with all its children at the end of the block.
+
+    :param dag_id: a DAG that must be there before it begins
+    """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     env = airflow_environment(home, DAGS, emulator.url, emulator.world.options) | {
@@ -107,7 +110,7 @@ def airflow_of(emulator: Any, home: Path, **environment: str) -> Generator[RealA
         )
     try:
         airflow = RealAirflow(url, home, output)
-        airflow.until_ready("aep_customer_success_onboarding", process)
+        airflow.until_ready(dag_id, process)
         yield airflow
     finally:
         for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
@@ -128,10 +131,10 @@ def _signal_group(group: int, number: int) -> bool:
 
 @pytest.fixture
 def start_airflow(tmp_path: Path) -> Any:
-    def start(emulator: Any, **environment: str) -> Any:
+    def start(emulator: Any, dag_id: str = "aep_customer_success_onboarding", **environment: str) -> Any:
         home = tmp_path / "airflow"
         home.mkdir()
-        return airflow_of(emulator, home, **environment)
+        return airflow_of(emulator, home, dag_id, **environment)
 
     return start
 

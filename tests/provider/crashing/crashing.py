@@ -1,0 +1,67 @@
+"""Every kind of create, each task killed in its first try."""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+from deaths import arm
+
+from airflow_provider_aep.onboarding.names import Names
+from airflow_provider_aep.onboarding.systems import SYSTEMS
+from airflow_provider_aep.operators import control, flow, profile, source, target
+from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+
+NAMES, SERVICENOW = Names("{{ params.name }}"), SYSTEMS["servicenow"]
+TRIES = {"retries": 3, "retry_delay": timedelta(0), "pre_execute": arm}
+PARAMS = {"name": Param("X"), "moment": Param("before-send"), "only": Param(None, type=["null", "string"])}
+AMBIGUOUS = "{{ 'start' if params.moment == 'before-send' else 'fail' }}"
+DELTA = "sys_updated_on"
+
+with DAG("crashing", schedule=None, params=PARAMS, default_args=TRIES):
+    base = source.AepCreateBaseConnectionOperator(task_id="base", name=NAMES.base).output
+    columns = source.AepExploreOperator(task_id="explore", base_connection_id=base, table=SERVICENOW.table).output
+    class_id = source.AepCreateAdHocClassOperator(task_id="class", title=NAMES.source_class, columns=columns).output
+    described = source.AepCreateAdHocSchemaOperator(
+        task_id="ad_hoc_schema", title=NAMES.source_schema, class_id=class_id
+    ).output
+    origin = source.AepCreateSourceConnectionOperator(
+        task_id="source",
+        name=NAMES.source,
+        base_connection_id=base,
+        table=SERVICENOW.table,
+        columns=columns,
+        schema_id=described,
+    ).output
+    schema = target.AepCreateSchemaOperator(task_id="schema", title=NAMES.schema).output
+    identity = profile.AepCreateIdentityDescriptorOperator(
+        task_id="descriptor", schema_id=schema, path="personalEmail.address", irreversible=True
+    )
+    dataset = target.AepCreateDatasetOperator(task_id="dataset", name=NAMES.dataset, schema_id=schema).output
+    end = target.AepCreateDatasetBaseConnectionOperator(task_id="dataset_base", name=NAMES.dataset_base).output
+    lake = target.AepCreateTargetConnectionOperator(
+        task_id="target", name=NAMES.target, dataset_id=dataset, base_connection_id=end
+    ).output
+    mapping = flow.AepCreateMappingSetOperator(
+        task_id="mapping", name=NAMES.mapping, schema_id=schema, columns=columns, mappings=SERVICENOW.mappings_of(None)
+    ).output
+    spec = flow.AepGetFlowSpecOperator(task_id="flow_spec", base_connection_id=base).output
+    flow_id = flow.AepCreateFlowOperator(
+        task_id="flow",
+        name=NAMES.flow,
+        source_connection_id=origin,
+        target_connection_id=lake,
+        mapping_set=mapping,
+        flow_spec=spec,
+        columns=columns,
+        start_in_minutes=0.1,
+    ).output
+    first = AepFlowRunSensor(task_id="first_run", flow_id=flow_id, max_failed_ratio=0.01, poke_interval=1)
+    run = control.AepRunFlowOperator(
+        task_id="run",
+        flow_id=flow_id,
+        window_start="2025-07-01",
+        window_end="2025-08-01",
+        delta_column=DELTA,
+        on_ambiguous=AMBIGUOUS,
+    )
+    first >> run
+    AepFlowRunSensor(task_id="second_run", flow_id=flow_id, run_id=run.output, max_failed_ratio=0.01, poke_interval=1)
