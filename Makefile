@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test matrix cluster lint check docs bench bench-emulator soak mutants constraints clean
+.PHONY: install demo test matrix cluster lint check docs bench bench-emulator storm safety soak mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -53,6 +53,12 @@ $(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
 
 bench-emulator: install ## how fast the emulator is
 	@$(BIN)/python benchmarks/emulator.py $(ARGS)
+
+storm: install ## a thousand onboardings in processes that are killed at random, beside plain HttpOperator
+	@$(BIN)/python benchmarks/storm.py $(ARGS)
+
+safety: install ## take each safety step out of the engine; says which test turns red
+	@$(BIN)/python tests/safety.py
 
 soak: install ## fuzz the emulator for ten minutes, and kill it a hundred times in the middle of writes
 	@AEP_SOAK_SECONDS=600 AEP_SOAK_KILLS=100 $(BIN)/python -m pytest -q tests/emulator/test_soak.py

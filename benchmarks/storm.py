@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -22,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,19 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 os.environ.update(AIRFLOW_HOME=tempfile.mkdtemp(prefix="storm-"), AIRFLOW__CORE__UNIT_TEST_MODE="True")
 
-import emulator as harness  # noqa: E402  # the benchmark of the emulator, which starts one
-import httpx  # noqa: E402
-from chain import KINDS, wanted  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+import emulator as harness  # the benchmark of the emulator, which starts one
+import httpx
+from chain import KINDS, wanted
+from rich.console import Console
+from rich.table import Table
 
-from airflow_provider_aep.client.auth import TokenCache  # noqa: E402
-from airflow_provider_aep.client.client import AepClient  # noqa: E402
-from airflow_provider_aep.client.clock import ManualClock  # noqa: E402
-from airflow_provider_aep.client.errors import AepError  # noqa: E402
-from airflow_provider_aep.client.settings import AepSettings  # noqa: E402
-from airflow_provider_aep.onboarding.ensure import Attempt, ensure  # noqa: E402
-from airflow_provider_aep.onboarding.identity import nonce  # noqa: E402
+from airflow_provider_aep.client.auth import TokenCache
+from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.clock import ManualClock
+from airflow_provider_aep.client.errors import AepError
+from airflow_provider_aep.client.settings import AepSettings
+from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.identity import nonce
 
 FORK = multiprocessing.get_context("fork")  # a worker is ready at once
 SECRET, ORG = "emulator-secret", "EMULATOR@AdobeOrg"
@@ -170,7 +170,8 @@ def by_http_operator(url: str, now: Any) -> Step:
 
 def work(connection: Any, make: Callable[[str, Any], Step], url: str, now: Any) -> None:
     """A worker process: takes steps until it is killed."""
-    logging.disable()
+    for stream in (1, 2):  # Airflow tells every failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     take = make(url, now)
     while True:
         onboarding, step, results, tries = connection.recv()
@@ -211,9 +212,9 @@ def storm(make: Callable[[str, Any], Step], count: int, workers: int, seed: int,
                 busy[near] = (process, one)
                 near.send((one.name, one.step, one.results, one.tries))
             for near in multiprocessing.connection.wait(list(busy), timeout=max(next_kill - time.monotonic(), 0)):
-                process, one = busy[near]  # type: ignore[index]
+                process, one = busy[near]
                 try:
-                    word, result = near.recv()  # type: ignore[union-attr]
+                    word, result = near.recv()
                 except (EOFError, OSError):
                     word, result = "killed", ""
                 if word == "done":
@@ -225,14 +226,15 @@ def storm(make: Callable[[str, Any], Step], count: int, workers: int, seed: int,
                     elif word == "again":
                         admin.post("/_emulator/clock", json={"advance": RETRY_DELAY})
                 if one.step is None or word == "killed":
-                    del busy[near]  # type: ignore[arg-type]
+                    del busy[near]
                     process.kill()
                     process.join()
-                    near.close()  # type: ignore[union-attr]
+                    near.close()
                     if one.step is not None:
                         waiting.append(one)
                 else:
-                    near.send((one.name, one.step, one.results, one.tries))  # type: ignore[union-attr]
+                    with suppress(OSError):  # it was killed a moment ago, which the next turn will see
+                        near.send((one.name, one.step, one.results, one.tries))
             if time.monotonic() >= next_kill and busy:
                 os.kill(draw.choice(list(busy.values()))[0].pid, signal.SIGKILL)
                 killed += 1

@@ -165,6 +165,7 @@ class Emulator:
             if rule.commit == "now" or rule.do == "cut":
                 reply = act()
             elif rule.commit != "never":
+                act(later=True)
                 world.later(world.clock.now() + float(rule.commit), act)
             if rule.do == "answer":
                 raise rule.refusal(operation)
@@ -187,7 +188,7 @@ class Emulator:
     def _found(self, asked: Request, route: Route | None, arguments: list[str], is_token: bool) -> Act:
         """What a request asks for, as something that can be done now, later or not at all."""
         if is_token:
-            return lambda **_: self._token(asked)
+            return lambda later=False, **_: Reply() if later else self._token(asked)
         if route is None:
             if methods := self._router.methods(asked.path):
                 raise Refusal(
@@ -200,8 +201,17 @@ class Emulator:
         if route.path.startswith(admin.BASE):
             return lambda **_: route.handler(self.world, asked, *arguments)
 
-        def act(first: Callable[[World, Request], None] | None = None, login: bool = True) -> Reply:
-            request = self._admit(asked, route)
+        admitted: Request | None = None
+
+        def act(
+            first: Callable[[World, Request], None] | None = None, login: bool = True, later: bool = False
+        ) -> Reply:
+            nonlocal admitted
+            request = admitted = admitted or self._admit(
+                asked, route
+            )  # what comes later was admitted when it was asked
+            if later:
+                return Reply()
             if route.query is not None:
                 request.unknown("query parameter", sorted(set(request.query) - route.query))
             if first:  # of its own: what is refused afterwards takes nothing back of it

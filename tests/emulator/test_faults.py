@@ -79,6 +79,20 @@ def test_an_answer_long_before_the_commit(aep, fault):
     assert made["createdAt"] == int((now(aep) - 1) * 1000)
 
 
+def test_what_comes_late_was_admitted_when_it_was_asked(emulator, aep, fault):
+    """Its token may have ended meanwhile; and what was not admitted does not come at all."""
+    freeze(aep)
+    fault(do="answer", status=504, commit=30, calls=[1])
+    assert aep("POST", CONNECTIONS, json=BODY).status_code == 504
+    emulator.world.store.drop_token(aep.headers["Authorization"].removeprefix("Bearer "))
+    advance(aep, 31)
+    assert len(emulator.world.store.everywhere("connections")) == 1
+    fault(do="answer", status=504, commit=30, calls=[1])
+    aep.refused(401, "401013", "POST", CONNECTIONS, json=BODY)
+    advance(aep, 31)
+    assert len(emulator.world.store.everywhere("connections")) == 1
+
+
 def test_what_comes_late_and_is_refused_harms_nothing(aep, fault):
     freeze(aep)
     fault(do="answer", status=504, commit=1)

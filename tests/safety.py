@@ -1,0 +1,109 @@
+"""Takes out one safety step after the other, and says which test notices: ``make safety``.
+
+Each step is taken out in a copy of the project, in which the tests of the engine are run until one is red.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ENGINE = "airflow_provider_aep/onboarding/ensure.py"
+RUNS = "airflow_provider_aep/onboarding/on_demand.py"
+WAITS = "airflow_provider_aep/onboarding/wait.py"
+KINDS = "airflow_provider_aep/onboarding/kinds.py"
+CLIENT = "airflow_provider_aep/client/client.py"
+TEARDOWN = "airflow_provider_aep/onboarding/teardown.py"
+
+STEPS = [
+    ("look before a create", ENGINE, "self._remembered() or self._find()", "self._remembered()"),
+    ("compare names exactly", ENGINE, "if f.name == self.name and self._still", "if self._still"),
+    ("suspect a second try", ENGINE, "server_now() if self.attempt.tried_before else None", "server_now() if 0 else None"),
+    ("suspect what was noted as sent", ENGINE, 'self._note().get("sent")', "None"),
+    ("wait on suspicion", ENGINE, "self._wait_until(since + self.attempt.settle)", "pass"),
+    ("look again after the wait", ENGINE, "settle)\n            there = self._find()", "settle)\n            there = None"),
+    ("note before a create", ENGINE, "self._remember(sent=self.client.server_now())", "pass"),
+    ("note what was made", ENGINE, "self._remember(id=id_)", "pass"),
+    ("distrust a note of what is gone", ENGINE, "except AepNotFoundError:\n            return None", "except KeyError:\n            return None"),
+    ("distrust a note of what was renamed", ENGINE, "return found if found.name == self.name and", "return found if"),
+    ("never resend a create", CLIENT, "if call.safety is not Safety.CREATE:\n            return cause", "if True:\n            return cause"),
+    ("wait after a lost answer", ENGINE, "self.client.clock.sleep(self.attempt.settle)\n            if there :=", "if there :="),
+    ("look after a lost answer", ENGINE, "if there := self._find():\n                outcome", "if there := None:\n                outcome"),
+    ("a taken title may be ours", ENGINE, "(AepAnswerLostError, AepConflictError) as e", "AepAnswerLostError as e"),
+    ("stop at several of a name", ENGINE, "        if len(there) > 1:\n            ids", "        if len(there) > 9:\n            ids"),
+    ("tell ours by the marker", ENGINE, "found.marker.identity == self.me.identity)", "True)"),
+    ("touch nothing that is not ours", ENGINE, "if drifted and not ours and not taken:", "if False:"),
+    ("keep the marker in a change", ENGINE, "marker, paths = taken_by or found.marker, list(drifted)", "marker, paths = taken_by, list(drifted)"),
+    ("mark what is taken over", ENGINE, "self.me if taken else None", "None"),
+    ("fail only at what another made", ENGINE, "found.marker != self.me and self.kind.sign:", "self.kind.sign:"),
+    ("wait for what is being deleted", ENGINE, "found.state != GOING or not gone(self.client, self.kind, found)", "found.state != GOING"),
+    ("wait for a passing state", WAITS, "while found.state not in _STABLE:", "while False:"),
+    ("refuse a disabled flow", ENGINE, 'if found.state == "disabled" and not (self', 'if False and not (self'),
+    ("finish a draft of ours", ENGINE, 'if found.state == "draft" and not self.wanted.get("draft") and self.kind.publish:', "if False:"),
+    ("leave another's draft", ENGINE, 'if found.state == "draft" and not ours and', "if False and"),
+    ("read a stale etag again", ENGINE, "stop_after_attempt(2)", "stop_after_attempt(1)"),
+    ("leave a set that another flow uses", ENGINE, "self.kind.guard(self.client, found)", "pass"),
+    ("find a set through its flow", ENGINE, "or [f for f in self.kind.elsewhere(self.client) if self._still_there(f)]", ""),
+    ("count a start from the create", KINDS, "start = max(math.ceil(now + later + 60", "start = max(math.ceil(0 * now + later + 60"),
+    ("among writers, wait and look again", ENGINE, "if not self.attempt.concurrent_writers:\n                    return", "if True:\n                    return"),
+    ("among writers, the eldest counts", ENGINE, "key=lambda f: (f.created, f.id))", "key=lambda f: (-f.created, f.id))"),
+    ("among writers, distrust what is young", ENGINE, "if age < self.attempt.settle:", "if False:"),
+    ("among writers, a flow is a draft first", ENGINE, "as_draft = self.attempt.concurrent_writers and", "as_draft = False and"),
+    ("without drafts, start later", ENGINE, "self.kind.born(body, now, 3 * self.attempt.settle)", "self.kind.born(body, now, 0)"),
+    ("remove what lost", ENGINE, "self.client.send(remove(settled(self.client, self.kind, other).id))", "pass"),
+    ("remove one's own only", ENGINE, "if other.marker != self.me or remove is None or", "if remove is None or"),
+    ("remove nothing that holds rows", ENGINE, "or (idle and not self.client.send(idle(other.id)))", ""),
+    ("remove nothing in use", ENGINE, "except AepInvalidRequestError:  # in use", "except KeyError:"),
+    ("note before a run", RUNS, "_remember(attempt, flow=flow.id, sent=since, params=dict(params))", "pass"),
+    ("note what run was made", RUNS, "_remember(attempt, flow=flow.id, id=made.id)", "pass"),
+    ("look for a run on suspicion", RUNS, "    if since is not None:\n        if there", "    if False:\n        if there"),
+    ("look for a run after a lost answer", RUNS, "except AepAnswerLostError:\n            if there := _found(client, attempt, flow, params, since, False):\n                return there", "except AepAnswerLostError:"),
+    ("wait for a run to be listed", RUNS, "        if wait > 0:", "        if False:"),
+    ("tell runs by their window", RUNS, "and young and start == wanted[0] and (open_end or end == wanted[1])", "and young"),
+    ("tell runs by their moment", RUNS, "young = run.createdAt >= since * _SECOND - _SECOND", "young = True"),
+    ("start no second run on a guess", RUNS, '            if on_ambiguous == "fail":\n                raise _uncertain(flow) from None', "            pass"),
+    ("delete only what is ours", TEARDOWN, "if found.marker is None or found.marker.identity != own:", "if False:"),
+    ("delete nothing that others use", TEARDOWN, "if user.id not in ids and found.id in", "if False and found.id in"),
+    ("delete nothing in production", TEARDOWN, "if is_production and not allowed:", "if False:"),
+    ("delete nothing by a wrong id", TEARDOWN, "if name is not None and found.name != name:", "if False:"),
+    ("leave what is in Profile", TEARDOWN, 'if found.fields.get("union"):', "if False:"),
+    ("disable a flow first", TEARDOWN, 'if kind is kinds.FLOW and found.state == "enabled":', "if False:"),
+]  # fmt: skip
+
+
+def taken_out(step: tuple[str, str, str, str]) -> str:
+    """The test that is red without a step; empty if none is."""
+    name, file, old, new = step
+    with tempfile.TemporaryDirectory(prefix="safety-") as folder:
+        copy = Path(folder) / "project"
+        ignored = shutil.ignore_patterns(".*", "site", "mutants", "__pycache__")
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        text = (copy / file).read_text()
+        if text.count(old) != 1:
+            raise SystemExit(f"{name}: {old!r} is {text.count(old)} times in {file}")
+        (copy / file).write_text(text.replace(old, new))
+        tests = ["tests/provider/test_teardown.py"] if file == TEARDOWN else ["tests/onboarding"]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:warnings", *tests]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+        red = re.search(r"^(?:FAILED|ERROR) \S*?(\w+\.py)::(\w+)", done.stdout, re.MULTILINE)
+        return f"{red[1]} {red[2]}" if red else ""
+
+
+def main() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        red = dict(zip([s[0] for s in STEPS], pool.map(taken_out, STEPS), strict=True))
+    for name, test in red.items():
+        print(f"{name:42} {test or 'NOTHING NOTICED'}")
+    survived = [name for name, test in red.items() if not test]
+    print(f"{len(red) - len(survived)} of {len(red)} steps are noticed when they are taken out")
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == "__main__":
+    main()
