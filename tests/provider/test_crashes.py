@@ -3,6 +3,7 @@
 Afterwards there is one object of each kind, it is what the task has returned, and each row has landed once.
 """
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,15 @@ CREATES = {
     "target": "targetConnections", "mapping": "mappingSets", "flow": "flows", "run": "runs",
 }  # fmt: skip
 AS_MANY = {"connections": 2, "schemas": 2, "runs": 2}  # of each onboarding; of other kinds one
+STORM = (
+    {"do": "reset", "commit": "never", "rate": 0.06},
+    {"do": "reset", "commit": "now", "rate": 0.08},
+    {"do": "answer", "status": 504, "commit": 2, "rate": 0.08},
+    {"do": "answer", "status": 429, "retry_after": 0, "rate": 0.06},
+    {"do": "answer", "status": 500, "commit": "now", "rate": 0.03},
+)
+RACES = int(os.environ.get("AEP_SOAK_RACES", "1"))
+STORMS = int(os.environ.get("AEP_SOAK_STORMS", "1"))
 OPERATIONS = sorted({f"POST */{kind}" for kind in CREATES.values()})
 
 
@@ -104,3 +114,45 @@ def test_every_kind_killed_at_every_moment(emulator, airflow):
     emulator.world.faults.clear()
     crash(airflow, "supervisor", only="source")
     check(emulator, airflow, "Crash supervisor", "supervisor", {"source"})
+
+
+def rows_landed(emulator, name):
+    [dataset] = of_onboarding(emulator, name)["dataSets"]
+    return [
+        row["_id"]
+        for file in emulator.lake.rglob("*.parquet")
+        if file.parent.name == dataset
+        for row in pq.read_table(file).to_pylist()
+    ]
+
+
+ONE_OF_EACH = {k: AS_MANY.get(k, 1) for k in {*CREATES.values()}} | {"runs": 1}
+
+
+def test_two_dag_runs_at_the_same_moment(emulator, airflow):
+    for race in range(RACES):
+        name = f"Race {race}"
+        with ThreadPoolExecutor(2) as pool:
+            ends = list(pool.map(lambda _: airflow.run("racing", {"name": name}, seconds=300), range(2)))  # noqa: B023
+        assert [state for state, _ in ends] == ["success"] * 2, ends
+        found = {kind: len(ids) for kind, ids in of_onboarding(emulator, name).items()}
+        assert found == ONE_OF_EACH | {"mappingSets": found["mappingSets"]}  # one that nothing uses does no harm
+        rows = rows_landed(emulator, name)
+        assert len(rows) == len(set(rows)) > 0
+
+
+def test_whole_onboardings_in_a_storm(emulator, airflow):
+    emulator.world.faults.clear()
+    for n, rule in enumerate(STORM):
+        emulator.fault("* /data/*", **rule, seed=n)
+    emulator.fault("GET /data/*", "lag", seconds=1)
+    names = [f"Storm {n}" for n in range(STORMS)]
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(lambda name: airflow.run("storming", {"name": name}, seconds=600), names))
+    emulator.world.faults.clear()
+    assert [state for state, _ in ends] == ["success"] * len(names), ends
+    for name in names:
+        found = {kind: len(ids) for kind, ids in of_onboarding(emulator, name).items()}
+        assert found == ONE_OF_EACH | {"mappingSets": found["mappingSets"]}
+        rows = rows_landed(emulator, name)
+        assert len(rows) == len(set(rows)) > 0

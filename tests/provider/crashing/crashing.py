@@ -1,6 +1,7 @@
-"""Every kind of create, each task killed in its first try."""
+"""Every kind of create: with each task killed in its first try, by two writers at once, and in a storm."""
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Param
 from deaths import arm
@@ -11,12 +12,13 @@ from airflow_provider_aep.operators import control, flow, profile, source, targe
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
 NAMES, SERVICENOW = Names("{{ params.name }}"), SYSTEMS["servicenow"]
-TRIES = {"retries": 3, "retry_delay": timedelta(0), "pre_execute": arm}
 PARAMS = {"name": Param("X"), "moment": Param("before-send"), "only": Param(None, type=["null", "string"])}
 AMBIGUOUS = "{{ 'start' if params.moment == 'before-send' else 'fail' }}"
-DELTA = "sys_updated_on"
+QUICKLY = {"retry_delay": timedelta(0)}
 
-with DAG("crashing", schedule=None, params=PARAMS, default_args=TRIES):
+
+def onboarding() -> tuple[Any, Any]:
+    """The chain up to the flow's first run."""
     base = source.AepCreateBaseConnectionOperator(task_id="base", name=NAMES.base).output
     columns = source.AepExploreOperator(task_id="explore", base_connection_id=base, table=SERVICENOW.table).output
     class_id = source.AepCreateAdHocClassOperator(task_id="class", title=NAMES.source_class, columns=columns).output
@@ -32,7 +34,7 @@ with DAG("crashing", schedule=None, params=PARAMS, default_args=TRIES):
         schema_id=described,
     ).output
     schema = target.AepCreateSchemaOperator(task_id="schema", title=NAMES.schema).output
-    identity = profile.AepCreateIdentityDescriptorOperator(
+    profile.AepCreateIdentityDescriptorOperator(
         task_id="descriptor", schema_id=schema, path="personalEmail.address", irreversible=True
     )
     dataset = target.AepCreateDatasetOperator(task_id="dataset", name=NAMES.dataset, schema_id=schema).output
@@ -55,13 +57,24 @@ with DAG("crashing", schedule=None, params=PARAMS, default_args=TRIES):
         start_in_minutes=0.1,
     ).output
     first = AepFlowRunSensor(task_id="first_run", flow_id=flow_id, max_failed_ratio=0.01, poke_interval=1)
+    return flow_id, first
+
+
+with DAG("crashing", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 3, "pre_execute": arm}):
+    made, first_run = onboarding()
     run = control.AepRunFlowOperator(
         task_id="run",
-        flow_id=flow_id,
+        flow_id=made,
         window_start="2025-07-01",
         window_end="2025-08-01",
-        delta_column=DELTA,
+        delta_column="sys_updated_on",
         on_ambiguous=AMBIGUOUS,
     )
-    first >> run
-    AepFlowRunSensor(task_id="second_run", flow_id=flow_id, run_id=run.output, max_failed_ratio=0.01, poke_interval=1)
+    first_run >> run
+    AepFlowRunSensor(task_id="second_run", flow_id=made, run_id=run.output, max_failed_ratio=0.01, poke_interval=1)
+
+with DAG("racing", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 3, "concurrent_writers": True}):
+    onboarding()
+
+with DAG("storming", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 20}):
+    onboarding()
