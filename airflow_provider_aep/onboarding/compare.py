@@ -9,17 +9,22 @@ from airflow_provider_aep.client.errors import AepConflictError
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind
 
 
+def stuck_at(kind: Kind, found: Found, wanted: Body) -> list[str]:
+    """The dot paths that differ and cannot change in place."""
+    return [p for p in kind.fixed if differs(found.fields, wanted, p)]
+
+
 def drift(kind: Kind, found: Found, wanted: Body) -> list[str]:
     """The dot paths that must be written.
 
     :raises AepConflictError: what differs cannot change in place
     """
-    stuck = [p for p in kind.fixed if differs(found.fields, wanted, p)]
-    if stuck:
+    if stuck := stuck_at(kind, found, wanted):
         raise AepConflictError(
             f"The {kind.label} {found.name!r} ({found.id}) exists and differs in what cannot change: "
             + pairs(found, wanted, stuck),
-            next_step="Choose another name, or change what is wanted to what exists.",
+            next_step="Choose another name, or change what is wanted to what exists"
+            + ("; or say replace=True, if a new one shall take its place." if kind.rename else "."),
         )
     drifted = [p for p in kind.owned if differs(found.fields, wanted, p)]
     return drifted + [p for p in kind.includes if not set(at(wanted, p)) <= set(at(found.fields, p))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
@@ -18,8 +19,8 @@ from airflow_provider_aep.client.errors import (
     AepNotFoundError,
     AepUnavailableError,
 )
-from airflow_provider_aep.onboarding.compare import at, drift, pairs
-from airflow_provider_aep.onboarding.identity import Marker, identity, nonce
+from airflow_provider_aep.onboarding.compare import at, drift, pairs, stuck_at
+from airflow_provider_aep.onboarding.identity import Marker, identity, nonce, signed
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind, in_description
 from airflow_provider_aep.onboarding.names import checked_name
 from airflow_provider_aep.onboarding.wait import GOING, act, fresh, gone, read, settled
@@ -32,6 +33,9 @@ _STALE_ONCE = Retrying(
     stop=stop_after_attempt(2),
     reraise=True,
 )
+
+REPLACED = " (replaced "
+"""What a name is followed by once another object has taken the place of its own; then the moment, and a bracket."""
 
 _NO_DRAFTS = "1368-400"
 """AEP's code where a source or its flow spec knows no drafts. Source: "Draft mode" in Adobe's guide."""
@@ -57,6 +61,7 @@ class Attempt:
     :param if_exists: ``update`` mends what differs; ``adopt`` takes it as it is; ``fail`` wants it made by this task
     :param take_over: mark and mend one that is not ours
     :param enable: enable a disabled one
+    :param replace: let a new one take the place of one of ours that differs in what cannot change
     :param concurrent_writers: somebody else may make the same at this moment
     """
 
@@ -68,6 +73,7 @@ class Attempt:
     if_exists: str = "update"
     take_over: bool = False
     enable: bool = False
+    replace: bool = False
     concurrent_writers: bool = False
 
     def __post_init__(self) -> None:
@@ -83,10 +89,11 @@ class Outcome:
     """What became of an object.
 
     :param result: what the task returns
-    :param action: ``created``, ``found``, ``adopted`` (it is not ours, and as wanted) or ``updated``
+    :param action: ``created``, ``found``, ``adopted`` (it is not ours, and as wanted), ``updated``, or ``replaced``
     :param changed: the dot paths that were written
     :param ignored: the dot paths that differ and were left as they are, because that was asked for
     :param spares: ids of others of this name that nothing uses
+    :param remark: what else a person should know
     """
 
     name: str
@@ -96,6 +103,7 @@ class Outcome:
     changed: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     spares: tuple[str, ...] = ()
+    remark: str = ""
 
 
 def ensure(client: AepClient, kind: Kind, wanted: Body, attempt: Attempt | None = None) -> Outcome:
@@ -120,6 +128,7 @@ class _Ensuring:
         scope = at(wanted, kind.scope)
         self.me = Marker(identity(client.settings, kind.label, scope, self.name), attempt.nonce)
         self.others: list[Found] = []  # ours, too, and younger than the one that counts
+        self.replaced: set[str] = set()  # ids of what lists may still show under this name
 
     def outcome(self) -> Outcome:
         there = self._remembered() or self._find()
@@ -153,7 +162,8 @@ class _Ensuring:
 
     def _named(self) -> list[Found]:
         listed = map(self.kind.found, self.client.items(self.kind.find(self.name)))
-        return [f for f in listed if f.name == self.name and self._still_there(f)]
+        there = [f for f in listed if f.name == self.name and f.id not in self.replaced]
+        return [f for f in there if self._still_there(f)]
 
     def _still_there(self, found: Found) -> bool:
         """Whether it is not being deleted; one that is, is waited for: its name is not free before it is gone."""
@@ -208,16 +218,17 @@ class _Ensuring:
         either: whoever took it may be an earlier try.
         """
         failure: AepError | None = None
+        body, remark = self.kind.succeed(self.client, self.wanted) if self.attempt.replace else (self.wanted, "")
         for _ in range(2):
             self._remember(sent=self.client.server_now())
             try:
-                id_, result = self.kind.created(self._sent())
+                id_, result = self.kind.created(self._sent(body))
             except (AepAnswerLostError, AepConflictError) as e:
                 failure = e
             else:
                 self._remember(id=id_)
                 if not self.attempt.concurrent_writers:
-                    return Outcome(self.name, id_, result, "created")
+                    return Outcome(self.name, id_, result, "created", remark=remark)
             self.client.clock.sleep(self.attempt.settle)
             if there := self._find():
                 outcome = self._use(there)
@@ -232,9 +243,9 @@ class _Ensuring:
         assert failure is not None
         raise failure
 
-    def _sent(self) -> Any:
+    def _sent(self, wanted: Body) -> Any:
         """The answer to a create. Among several writers a draft is made, so that one that loses never runs."""
-        body = self.kind.sign(self.wanted, self.me) if self.kind.sign else self.wanted
+        body = self.kind.sign(wanted, self.me) if self.kind.sign else wanted
         now = self.client.server_now()
         as_draft = self.attempt.concurrent_writers and self.kind.publish and not self.wanted.get("draft")
         if not as_draft:
@@ -262,6 +273,8 @@ class _Ensuring:
                 f"The {self.kind.label} {found.name!r} exists ({found.id}), and not by this task",
                 next_step="Choose another name, or say if_exists='update' or 'adopt'.",
             )
+        if terms.replace and ours and self.kind.rename and stuck_at(self.kind, found, self.wanted):
+            return self._replace(found)
         self._check_state(found, ours)
         drifted = drift(self.kind, found, self.wanted)
         ignored: tuple[str, ...] = ()
@@ -278,6 +291,25 @@ class _Ensuring:
             mended = mend(self.client, self.kind, found.id, self.wanted, self.me if taken else None)
             outcome = replace(mended, ignored=ignored, spares=outcome.spares)
         return self._usable(found, outcome)
+
+    def _replace(self, found: Found) -> Outcome:
+        """Put aside what cannot become what is wanted, and make that anew. What is wrong is told before."""
+        check(self.client, self.kind, self.wanted)
+        self.kind.rest(self.client, found, self.wanted)
+        _STALE_ONCE(self._put_aside, found.id)
+        self.replaced.add(found.id)
+        return replace(self._create(), action="replaced")
+
+    def _put_aside(self, id_: str) -> None:
+        """Rename it, and mark it as what it is from now on."""
+        found = read(self.client, self.kind, id_)
+        if found.name != self.name or self.kind.rename is None:
+            return  # an earlier try has renamed it, and the list did not know
+        moment = datetime.fromtimestamp(self.client.server_now(), UTC)
+        name = f"{self.name}{REPLACED}{moment:%Y-%m-%dT%H:%M:%SZ})"
+        own = identity(self.client.settings, self.kind.label, at(found.fields, self.kind.scope), name)
+        marker = Marker(own, found.marker.nonce if found.marker else self.me.nonce)
+        self.client.send(self.kind.rename(found, name, signed(found.fields.get("description"), marker)))
 
     def _winner(self, there: Found) -> Found:
         """The one that counts once everybody's is listed: an elder one may not be, as long as this one is young."""

@@ -61,6 +61,10 @@ class Kind:
     :param idle: whether nothing has come to depend on it, where ``remove`` would not refuse
     :param elsewhere: where else it may be found, if AEP does not find it by its name
     :param guard: raises if it must not be changed
+    :param rename: gives it another name and description, so that a new one can take its place; ``None``: it is never
+        replaced, because what it holds would stay behind
+    :param rest: brings it to rest before it is replaced; raises if it must not be
+    :param succeed: a body for what takes the place of one that was replaced, and what is to be said of it
     :param spare: whether more than one of a name may be there: the eldest is used, the others do no harm
     """
 
@@ -88,3 +92,6 @@ class Kind:
     spare: bool = False
     elsewhere: Callable[[AepClient], Iterable[Found]] = lambda client: ()
     guard: Callable[[AepClient, Found], None] = lambda client, found: None
+    rename: Callable[[Found, str, str], Call[Any]] | None = None
+    rest: Callable[[AepClient, Found, Body], None] = lambda client, found, wanted: None
+    succeed: Callable[[AepClient, Body], tuple[Body, str]] = lambda client, body: (body, "")

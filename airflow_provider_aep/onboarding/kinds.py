@@ -53,6 +53,17 @@ def _patch_with(patch: Patch) -> Callable[[Found, Body, Sequence[str]], Call[Ref
     return mend
 
 
+def rename_with(patch: Patch) -> Callable[[Found, str, str], Call[Ref]]:
+    """The call that gives an object in Flow Service another name and description."""
+
+    def rename(found: Found, name: str, description: str) -> Call[Ref]:
+        values = {"name": name, "description": description}
+        ops = [{"op": "replace", "path": f"/{field}", "value": value} for field, value in values.items()]
+        return patch(found.id, found.fields["etag"], ops)
+
+    return rename
+
+
 def _op(found: Found, wanted: Body, path: str) -> dict[str, Any]:
     verb = "add" if at(found.fields, path) is None else "replace"
     return {"op": verb, "path": "/" + path.replace(".", "/"), "value": at(wanted, path)}
@@ -89,6 +100,7 @@ SOURCE_CONNECTION = Kind(
     owned=("description",),
     mend=_patch_with(flow_service.patch_source_connection),
     publish=flow_service.publish_source_connection,
+    rename=rename_with(flow_service.patch_source_connection),
     remove=flow_service.delete_source_connection,
 )
 
@@ -104,6 +116,7 @@ TARGET_CONNECTION = Kind(
     owned=("description",),
     mend=_patch_with(flow_service.patch_target_connection),
     publish=flow_service.publish_target_connection,
+    rename=rename_with(flow_service.patch_target_connection),
     remove=flow_service.delete_target_connection,
 )
 

@@ -18,7 +18,7 @@ FRESH_WAITS = (1.0, 2.0, 4.0)
 STATE_WAIT = 120.0
 """Seconds to wait for a transitional state to end."""
 
-_STATE_POLL = 5.0
+STATE_POLL = 5.0
 GOING = "delete-finalizing"
 _STABLE = frozenset({"", "enabled", "disabled", "draft"})
 _OTHER_STATE = frozenset({"1420-400", "1421-400", "1422-400"})
@@ -72,7 +72,7 @@ def settled(client: AepClient, kind: Kind, found: Found) -> Found:
                 f"The {kind.label} {found.name!r} ({found.id}) is still {found.state!r} after {STATE_WAIT:.0f} s",
                 next_step="Try again later.",
             )
-        client.clock.sleep(_STATE_POLL)
+        client.clock.sleep(STATE_POLL)
         found = read(client, kind, found.id)
     return found
 

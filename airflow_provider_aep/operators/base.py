@@ -66,6 +66,8 @@ class AepOperator(BaseOperator):
         label = kind[:1].upper() + kind[1:]
         done = f"{outcome.action}{changed}"
         self.log.info("%s %r %s: %s in sandbox %s", label, outcome.name, done, outcome.id, sandbox)
+        if outcome.remark:
+            self.log.warning(outcome.remark)
         if outcome.ignored:
             self.log.warning("It differs in %s, and was left as it is", ", ".join(outcome.ignored))
         if outcome.spares:

@@ -134,6 +134,8 @@ class AepCreateFlowOperator(AepEnsureOperator):
         source is a REST source
     :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated); those
         of the source connection unless given
+    :param replace: where the flow of this name differs in what cannot change, put it aside (disabled, at rest, renamed)
+        and make a new one, which takes no backfill if the old one has ingested
     :param enable: enable the flow if it is disabled, which is an error otherwise
     :param draft: a new flow is a draft, which does not run until :class:`~.control.AepPublishFlowOperator` publishes
         it; one that exists is found as it is. Without it, a draft that a task like this one left behind is published
@@ -174,6 +176,7 @@ class AepCreateFlowOperator(AepEnsureOperator):
         columns: list[dict[str, Any]] | None = None,
         draft: bool = False,
         enable: bool = False,
+        replace: bool = False,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -181,6 +184,7 @@ class AepCreateFlowOperator(AepEnsureOperator):
         self.name = name
         self.draft = draft
         self.enable = enable
+        self.replace = replace
         self.source_connection_id = source_connection_id
         self.target_connection_id = target_connection_id
         self.mapping_set = mapping_set
@@ -196,8 +200,9 @@ class AepCreateFlowOperator(AepEnsureOperator):
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service
         from airflow_provider_aep.onboarding.given import checked_id, checked_reference
-        from airflow_provider_aep.onboarding.kinds import FLOW, runs
+        from airflow_provider_aep.onboarding.kinds import runs
         from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
+        from airflow_provider_aep.onboarding.succession import FLOW_WITH_SUCCESSION
         from airflow_provider_aep.onboarding.wait import fresh
 
         with self.aep() as client:
@@ -231,4 +236,4 @@ class AepCreateFlowOperator(AepEnsureOperator):
                 "start_in_minutes": native(self.start_in_minutes),
                 "draft": self.draft,
             }
-            return self.ensure(client, FLOW, wanted, enable=self.enable)
+            return self.ensure(client, FLOW_WITH_SUCCESSION, wanted, enable=self.enable, replace=self.replace)

@@ -187,6 +187,8 @@ class AepCreateSourceConnectionOperator(AepEnsureOperator):
     :param schema_id: ``$id`` of an ad hoc schema that describes the rows (templated); AEP needs none today
     :param source_params: what a REST source wants to be told (templated)
     :param description: left as it is unless given (templated)
+    :param replace: where the one of this name differs in what cannot change, rename it and make a new one; the flow
+        needs ``replace=True``, too
     :return: the id
     """
 
@@ -212,6 +214,7 @@ class AepCreateSourceConnectionOperator(AepEnsureOperator):
         schema_id: str | None = None,
         source_params: Mapping[str, Any] | None = None,
         description: str | None = None,
+        replace: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -222,6 +225,7 @@ class AepCreateSourceConnectionOperator(AepEnsureOperator):
         self.schema_id = schema_id
         self.source_params = source_params
         self.description = description
+        self.replace = replace
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import flow_service, schema_registry
@@ -255,7 +259,8 @@ class AepCreateSourceConnectionOperator(AepEnsureOperator):
             }
             # What a REST source is asked for decides what a flow delivers, so it cannot change. What AEP adds may.
             asked = [f"params.{name}" for name in params] if data["format"] == "json" else []
-            return self.ensure(client, replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked)), wanted)
+            kind = replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked))
+            return self.ensure(client, kind, wanted, replace=self.replace)
 
 
 class AepCreateAdHocClassOperator(AepEnsureOperator):

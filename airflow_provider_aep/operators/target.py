@@ -130,6 +130,8 @@ class AepCreateTargetConnectionOperator(AepEnsureOperator):
     :param schema_id: ``$id`` of the schema that the dataset must have (templated); without it, any
     :param data_format: as Adobe's samples have it: ``json`` where the source is a REST source (templated)
     :param description: left as it is unless given (templated)
+    :param replace: where the one of this name differs in what cannot change, rename it and make a new one; the flow
+        needs ``replace=True``, too
     :return: the id
     """
 
@@ -152,6 +154,7 @@ class AepCreateTargetConnectionOperator(AepEnsureOperator):
         schema_id: str | None = None,
         data_format: str | None = None,
         description: str | None = None,
+        replace: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -161,6 +164,7 @@ class AepCreateTargetConnectionOperator(AepEnsureOperator):
         self.base_connection_id = base_connection_id
         self.schema_id = schema_id
         self.description = description
+        self.replace = replace
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.client import catalog
@@ -190,4 +194,4 @@ class AepCreateTargetConnectionOperator(AepEnsureOperator):
                 "params": {"dataSetId": dataset_id},
                 "connectionSpec": {"id": DATA_LAKE, "version": "1.0"},
             }
-            return self.ensure(client, TARGET_CONNECTION, wanted)
+            return self.ensure(client, TARGET_CONNECTION, wanted, replace=self.replace)

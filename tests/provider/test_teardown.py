@@ -170,7 +170,7 @@ def test_what_a_flow_uses_stays(aep, onboarded, operator, field, key):
 def test_a_flow_on_its_way_out_is_waited_for(make_emulator, connect, monkeypatch):
     aep = make_emulator(transition=0.3)
     connect(aep)
-    monkeypatch.setattr(wait, "_STATE_POLL", 0.05)
+    monkeypatch.setattr(wait, "STATE_POLL", 0.05)
     with aep.client() as client:
         onboard("X", lambda kind, body: ensure(client, kind, body).result)
         run(AepTeardownOnboardingOperator, onboarding="X")
