@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test matrix cluster lint check docs bench bench-emulator storm safety soak mutants constraints clean
+.PHONY: install demo test matrix cluster lint check docs bench bench-emulator bench-rerun storm safety soak mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -53,6 +53,9 @@ $(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
 
 bench-emulator: install ## how fast the emulator is
 	@$(BIN)/python benchmarks/emulator.py $(ARGS)
+
+bench-rerun: install ## what an onboarding costs that is there already
+	@$(BIN)/python benchmarks/rerun.py
 
 storm: install ## a thousand onboardings in processes that are killed at random, beside plain HttpOperator
 	@$(BIN)/python benchmarks/storm.py $(ARGS)
