@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test matrix cluster lint check docs bench bench-emulator bench-rerun storm safety soak mutants constraints clean
+.PHONY: install demo test matrix cluster lint check docs bench bench-emulator bench-rerun storm proof safety soak mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -59,6 +59,10 @@ bench-rerun: install ## what an onboarding costs that is there already
 
 storm: install ## a thousand onboardings in processes that are killed at random, beside plain HttpOperator
 	@$(BIN)/python benchmarks/storm.py $(ARGS)
+
+proof: storm ## the long forms of what CI has short: 200 races, 20 in real Airflow, 20 onboardings there in a storm
+	@AEP_SOAK_RACES=200 AEP_SOAK_DAG_RACES=20 AEP_SOAK_STORMS=20 $(BIN)/python -m pytest -q -n auto --maxprocesses 3 \
+	  tests/onboarding/test_writers.py tests/provider/test_crashes.py
 
 safety: install ## take each safety step out of the engine; says which test turns red
 	@$(BIN)/python tests/safety.py

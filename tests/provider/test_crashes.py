@@ -26,7 +26,7 @@ STORM = (
     {"do": "answer", "status": 429, "retry_after": 0, "rate": 0.06},
     {"do": "answer", "status": 500, "commit": "now", "rate": 0.03},
 )
-RACES = int(os.environ.get("AEP_SOAK_RACES", "1"))
+RACES = int(os.environ.get("AEP_SOAK_DAG_RACES", "1"))
 STORMS = int(os.environ.get("AEP_SOAK_STORMS", "1"))
 OPERATIONS = sorted({f"POST */{kind}" for kind in CREATES.values()})
 
