@@ -58,7 +58,7 @@ STEPS = [
     ("among writers, a flow is a draft first", ENGINE, "as_draft = self.attempt.concurrent_writers and", "as_draft = False and"),
     ("without drafts, start later", ENGINE, "self.kind.born(body, now, 3 * self.attempt.settle)", "self.kind.born(body, now, 0)"),
     ("remove what lost", ENGINE, "self.client.send(remove(settled(self.client, self.kind, other).id))", "pass"),
-    ("remove one's own only", ENGINE, "if other.marker != self.me or remove is None or", "if remove is None or"),
+    ("remove one's own only", ENGINE, "if not mine or remove is None or", "if remove is None or"),
     ("remove nothing that holds rows", ENGINE, "or (idle and not self.client.send(idle(other.id)))", ""),
     ("remove nothing in use", ENGINE, "except AepInvalidRequestError:  # in use", "except KeyError:"),
     ("put aside before making anew", ENGINE, "_STALE_ONCE(self._put_aside, found.id)", "pass"),

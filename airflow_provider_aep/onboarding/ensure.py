@@ -128,6 +128,7 @@ class _Ensuring:
         scope = at(wanted, kind.scope)
         self.me = Marker(identity(client.settings, kind.label, scope, self.name), attempt.nonce)
         self.others: list[Found] = []  # ours, too, and younger than the one that counts
+        self.made: set[str] = set()  # ids of what this very call has made
         self.replaced: set[str] = set()  # ids of what lists may still show under this name
 
     def outcome(self) -> Outcome:
@@ -226,13 +227,14 @@ class _Ensuring:
             except (AepAnswerLostError, AepConflictError) as e:
                 failure = e
             else:
+                self.made.add(id_)
                 self._remember(id=id_)
                 if not self.attempt.concurrent_writers:
                     return Outcome(self.name, id_, result, "created", remark=remark)
             self.client.clock.sleep(self.attempt.settle)
             if there := self._find():
                 outcome = self._use(there)
-                made = self.attempt.concurrent_writers and there.marker == self.me
+                made = self.attempt.concurrent_writers and there.id in self.made
                 return replace(outcome, action="created", changed=()) if made else outcome
             if failure is None:
                 raise AepUnavailableError(
@@ -328,7 +330,8 @@ class _Ensuring:
         spares = []
         for other in self.others:
             remove, idle = self.kind.remove, self.kind.idle
-            if other.marker != self.me or remove is None or (idle and not self.client.send(idle(other.id))):
+            mine = other.marker == self.me or other.id in self.made
+            if not mine or remove is None or (idle and not self.client.send(idle(other.id))):
                 spares.append(other.id)
                 continue
             try:

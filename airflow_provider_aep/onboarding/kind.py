@@ -53,7 +53,7 @@ class Kind:
     :param includes: dot paths of lists in which every wanted entry must be; mended by adding
     :param short: whether a list gives a short form, so that a candidate is read again before it is compared
     :param check: AEP's own validation of a body, sent before a write only; the call answers what it refuses
-    :param sign: a body with our marker; ``None``: the kind has a natural key, so nobody can make a second one
+    :param sign: a body with our marker; ``None``: the kind has a natural key, and of two with it either will do
     :param born: a body for a create at a moment (seconds since the epoch), or later by some seconds
     :param publish: makes a draft one that can be used; ``None``: there are no drafts
     :param enable: lets a disabled one run; ``None``: nothing but AEP disables it

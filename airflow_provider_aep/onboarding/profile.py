@@ -59,7 +59,7 @@ def ensure_identity(
 
 
 def _identity_of(schema_id: str) -> Kind:
-    """The identities of a schema. A field is one at most, so AEP itself knows each by its path."""
+    """The identities of a schema, each known by the path of its field. Two of one field say the same twice."""
 
     def named(path: str) -> Call[Page[Descriptor]]:
         identities = schema_registry.list_descriptors(schema_id)
@@ -77,6 +77,8 @@ def _identity_of(schema_id: str) -> Kind:
         fixed=("xdm:namespace", "xdm:isPrimary"),
         mend=lambda found, wanted, paths: schema_registry.get_descriptor(found.id),  # nothing of it is owned
         sign=None,
+        remove=schema_registry.delete_descriptor,
+        spare=True,
     )
 
 

@@ -45,6 +45,7 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
         checked here
     :param primary: whether profiles are keyed by it; a schema has one such identity
     :param irreversible: must be ``True``
+    :param concurrent_writers: another DAG, or another Airflow, may make the same at this moment
     :return: the descriptor's id
     """
 
@@ -59,6 +60,7 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
         namespace: str = "Email",
         primary: bool = True,
         irreversible: bool = False,
+        concurrent_writers: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(irreversible=irreversible, **kwargs)
@@ -66,6 +68,7 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
         self.path = path
         self.namespace = namespace
         self.primary = primary
+        self.concurrent_writers = concurrent_writers
 
     def execute(self, context: Context) -> str:
         from airflow_provider_aep.onboarding.given import checked_id
@@ -74,7 +77,14 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
         with self.aep() as client:
             self.check_consent()
             schema_id = checked_id(self.schema_id, "schema_id")
-            outcome = ensure_identity(client, schema_id, self.path, self.namespace, self.primary, self.attempt())
+            outcome = ensure_identity(
+                client,
+                schema_id,
+                self.path,
+                self.namespace,
+                self.primary,
+                self.attempt(concurrent_writers=self.concurrent_writers),
+            )
             result = self.told(client, "identity descriptor", outcome)
             self._object = ("schema", schema_id)
             return result

@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from chain import KINDS, LISTS, by_hand, listed, marked, onboard, wanted
 
-from airflow_provider_aep.client import catalog, flow_service
+from airflow_provider_aep.client import catalog, flow_service, schema_registry
 from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConflictError
 from airflow_provider_aep.onboarding import kinds
 from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.profile import ensure_identity
 
 RACES = int(os.environ.get("AEP_SOAK_RACES", "8"))
 FIRST, SECOND = "000000000001", "000000000002"
@@ -110,6 +111,43 @@ def test_one_that_comes_later_waits_until_an_elder_one_would_be_listed(emulator,
     assert sum(client.clock.slept) >= 58
     left = listed(client, name, body)
     assert left == [elder] if name != "mapping" else set(left) == {elder, mine}
+
+
+def test_two_writers_make_one_identity_of_a_field(emulator, writer):
+    """AEP does not refuse a second descriptor, and it carries no marker."""
+    schema = ensure(writer(), kinds.SCHEMA, wanted("schema", "X", {})).id
+    barrier = threading.Barrier(2)
+
+    def identify(nonce):
+        client = at_once(writer(), barrier)
+        attempt = Attempt(nonce, concurrent_writers=True)
+        return ensure_identity(client, schema, "person.name.firstName", "CRMID", True, attempt)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(identify, (FIRST, SECOND))
+    assert one.id == other.id
+    assert {one.action, other.action} == {"created", "found"}
+    assert [d.id for d in writer().items(schema_registry.list_descriptors(schema))] == [one.id]
+
+
+def test_of_two_identities_of_a_field_the_first_counts(writer):
+    client = writer()
+    schema = ensure(client, kinds.SCHEMA, wanted("schema", "X", {})).id
+    made = ensure_identity(client, schema, "person.name.firstName", "CRMID", True).id
+    second = client.send(
+        schema_registry.create_descriptor(
+            {
+                "@type": "xdm:descriptorIdentity",
+                "xdm:sourceSchema": schema,
+                "xdm:sourceVersion": 1,
+                "xdm:sourceProperty": "/person/name/firstName",
+                "xdm:namespace": "CRMID",
+                "xdm:property": "xdm:code",
+                "xdm:isPrimary": True,
+            }
+        )
+    ).id
+    assert ensure_identity(client, schema, "person.name.firstName", "CRMID", True).id in {made, second}
 
 
 @pytest.mark.parametrize("name", [n for n in KINDS if n not in {"schema", "mapping"}])
