@@ -34,6 +34,7 @@ class Call(Generic[T]):
 
     :param operation: ``METHOD resource`` as a person knows it, for logs and errors; holds no ids or secrets
     :param path: below the platform URL, already encoded
+    :param announce: called before each time that it is sent, which may be long after it was given to be sent
     :param read: turns a successful answer into the result; raises anything for a shape it does not know
     """
 
@@ -45,6 +46,7 @@ class Call(Generic[T]):
     query: tuple[tuple[str, str], ...] = ()
     body: Any = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = ()
+    announce: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     def then(self, further: Callable[[T], U]) -> Call[U]:
         """The same request, with its result read further."""

@@ -194,6 +194,8 @@ class AepClient:
         return Retrying(sleep=self.clock.sleep, **self._plan.retrying(call))(self._send_once, call)
 
     def _send_once(self, call: Call[T]) -> T:
+        if call.announce:
+            call.announce()
         try:
             response = self._http.request(call.method, call.path, **self._plan.request_options(call))
         except _http.RequestError as e:
@@ -273,6 +275,8 @@ class AsyncAepClient:
         return await AsyncRetrying(sleep=self.clock.asleep, **self._plan.retrying(call))(self._send_once, call)
 
     async def _send_once(self, call: Call[T]) -> T:
+        if call.announce:
+            call.announce()
         try:
             response = await self._http.request(call.method, call.path, **self._plan.request_options(call))
         except _http.RequestError as e:

@@ -22,7 +22,7 @@ def attempt_of(context: Mapping[str, Any], **terms: Any) -> Attempt:
     ti = context.get("ti")
     if ti is None:
         return Attempt(settle=settle(), **terms)
-    began = getattr(context.get("dag_run"), "start_date", None)
+    began = getattr(context.get("dag_run"), "run_after", None)  # clearing a run moves its start, and not this
     return Attempt(
         since=began.timestamp() if began else 0.0,
         nonce=nonce(ti.dag_id, ti.run_id, ti.task_id, ti.map_index),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from airflow_provider_aep.onboarding.compare import at, drift, pairs, stuck_at
 from airflow_provider_aep.onboarding.identity import Marker, identity, nonce, signed
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind, in_description
 from airflow_provider_aep.onboarding.names import checked_name
+from airflow_provider_aep.onboarding.users import user_of
 from airflow_provider_aep.onboarding.wait import GOING, act, fresh, gone, read, settled
 
 SETTLE = 60.0
@@ -82,6 +84,18 @@ class Attempt:
             raise AepConfigurationError(
                 f"if_exists is {self.if_exists!r}", next_step="It must be update, adopt or fail."
             )
+        for name in ("take_over", "enable", "replace", "concurrent_writers"):
+            if not isinstance(getattr(self, name), bool):
+                raise AepConfigurationError(f"{name} is {getattr(self, name)!r}", next_step="It must be True or False.")
+        if self.if_exists != "update" and (self.take_over or self.replace):
+            raise AepConfigurationError(
+                f"if_exists is {self.if_exists!r}, and what there is shall be taken over or replaced",
+                next_step="Leave if_exists out, or take_over and replace.",
+            )
+        if not 0 <= self.settle < math.inf:
+            raise AepConfigurationError(
+                f"settle is {self.settle!r}", next_step="Set [aep] settle to a number of seconds."
+            )
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ class Outcome:
     :param action: ``created``, ``found``, ``adopted`` (it is not ours, and as wanted), ``updated``, or ``replaced``
     :param changed: the dot paths that were written
     :param ignored: the dot paths that differ and were left as they are, because that was asked for
-    :param spares: ids of others of this name that nothing uses
+    :param spares: ids of others of this name that stay
     :param remark: what else a person should know
     """
 
@@ -122,6 +136,8 @@ class _Ensuring:
     """One call of :func:`ensure`."""
 
     def __init__(self, client: AepClient, kind: Kind, wanted: Body, attempt: Attempt) -> None:
+        if isinstance(text := wanted.get("description"), str):
+            wanted = {**wanted, "description": text.rstrip()}  # as it is read again, before the marker
         self.client, self.kind, self.wanted, self.attempt = client, kind, wanted, attempt
         name = wanted.get(kind.title)
         self.name = checked_name(name, f"{kind.label} {kind.title}") if kind.sign else str(name)
@@ -132,7 +148,9 @@ class _Ensuring:
         self.replaced: set[str] = set()  # ids of what lists may still show under this name
 
     def outcome(self) -> Outcome:
-        there = self._remembered() or self._find()
+        # Among several writers an elder one may be listed beside the one that was noted.
+        among = self.attempt.concurrent_writers
+        there = (self._find() or self._remembered()) if among else (self._remembered() or self._find())
         if there is None and (since := self._suspicious_since()) is not None:
             self._wait_until(since + self.attempt.settle)
             there = self._find()
@@ -164,7 +182,12 @@ class _Ensuring:
     def _named(self) -> list[Found]:
         listed = map(self.kind.found, self.client.items(self.kind.find(self.name)))
         there = [f for f in listed if f.name == self.name and f.id not in self.replaced]
-        return [f for f in there if self._still_there(f)]
+        return [f for f in there if self._still_there(f) and not self._left_over(f)]
+
+    def _left_over(self, found: Found) -> bool:
+        """Whether it is of another scope, and nobody's any more: it cannot be deleted, and does no harm."""
+        elsewhere = at(found.fields, self.kind.scope) != at(self.wanted, self.kind.scope)
+        return self.kind.spare and self.kind.sign is not None and elsewhere and not self.kind.used(self.client, found)
 
     def _still_there(self, found: Found) -> bool:
         """Whether it is not being deleted; one that is, is waited for: its name is not free before it is gone."""
@@ -188,10 +211,13 @@ class _Ensuring:
 
     def _suspicious_since(self) -> float | None:
         """The moment, by the server's clock, at which a create may have been sent; ``None`` if none was."""
-        if self.attempt.memory is not None:
-            sent: float | None = self._note().get("sent")
-            return sent
-        return self.client.server_now() if self.attempt.tried_before else None
+        note = self._note()
+        if "sent" in note:
+            return float(note["sent"])
+        if self.attempt.tried_before and not note:  # nothing is noted, or what was is lost
+            return self.client.server_now()
+        self._remember(began=self.client.server_now())
+        return None
 
     def _wait_until(self, moment: float) -> None:
         if (seconds := moment - self.client.server_now()) > 0:
@@ -221,12 +247,12 @@ class _Ensuring:
         failure: AepError | None = None
         body, remark = self.kind.succeed(self.client, self.wanted) if self.attempt.replace else (self.wanted, "")
         for _ in range(2):
-            self._remember(sent=self.client.server_now())
             try:
                 id_, result = self.kind.created(self._sent(body))
             except (AepAnswerLostError, AepConflictError) as e:
                 failure = e
             else:
+                failure = None
                 self.made.add(id_)
                 self._remember(id=id_)
                 if not self.attempt.concurrent_writers:
@@ -236,6 +262,8 @@ class _Ensuring:
                 outcome = self._use(there)
                 made = self.attempt.concurrent_writers and there.id in self.made
                 return replace(outcome, action="created", changed=()) if made else outcome
+            if isinstance(failure, AepConflictError):
+                break
             if failure is None:
                 raise AepUnavailableError(
                     f"The {self.kind.label} {self.name!r} was created, and AEP does not list it after "
@@ -251,14 +279,19 @@ class _Ensuring:
         now = self.client.server_now()
         as_draft = self.attempt.concurrent_writers and self.kind.publish and not self.wanted.get("draft")
         if not as_draft:
-            return fresh(self.client, self.kind.create(self.kind.born(body, now, 0)))
-        try:
-            return fresh(self.client, self.kind.create({**self.kind.born(body, now, 0), "draft": True}))
+            return self._create_once(self.kind.born(body, now, 0))
+        try:  # it is published once it has won, which takes a while
+            return self._create_once({**self.kind.born(body, now, self.attempt.settle), "draft": True})
         except AepInvalidRequestError as e:
             if e.code != _NO_DRAFTS:
                 raise
         # Long enough ahead that it is gone before it would run, should it lose.
-        return fresh(self.client, self.kind.create(self.kind.born(body, now, 3 * self.attempt.settle)))
+        return self._create_once(self.kind.born(body, now, 3 * self.attempt.settle))
+
+    def _create_once(self, body: Body) -> Any:
+        """Send a create, and note each time that it leaves: a throttled one leaves again, minutes later."""
+        call = replace(self.kind.create(body), announce=lambda: self._remember(sent=self.client.server_now()))
+        return fresh(self.client, call)
 
     # -- use --------------------------------------------------------------------------------------------------------
 
@@ -266,6 +299,7 @@ class _Ensuring:
         """What is there becomes what is wanted, or it is said why it cannot."""
         if self.attempt.concurrent_writers:
             there = self._winner(there)
+        spares = self._remove_losers()
         found = settled(self.client, self.kind, there)
         if self.kind.short:
             found = self.kind.found(self.client.send(self.kind.get(found.id)))
@@ -280,13 +314,13 @@ class _Ensuring:
         self._check_state(found, ours)
         drifted = drift(self.kind, found, self.wanted)
         ignored: tuple[str, ...] = ()
-        if drifted and terms.if_exists == "adopt" and not terms.take_over:
+        if drifted and terms.if_exists == "adopt":
             drifted, ignored = [], tuple(drifted)
         taken = terms.take_over and not ours
         if drifted and not ours and not taken:
             raise _differing(self.kind, found, self.wanted, drifted)
         action = "found" if ours else "adopted"
-        outcome = Outcome(found.name, found.id, found.result, action, (), ignored, self._remove_losers())
+        outcome = Outcome(found.name, found.id, found.result, action, (), ignored, spares)
         if drifted or taken:
             self.kind.guard(self.client, found)
             check(self.client, self.kind, self.wanted)
@@ -329,9 +363,8 @@ class _Ensuring:
         """
         spares = []
         for other in self.others:
-            remove, idle = self.kind.remove, self.kind.idle
-            mine = other.marker == self.me or other.id in self.made
-            if not mine or remove is None or (idle and not self.client.send(idle(other.id))):
+            remove, mine = self.kind.remove, other.marker == self.me or other.id in self.made
+            if remove is None or not mine or self._in_use(other):
                 spares.append(other.id)
                 continue
             try:
@@ -341,6 +374,10 @@ class _Ensuring:
             except AepInvalidRequestError:  # in use
                 spares.append(other.id)
         return tuple(spares)
+
+    def _in_use(self, found: Found) -> bool:
+        idle = self.kind.idle
+        return bool(idle and not self.client.send(idle(found.id))) or bool(user_of(self.client, self.kind, found))
 
     def _check_state(self, found: Found, ours: bool) -> None:
         """:raises AepConfigurationError: it is in a state in which it cannot be used, and may not be brought out of"""
@@ -358,6 +395,8 @@ class _Ensuring:
     def _usable(self, found: Found, outcome: Outcome) -> Outcome:
         """Finish what is a draft, and enable what is disabled."""
         if found.state == "draft" and not self.wanted.get("draft") and self.kind.publish:
+            if late := self.kind.revive(found, self.wanted, self.client.server_now()):
+                self.client.send(late)
             act(self.client, self.kind, found.id, self.kind.publish, frozenset({"enabled", "disabled"}))
         elif found.state == "disabled" and self.kind.enable:
             act(self.client, self.kind, found.id, self.kind.enable, frozenset({"enabled"}))
@@ -373,7 +412,16 @@ def mend(client: AepClient, kind: Kind, id_: str, wanted: Body, taken_by: Marker
     :param taken_by: the marker that it gets; the one it has stays unless given
     :raises AepConflictError: what differs cannot change in place
     """
-    return _STALE_ONCE(_mended, client, kind, id_, wanted, taken_by)
+    try:
+        return _STALE_ONCE(_mended, client, kind, id_, wanted, taken_by)
+    except AepConflictError as e:
+        if e.status != 412:
+            raise
+        raise AepUnavailableError(
+            f"The {kind.label} {id_} changed twice while it was read and written",
+            where=e.where,
+            next_step="Try again later: somebody else is at work on it.",
+        ) from None
 
 
 def _mended(client: AepClient, kind: Kind, id_: str, wanted: Body, taken_by: Marker | None) -> Outcome:

@@ -63,4 +63,4 @@ def unsigned(description: str) -> tuple[str, Marker | None]:
     """A description without its marker, and the marker."""
     if found := _MARKER.search(description):
         return description[: found.start()], Marker(found["identity"], found["nonce"])
-    return description, None
+    return description.rstrip(), None

@@ -59,6 +59,8 @@ class Kind:
     :param enable: lets a disabled one run; ``None``: nothing but AEP disables it
     :param remove: deletes it; ``None``: it stays, and does no harm
     :param idle: whether nothing has come to depend on it, where ``remove`` would not refuse
+    :param used: whether something refers to it, where more than one of a name may be there
+    :param revive: moves the start of a draft that has passed before it is published
     :param elsewhere: where else it may be found, if AEP does not find it by its name
     :param guard: raises if it must not be changed
     :param rename: gives it another name and description, so that a new one can take its place; ``None``: it is never
@@ -90,6 +92,8 @@ class Kind:
     remove: Callable[[str], Call[Any]] | None = None
     idle: Callable[[str], Call[bool]] | None = None
     spare: bool = False
+    used: Callable[[AepClient, Found], bool] = lambda client, found: True
+    revive: Callable[[Found, Body, float], Call[Any] | None] = lambda found, wanted, now: None
     elsewhere: Callable[[AepClient], Iterable[Found]] = lambda client: ()
     guard: Callable[[AepClient, Found], None] = lambda client, found: None
     rename: Callable[[Found, str, str], Call[Any]] | None = None

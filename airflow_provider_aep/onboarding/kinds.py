@@ -312,6 +312,7 @@ MAPPING_SET = Kind(
     mended=lambda _, answer: _version(answer)[1],
     sign=_in_tags,
     spare=True,
+    used=lambda client, found: bool(_users(client, found)),
 )
 
 
@@ -334,14 +335,21 @@ def _used_by(client: AepClient, flow_name: str) -> Iterator[Found]:
         if flow.name == flow_name:
             for step in flow.transformations:
                 if step.name == "Mapping" and (id_ := step.params.get("mappingId")):
-                    yield MAPPING_SET.found(client.send(data_prep.get_mapping_set(str(id_))))
+                    found = MAPPING_SET.found(client.send(data_prep.get_mapping_set(str(id_))))
+                    if not found.name:  # one that has a name would have been found by it
+                        yield found
+
+
+def _users(client: AepClient, found: Found) -> list[Flow]:
+    flows = client.items(flow_service.list_flows({}))
+    return [f for f in flows if found.id in {t.params.get("mappingId") for t in f.transformations}]
 
 
 def _check_users(client: AepClient, found: Found, flow_name: str | None = None) -> None:
     """:raises AepConflictError: another flow uses the mapping set, so it is not this onboarding's to change"""
-    flows = client.items(flow_service.list_flows({}))
-    users = [f for f in flows if found.id in {t.params.get("mappingId") for t in f.transformations}]
-    others = [f for f in users if f.name != flow_name] if flow_name else users[1:]
+    users = _users(client, found)
+    may_use = 1 if found.marker else 0  # of ours, one flow may be that of its onboarding
+    others = [f for f in users if f.name != flow_name] if flow_name else users[may_use:]
     if others:
         raise AepConflictError(
             f"The mapping set {found.name!r} ({found.id}) is used by "
@@ -361,6 +369,10 @@ def _flow(flow: Flow) -> Found:
         "runs": runs(flow.scheduleParams.get("frequency")),
     }
     return replace(found, fields=fields)
+
+
+_MARGIN = 10.0
+"""Seconds by which a draft's start must be ahead when it is published."""
 
 
 def runs(frequency: object) -> str:
@@ -389,6 +401,14 @@ def _starting(wanted: Body, now: float, later: float) -> Body:
     return {**wanted, "scheduleParams": {**wanted["scheduleParams"], "startTime": start}}
 
 
+def _start_again(found: Found, wanted: Body, now: float) -> Call[Ref] | None:
+    if "start_in_minutes" not in wanted or float(found.fields["scheduleParams"]["startTime"]) > now + _MARGIN:
+        return None
+    start = _starting(wanted, now, 0)["scheduleParams"]["startTime"]
+    op = {"op": "replace", "path": "/scheduleParams/startTime", "value": start}
+    return flow_service.patch_flow(found.id, found.fields["etag"], [op])
+
+
 def _create_flow(wanted: Body) -> Call[Ref]:
     steps = [{"name": name, "params": params} for name, params in wanted["steps"].items()]
     body = {k: v for k, v in wanted.items() if k not in {"steps", "runs", "draft", "start_in_minutes"}}
@@ -408,6 +428,7 @@ FLOW = Kind(
     owned=("steps.Mapping", "scheduleParams.frequency", "scheduleParams.interval", "description"),
     mend=_mend_flow,
     born=_starting,
+    revive=_start_again,
     publish=flow_service.publish_flow,
     enable=flow_service.enable_flow,
     remove=flow_service.delete_flow,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from airflow_provider_aep.client.errors import (
 from airflow_provider_aep.client.models import Flow, Run
 from airflow_provider_aep.onboarding.ensure import Attempt
 from airflow_provider_aep.onboarding.schedule import check_moment, check_no_delta
+from airflow_provider_aep.onboarding.verdict import Verdict, judge
 
 _KEY = "aep:run"
 _SECOND = 1000  # in milliseconds: what the server's clock is told to
@@ -93,7 +94,7 @@ def start_run(
         raise AepConfigurationError(f"on_ambiguous is {on_ambiguous!r}", next_step="It must be fail or start.")
     attempt = attempt or Attempt()
     note = _note(attempt, flow)
-    if "id" in note and (known := _remembered(client, note["id"])):
+    if "id" in note and (known := _remembered(client, note["id"])) and not _failed(known):
         return Started(known.id, "found")
     since = note.get("sent")
     if since is None and attempt.memory is None and attempt.tried_before:
@@ -104,12 +105,17 @@ def start_run(
         if on_ambiguous == "fail":
             raise _uncertain(flow)
     for _ in range(2):
-        since = client.server_now()
-        _remember(attempt, flow=flow.id, sent=since, params=dict(params))
+        asked, left = client.server_now(), [client.server_now()]
+
+        def announce(left: list[float] = left) -> None:
+            """A throttled one leaves again, minutes later."""
+            left.append(client.server_now())
+            _remember(attempt, flow=flow.id, sent=left[-1], params=dict(params))
+
         try:
-            made = client.send(flow_service.create_run(flow.id, params))
+            made = client.send(replace(flow_service.create_run(flow.id, params), announce=announce))
         except AepAnswerLostError:
-            if there := _found(client, attempt, flow, params, since, False):
+            if there := _found(client, attempt, flow, params, asked, False, left[-1]):
                 return there
             if on_ambiguous == "fail":
                 raise _uncertain(flow) from None
@@ -129,6 +135,11 @@ def _remember(attempt: Attempt, **note: Any) -> None:
         attempt.memory.set(_KEY, note)
 
 
+def _failed(run: Run) -> bool:
+    """Nothing of it has landed, so that its window may be taken again."""
+    return judge(run).verdict == Verdict.FAILED.value
+
+
 def _remembered(client: AepClient, id_: str) -> Run | None:
     try:
         return client.send(flow_service.get_run(id_))
@@ -137,11 +148,20 @@ def _remembered(client: AepClient, id_: str) -> Run | None:
 
 
 def _found(
-    client: AepClient, attempt: Attempt, flow: Flow, params: Mapping[str, Any], since: float, open_end: bool
+    client: AepClient,
+    attempt: Attempt,
+    flow: Flow,
+    params: Mapping[str, Any],
+    since: float,
+    open_end: bool,
+    left: float | None = None,
 ) -> Started | None:
-    """The run of a window that was started since a moment, looked for until it must be listed."""
+    """The run of a window that was started since a moment, looked for until it must be listed.
+
+    :param left: when it was last sent, if not at that moment
+    """
     if (there := _since(client, flow, params, since, open_end)) is None:
-        wait = min(since + attempt.settle - client.server_now(), attempt.settle)
+        wait = min((left or since) + attempt.settle - client.server_now(), attempt.settle)
         if wait > 0:
             client.clock.sleep(wait)
             there = _since(client, flow, params, since, open_end)

@@ -2,63 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from airflow_provider_aep.client import catalog, flow_service, sandboxes
-from airflow_provider_aep.client.call import Call, Page
+from airflow_provider_aep.client import flow_service, sandboxes
 from airflow_provider_aep.client.client import AepClient
-from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError, AepNotFoundError
+from airflow_provider_aep.client.errors import (
+    AepConfigurationError,
+    AepConflictError,
+    AepNotFoundError,
+    AepUnavailableError,
+)
 from airflow_provider_aep.onboarding import kinds
 from airflow_provider_aep.onboarding.compare import at
 from airflow_provider_aep.onboarding.control import ACTIONS, act
-from airflow_provider_aep.onboarding.ensure import Outcome
+from airflow_provider_aep.onboarding.ensure import SETTLE, Outcome
 from airflow_provider_aep.onboarding.identity import identity
 from airflow_provider_aep.onboarding.kind import Found, Kind
 from airflow_provider_aep.onboarding.names import Names
+from airflow_provider_aep.onboarding.users import user_of
 from airflow_provider_aep.onboarding.wait import GOING, gone, read, settled
 
 
-@dataclass(frozen=True)
-class _Users:
-    """What may stand on an object of a kind: everything there is of another, and the ids that one of it refers to."""
-
-    label: str
-    everything: Callable[[], Call[Page[Any]]]
-    refers_to: Callable[[Any], Iterable[Any]]
-
-
-_FLOWS = "flow"
-_USERS: dict[str, tuple[_Users, ...]] = {
-    kinds.SOURCE_CONNECTION.label: (
-        _Users(_FLOWS, lambda: flow_service.list_flows({}), lambda flow: flow.sourceConnectionIds),
-    ),
-    kinds.TARGET_CONNECTION.label: (
-        _Users(_FLOWS, lambda: flow_service.list_flows({}), lambda flow: flow.targetConnectionIds),
-    ),
-    kinds.BASE_CONNECTION.label: (
-        _Users("source connection", lambda: flow_service.list_source_connections({}), lambda c: [c.baseConnectionId]),
-        _Users("target connection", lambda: flow_service.list_target_connections({}), lambda c: [c.baseConnectionId]),
-    ),
-    kinds.DATASET.label: (
-        _Users(
-            "target connection", lambda: flow_service.list_target_connections({}), lambda c: [c.params.get("dataSetId")]
-        ),
-    ),
-    kinds.SCHEMA.label: (
-        _Users("dataset", lambda: catalog.list_datasets(), lambda d: [d.schemaRef and d.schemaRef.id]),
-        _Users(
-            "source connection",
-            lambda: flow_service.list_source_connections({}),
-            lambda c: [(c.data.get("schema") or {}).get("id")],
-        ),
-    ),
-}
-
-
 def teardown(
-    client: AepClient, onboarding: str, *, data: Sequence[str] = (), production: bool = False
+    client: AepClient,
+    onboarding: str,
+    *,
+    data: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    production: bool = False,
+    settle: float = SETTLE,
 ) -> list[Outcome]:
     """Delete what an onboarding has made, the flow first. What is gone already is passed over.
 
@@ -66,7 +38,9 @@ def teardown(
 
     :param onboarding: as in :class:`~airflow_provider_aep.onboarding.names.Names`
     :param data: names of the dataset and of schemas and class to delete, too; a dataset takes its rows with it
+    :param keep: names of what is passed over, because it was only used
     :param production: whether it may be done in a production sandbox
+    :param settle: seconds after which AEP lists what was made a moment ago; waited for where something is missing
     :return: what was deleted, in order
     :raises AepConfigurationError: ``data`` names something else, or the sandbox is a production one
     :raises AepConflictError: something is not ours, or others use it; nothing is deleted then
@@ -92,7 +66,12 @@ def teardown(
         (kinds.BASE_CONNECTION, names.dataset_base),
         *((kind, name) for name, kind in with_rows.items() if name in data),
     ]
-    doomed = [(kind, found) for kind, name in order for found in _named(client, kind, name)]
+    order = [(kind, name) for kind, name in order if name not in keep]
+    doomed = _listed(client, order, names)
+    missing = {name for _, name in order} - {found.name for _, found in doomed} - {names.dataset_base}
+    if missing:
+        client.clock.sleep(settle)
+        doomed = _listed(client, order, names)
     _check(client, doomed)
     return [_delete(client, kind, found) for kind, found in doomed]
 
@@ -117,6 +96,18 @@ def delete(client: AepClient, kind: Kind, id_: str, *, name: str | None = None, 
     return _delete(client, kind, found)
 
 
+def _listed(client: AepClient, order: Sequence[tuple[Kind, str]], names: Names) -> list[tuple[Kind, Found]]:
+    """What has these names; one onboarding may be called like a part of another."""
+
+    def is_part(kind: Kind, found: Found) -> bool:
+        if kind is kinds.BASE_CONNECTION:
+            in_lake = at(found.fields, kind.scope) == flow_service.DATA_LAKE
+            return in_lake == (found.name == names.dataset_base)
+        return found.name != names.source_schema or "/classes/" in str(at(found.fields, kind.scope))
+
+    return [(kind, found) for kind, name in order for found in _named(client, kind, name) if is_part(kind, found)]
+
+
 def _named(client: AepClient, kind: Kind, name: str) -> list[Found]:
     found = [f for f in map(kind.found, client.items(kind.find(name))) if f.name == name]
     return [read(client, kind, f.id) for f in found] if kind.short else found
@@ -124,10 +115,11 @@ def _named(client: AepClient, kind: Kind, name: str) -> list[Found]:
 
 def _check_sandbox(client: AepClient, allowed: bool) -> None:
     here = client.settings.sandbox
-    is_production = any(s.name == here and s.type == "production" for s in client.send(sandboxes.list_sandboxes()))
-    if is_production and not allowed:
+    kinds_of = {s.name: s.type for s in client.send(sandboxes.list_sandboxes())}
+    if kinds_of.get(here) != "development" and not allowed:
         raise AepConfigurationError(
-            f"{here} is a production sandbox, and nothing is deleted there",
+            f"{here} is {'a production' if here in kinds_of else 'not known to be a development'} sandbox, and nothing "
+            "is deleted there",
             next_step="The deployer can allow it: allow_production_teardown in section [aep] of Airflow's "
             "configuration.",
         )
@@ -140,16 +132,11 @@ def _check(client: AepClient, doomed: Sequence[tuple[Kind, Found]]) -> None:
         said = f"The {kind.label} {found.name!r} ({found.id})"
         own = identity(client.settings, kind.label, at(found.fields, kind.scope), found.name)
         if found.marker is None or found.marker.identity != own:
-            raise AepConflictError(f"{said} is not ours", next_step="Delete it in AEP, if that is what you want.")
+            raise AepConflictError(f"{said} is not ours", next_step="Delete or rename it in AEP, or name it in keep.")
         if found.fields.get("union"):
             raise AepConflictError(f"{said} is enabled for Profile", next_step="It stays: AEP cannot undo that.")
-        for users in _USERS.get(kind.label, ()):
-            for user in client.items(users.everything()):
-                if user.id not in ids and found.id in users.refers_to(user):
-                    raise AepConflictError(
-                        f"{said} is used by the {users.label} {user.name!r} ({user.id})",
-                        next_step="Delete that one first, if it is not needed.",
-                    )
+        if user := user_of(client, kind, found, besides=ids):
+            raise AepConflictError(f"{said} is used by {user}", next_step="Delete that one first, if it is not needed.")
 
 
 def _delete(client: AepClient, kind: Kind, found: Found) -> Outcome:
@@ -161,7 +148,11 @@ def _delete(client: AepClient, kind: Kind, found: Found) -> Outcome:
                 act(client, ACTIONS["disable"], found.id)  # so that no run begins meanwhile
             assert kind.remove
             client.send(kind.remove(found.id))
-        gone(client, kind, read(client, kind, found.id))
+        if not gone(client, kind, read(client, kind, found.id)):
+            raise AepUnavailableError(
+                f"The {kind.label} {found.name!r} ({found.id}) was deleted, and is still there",
+                next_step="Try again later.",
+            )
     except AepNotFoundError:
         pass  # the answer to an earlier try was lost, or somebody else was faster
     return outcome

@@ -71,7 +71,7 @@ class AepOperator(BaseOperator):
         if outcome.ignored:
             self.log.warning("It differs in %s, and was left as it is", ", ".join(outcome.ignored))
         if outcome.spares:
-            self.log.warning("Others of this name are there, and unused: %s", ", ".join(outcome.spares))
+            self.log.warning("Others of this name stay: %s", ", ".join(outcome.spares))
         return outcome.result
 
 

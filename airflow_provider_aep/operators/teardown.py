@@ -137,27 +137,43 @@ class AepTeardownOnboardingOperator(AepOperator):
 
     :param onboarding: its name, as in :class:`~airflow_provider_aep.onboarding.names.Names` (templated)
     :param data: names of the dataset, **whose rows go with it**, and of schemas and class to delete, too (templated)
+    :param keep: names of what is left alone, because the onboarding only used it (templated)
     :return: ids by name, in the order in which they were deleted
     """
 
-    template_fields: Sequence[str] = (*AepOperator.template_fields, "onboarding", "data")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"data": "json"}
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "onboarding", "data", "keep")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"data": "json", "keep": "json"}
 
-    def __init__(self, *, onboarding: str, data: Sequence[str] | str = (), **kwargs: Any) -> None:
+    def __init__(
+        self, *, onboarding: str, data: Sequence[str] | str = (), keep: Sequence[str] | str = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.onboarding = onboarding
         self.data = data
+        self.keep = keep
 
     def execute(self, context: Context) -> dict[str, str]:
         from airflow_provider_aep.hooks.aep import may_delete_in_production
+        from airflow_provider_aep.hooks.attempt import settle
         from airflow_provider_aep.onboarding.teardown import teardown
 
         with self.aep() as client:
-            data = native(self.data) or ()
-            data = (data,) if isinstance(data, str) else tuple(data)
-            gone = teardown(client, self.onboarding, data=data, production=may_delete_in_production())
+            gone = teardown(
+                client,
+                self.onboarding,
+                data=_names(self.data),
+                keep=_names(self.keep),
+                production=may_delete_in_production(),
+                settle=settle(),
+            )
             for outcome in gone:
                 self.log.info("%r deleted: %s in sandbox %s", outcome.name, outcome.id, client.settings.sandbox)
             if not gone:
                 self.log.info("Nothing of %r is there", self.onboarding)
             return {outcome.name: outcome.id for outcome in gone}
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """Names as a list, or as a template renders one."""
+    given = native(given) or ()
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -219,7 +219,7 @@ def test_an_etag_that_keeps_moving_is_an_error(emulator, aep, wanted, monkeypatc
         return send(call)
 
     monkeypatch.setattr(aep, "send", moving)
-    with pytest.raises(AepConflictError, match="1404-412.*Read the object again"):
+    with pytest.raises(AepUnavailableError, match="changed twice.*1404-412.*Try again later"):
         ensure(aep, kinds.FLOW, changed(wanted["flow"], "description", "new"))
     assert len(patches) == 2
 

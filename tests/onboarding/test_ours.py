@@ -6,8 +6,8 @@ from copy import deepcopy
 import pytest
 from chain import KINDS, LISTS, OPERATIONS, by_hand, listed, marked, onboard, wanted
 
-from airflow_provider_aep.client import catalog, flow_service
-from airflow_provider_aep.client.errors import AepAnswerLostError, AepConfigurationError, AepConflictError
+from airflow_provider_aep.client import flow_service, schema_registry
+from airflow_provider_aep.client.errors import AepAnswerLostError, AepConfigurationError, AepConflictError, AepError
 from airflow_provider_aep.onboarding import kinds, wait
 from airflow_provider_aep.onboarding.ensure import Attempt, ensure
 from airflow_provider_aep.onboarding.identity import identity, nonce, unsigned
@@ -287,10 +287,115 @@ class Notes(dict):
         self[key] = value
 
 
-def test_a_retry_that_sent_nothing_does_not_wait(together):
+def test_a_retry_that_sent_nothing_does_not_wait(emulator, together):
+    """The first try died on its way to the create."""
+    notes, body = Notes(), {**wanted("mapping", "X", {"schema": "none"})}
+    with pytest.raises(AepError):
+        ensure(together, kinds.MAPPING_SET, body, Attempt(NONCE, memory=notes))
+    schema = ensure(together, kinds.SCHEMA, wanted("schema", "X", {})).id
+    slept = len(together.clock.slept)
+    [note] = notes.values()
+    assert list(note) == ["began"]
+    for key in list(notes):  # the same task, with what it needs
+        again = wanted("mapping", "X", {"schema": schema})
+        scope = again["outputSchema"]["schemaRef"]["id"]
+        notes[f"aep:{identity(together.settings, 'mapping set', scope, 'X mapping')}"] = notes.pop(key)
+    attempt = Attempt(NONCE, tried_before=True, memory=notes)
+    assert ensure(together, kinds.MAPPING_SET, again, attempt).action == "created"
+    assert together.clock.slept[slept:] == []
+
+
+def test_a_retry_whose_notes_are_lost_is_suspicious(together):
     attempt = Attempt(NONCE, tried_before=True, memory=Notes())
     assert ensure(together, kinds.BASE_CONNECTION, wanted("base", "X", {}), attempt).action == "created"
-    assert together.clock.slept == []
+    assert together.clock.slept == [60]
+
+
+def test_a_create_that_left_late_is_waited_for_from_then_on(emulator, together):
+    """It was throttled four times, and died when it was sent at last; what was noted first is long ago."""
+    body, notes = wanted("base", "X", {}), Notes()
+    emulator.fault("POST */connections", "answer", status=429, retry_after=25, calls=[1, 2, 3, 4])
+    emulator.fault("POST */connections", "reset", commit="now", calls=[5])
+
+    class Killed(BaseException):
+        pass
+
+    def die(seconds, sleep=together.clock.sleep):
+        if len(emulator.requests("POST */connections")) == 5:
+            raise Killed
+        sleep(seconds)
+
+    together.clock.sleep = die
+    with pytest.raises(Killed):
+        ensure(together, kinds.BASE_CONNECTION, body, Attempt(NONCE, memory=notes))
+    del together.clock.sleep
+    emulator.advance(3)
+    emulator.fault(LISTS["base"], "lag", seconds=15)
+    outcome = ensure(together, kinds.BASE_CONNECTION, body, Attempt(NONCE, tried_before=True, memory=notes))
+    emulator.world.faults.clear()
+    assert listed(together, "base", body) == [outcome.id]
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+@pytest.mark.parametrize("blank", ["\n", "  ", " \n\n"])
+def test_a_blank_at_the_end_of_a_description_is_no_change(emulator, aep, ours, name, blank):
+    body = ours[name]
+    [id_] = listed(aep, name, body)
+    text = {**body, "description": f"For the CRM team{blank}"}
+    assert ensure(aep, KINDS[name], text).action == "updated"
+    before = writes(emulator)
+    assert ensure(aep, KINDS[name], text).id == id_
+    assert writes(emulator) == before
+
+
+def test_a_set_of_a_schema_that_is_gone_is_nobodys(emulator, together):
+    """It cannot be deleted: an onboarding that was taken down, schema and all, can be made again."""
+    schema = ensure(together, kinds.SCHEMA, wanted("schema", "X", {})).id
+    first = ensure(together, kinds.MAPPING_SET, wanted("mapping", "X", {"schema": schema}))
+    together.send(schema_registry.delete_schema(schema))
+    other = ensure(together, kinds.SCHEMA, wanted("schema", "X", {})).id
+    again = ensure(together, kinds.MAPPING_SET, wanted("mapping", "X", {"schema": other}))
+    assert again.action == "created"
+    assert again.id != first.id
+    assert ensure(together, kinds.MAPPING_SET, wanted("mapping", "X", {"schema": other})).id == again.id
+
+
+def test_a_set_that_has_another_name_is_another_one(emulator, aep, ours):
+    """Although the flow uses it."""
+    kind = kinds.mapping_set_for("X flow")
+    assert ensure(aep, kind, {**ours["mapping"], "name": "New mapping"}).action == "created"
+
+
+def test_a_set_that_one_flow_of_somebody_uses_is_not_taken_over(emulator, aep, theirs):
+    entry = {"sourceType": "ATTRIBUTE", "source": "number", "destination": "_id"}
+    body, before = {**theirs["mapping"], "mappings": [entry]}, writes(emulator)
+    with pytest.raises(AepConflictError, match="is used by the flow 'X flow'"):
+        ensure(aep, kinds.mapping_set_for(None), body, Attempt(take_over=True))
+    assert writes(emulator) == before
+
+
+def test_a_title_that_a_class_has_is_said_after_one_create(emulator, together):
+    fields = {"email": {"type": "string"}}
+    class_ = {"title": "X schema", "description": "", "behavior": schema_registry.AD_HOC, "fields": fields}
+    ensure(together, kinds.AD_HOC_CLASS, class_)
+    with pytest.raises(AepConflictError, match="XDM-1521-400"):
+        ensure(together, kinds.SCHEMA, wanted("schema", "X", {}))
+    assert len(emulator.requests("POST */tenant/schemas")) == 1
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        ({"take_over": "False"}, "take_over is 'False'.*True or False"),
+        ({"concurrent_writers": None}, "concurrent_writers is None"),
+        ({"settle": -1}, "settle is -1.*number of seconds"),
+        ({"if_exists": "adopt", "take_over": True}, "taken over or replaced"),
+        ({"if_exists": "fail", "replace": True}, "taken over or replaced"),
+    ],
+)
+def test_terms_that_mean_nothing_are_told_before_anything_is_asked(terms, says):
+    with pytest.raises(AepConfigurationError, match=says):
+        Attempt(**terms)
 
 
 def test_a_retry_waits_from_the_moment_that_was_noted(emulator, together):
@@ -387,12 +492,6 @@ def test_a_title_that_an_unheard_try_took_is_ours(emulator, together):
     outcome = ensure(together, kinds.SCHEMA, body, Attempt(NONCE))
     assert outcome.action == "found"
     assert together.clock.slept == [60]
-
-
-def test_a_dataset_is_used_once_it_has_batches(aep, ours):
-    [dataset] = listed(aep, "dataset", ours["dataset"])
-    assert aep.send(kinds.DATASET.idle(dataset))
-    assert list(aep.items(catalog.list_batches(dataset))) == []
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -13,7 +13,9 @@ from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConflictError
 from airflow_provider_aep.onboarding import kinds
+from airflow_provider_aep.onboarding.compare import at
 from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.identity import identity
 from airflow_provider_aep.onboarding.profile import ensure_identity
 
 RACES = int(os.environ.get("AEP_SOAK_RACES", "8"))
@@ -148,6 +150,68 @@ def test_of_two_identities_of_a_field_the_first_counts(writer):
         )
     ).id
     assert ensure_identity(client, schema, "person.name.firstName", "CRMID", True).id in {made, second}
+
+
+class Notes(dict):
+    def set(self, key, value):
+        self[key] = value
+
+
+@pytest.mark.parametrize("name", [n for n in KINDS if n not in {"schema", "mapping"}])
+def test_one_that_died_while_it_waited_looks_for_an_elder_one(emulator, writer, name):
+    """Its own was made and noted; another's was made just before, and was not listed then."""
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    kind, body = KINDS[name], {**bodies[name], KINDS[name].title: f"Y {name}"}
+    elder = by_hand(client, kind, marked(client, kind, body, SECOND))
+    emulator.advance(2)
+    mine = by_hand(client, kind, marked(client, kind, body, FIRST))
+    me = identity(client.settings, kind.label, at(body, kind.scope), body[kind.title])
+    notes = Notes({f"aep:{me}": {"id": mine}})
+    emulator.advance(300)  # Airflow's usual delay before a retry
+    attempt = Attempt(FIRST, tried_before=True, memory=notes, concurrent_writers=True)
+    assert ensure(client, kind, body, attempt).id == elder
+    assert listed(client, name, body) == [elder]
+
+
+def test_one_that_wants_it_made_by_itself_removes_what_lost(emulator, writer):
+    client, body = writer(), wanted("base", "X", {})
+    elder = by_hand(client, kinds.BASE_CONNECTION, marked(client, kinds.BASE_CONNECTION, body, SECOND))
+    emulator.advance(1)
+    by_hand(client, kinds.BASE_CONNECTION, marked(client, kinds.BASE_CONNECTION, body, FIRST))
+    emulator.advance(100)
+    with pytest.raises(AepConflictError, match="not by this task"):
+        ensure(client, kinds.BASE_CONNECTION, body, Attempt(FIRST, concurrent_writers=True, if_exists="fail"))
+    assert listed(client, "base", body) == [elder]
+
+
+def test_a_strangers_is_not_the_eldest_of_ours(emulator, writer):
+    client, body = writer(), wanted("base", "X", {})
+    by_hand(client, kinds.BASE_CONNECTION, body)
+    emulator.advance(1)
+    by_hand(client, kinds.BASE_CONNECTION, marked(client, kinds.BASE_CONNECTION, body, FIRST))
+    emulator.advance(100)
+    with pytest.raises(AepConflictError, match="2 base connections are named"):
+        ensure(client, kinds.BASE_CONNECTION, body, Attempt(FIRST, concurrent_writers=True))
+    assert len(listed(client, "base", body)) == 2
+
+
+def test_a_draft_that_was_long_in_coming_gets_another_start(emulator, writer):
+    """One that AEP would take for past when it is published."""
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    now = int(emulator.world.clock.now())
+    schedule = {**bodies["flow"]["scheduleParams"], "startTime": now + 61}
+    body = {**bodies["flow"], "name": "Y flow", "scheduleParams": schedule, "start_in_minutes": 1}
+    outcome = ensure(client, kinds.FLOW, body, Attempt(concurrent_writers=True))
+    made = client.send(flow_service.get_flow(outcome.id))
+    assert int(made.scheduleParams["startTime"]) > now + 61 + 50
+    draft = ensure(client, kinds.FLOW, {**body, "name": "Z flow", "draft": True}).id
+    emulator.advance(1000)
+    outcome = ensure(client, kinds.FLOW, {**body, "name": "Z flow"})
+    made = client.send(flow_service.get_flow(draft))
+    assert (outcome.id, made.state) == (draft, "enabled")
+    assert int(made.scheduleParams["startTime"]) >= now + 1000 + 60
 
 
 @pytest.mark.parametrize("name", [n for n in KINDS if n not in {"schema", "mapping"}])

@@ -2,19 +2,24 @@
 
 import pytest
 from chain import onboard
-from tasks import NAMES, flow, refused, run
+from tasks import MAPPINGS, NAMES, flow, refused, run
 
-from airflow_provider_aep.client import flow_service
+from airflow_provider_aep.client import flow_service, sandboxes
 from airflow_provider_aep.exceptions import AepPermanentError
 from airflow_provider_aep.onboarding import wait
 from airflow_provider_aep.onboarding.ensure import ensure
 from airflow_provider_aep.operators.control import AepDisableFlowOperator
+from airflow_provider_aep.operators.flow import AepCreateMappingSetOperator
 from airflow_provider_aep.operators.profile import (
     AepCreateIdentityDescriptorOperator,
     AepEnableSchemaForProfileOperator,
 )
-from airflow_provider_aep.operators.source import AepCreateSourceConnectionOperator
-from airflow_provider_aep.operators.target import AepCreateTargetConnectionOperator
+from airflow_provider_aep.operators.source import AepCreateBaseConnectionOperator, AepCreateSourceConnectionOperator
+from airflow_provider_aep.operators.target import (
+    AepCreateDatasetBaseConnectionOperator,
+    AepCreateSchemaOperator,
+    AepCreateTargetConnectionOperator,
+)
 from airflow_provider_aep.operators.teardown import (
     AepDeleteBaseConnectionOperator,
     AepDeleteDatasetOperator,
@@ -26,6 +31,11 @@ from airflow_provider_aep.operators.teardown import (
 )
 
 KINDS = ("flows", "sourceConnections", "targetConnections", "connections", "dataSets", "schemas", "mappingSets")
+
+
+@pytest.fixture(autouse=True)
+def soon_settled(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
 
 
 @pytest.fixture
@@ -94,6 +104,40 @@ def test_what_is_not_ours_stops_it_before_the_first_deletion(aep, onboarded, kin
     refused(aep, "is not ours", AepTeardownOnboardingOperator, onboarding="X")
 
 
+def test_what_was_only_used_is_kept_if_that_is_said(aep, onboarded):
+    unmark(aep, "connections")
+    gone = run(AepTeardownOnboardingOperator, onboarding="X", keep=[NAMES.base])
+    assert list(gone) == [NAMES.flow, NAMES.source, NAMES.target]
+    assert "connections" in left(aep)
+
+
+def test_it_can_be_made_again_schema_and_all(aep, onboarded):
+    run(AepTeardownOnboardingOperator, onboarding="X", data=[NAMES.schema, NAMES.dataset])
+    columns = onboarded["columns"]
+    schema = run(AepCreateSchemaOperator, title=NAMES.schema)
+    again = run(AepCreateMappingSetOperator, name=NAMES.mapping, schema_id=schema, mappings=MAPPINGS, columns=columns)
+    assert again["id"] != onboarded["mapping_set"]["id"]
+
+
+def test_what_was_made_a_moment_ago_is_waited_for(aep, onboarded):
+    aep.fault("GET */flows", "lag", seconds=1000, calls=[1])
+    assert len(run(AepTeardownOnboardingOperator, onboarding="X")) == 4
+    assert aep.unfired() == []
+
+
+def test_the_parts_of_another_onboarding_of_nearly_this_name_stay(aep, onboarded):
+    """The dataset's base connection of X is called like the base connection of one that is called X dataset."""
+    lake = run(AepCreateDatasetBaseConnectionOperator, name=NAMES.dataset_base)
+    assert run(AepTeardownOnboardingOperator, onboarding="X dataset") == {}
+    assert run(AepTeardownOnboardingOperator, onboarding="X")[NAMES.dataset_base] == lake
+
+
+def test_a_sandbox_of_which_nothing_is_known_is_none_to_delete_in(aep, onboarded, monkeypatch):
+    listing = sandboxes.list_sandboxes().then(lambda found: [s for s in found if s.name != "dev"])
+    monkeypatch.setattr(sandboxes, "list_sandboxes", lambda: listing)
+    refused(aep, "dev is not known to be a development sandbox", AepTeardownOnboardingOperator, onboarding="X")
+
+
 def test_what_others_use_stops_it_before_the_first_deletion(aep, onboarded):
     table = {"base_connection_id": onboarded["base"], "table": "incident"}
     other = run(AepCreateSourceConnectionOperator, name="Y source", **table)
@@ -134,7 +178,9 @@ def test_nothing_is_deleted_in_production_unless_the_deployer_allows_it(aep, onb
     )
     refused(aep, "production sandbox", AepDeleteFlowOperator, flow_id=onboarded["flow"])
     monkeypatch.setenv("AIRFLOW__AEP__ALLOW_PRODUCTION_TEARDOWN", "True")
-    assert run(AepTeardownOnboardingOperator, onboarding="X") == {}  # it is in another sandbox
+    assert run(AepTeardownOnboardingOperator, onboarding="X") == {}  # what there is is in another sandbox
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base)
+    assert run(AepTeardownOnboardingOperator, onboarding="X") == {NAMES.base: base}
 
 
 def test_each_by_its_id(aep, onboarded):
