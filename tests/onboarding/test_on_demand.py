@@ -132,6 +132,33 @@ def test_a_noted_run_that_vanished_is_looked_for(emulator, together, flow):
     assert start_run(together, flow, WINDOW, Attempt(memory=notes)).action == "started"
 
 
+def test_a_run_that_was_throttled_for_long_is_waited_for_from_when_it_left(emulator, together, flow):
+    emulator.fault(RUNS, "answer", status=429, retry_after=29, calls=[1, 2, 3])
+    emulator.fault(RUNS, "reset", commit="now", calls=[4])
+    emulator.fault("GET */runs", "lag", seconds=20)
+    started = start_run(together, flow, WINDOW)
+    emulator.world.faults.clear()
+    assert started.action == "found"
+    assert runs(together, flow) == [started.id]
+
+
+def test_a_noted_run_that_has_failed_makes_room_for_another(emulator, together, flow):
+    notes = Notes()
+    emulator.fault("RUN *", "run", outcome="failed", calls=[1])
+    first = start_run(together, flow, WINDOW, Attempt(memory=notes))
+    assert start_run(together, flow, WINDOW, Attempt(memory=notes)).id == first.id  # it is under way
+    emulator.advance(600)
+    again = start_run(together, flow, WINDOW, Attempt(tried_before=True, memory=notes))
+    assert (again.action, again.id != first.id) == ("started", True)
+
+
+def test_a_found_run_is_noted(emulator, together, flow):
+    notes = Notes()
+    emulator.fault(RUNS, "reset", commit="now", calls=[1])
+    found = start_run(together, flow, WINDOW, Attempt(memory=notes))
+    assert notes["aep:run"] == {"flow": flow.id, "id": found.id}
+
+
 def test_where_aep_does_not_show_what_was_asked_the_window_is_that_of_the_run(make_emulator):
     emulator = make_emulator(assume=("run-params=dropped",))
     with emulator.client() as client:

@@ -14,7 +14,12 @@ from airflow_provider_aep.operators.profile import (
     AepCreateIdentityDescriptorOperator,
     AepEnableSchemaForProfileOperator,
 )
-from airflow_provider_aep.operators.source import AepCreateBaseConnectionOperator, AepCreateSourceConnectionOperator
+from airflow_provider_aep.operators.source import (
+    AepCreateAdHocClassOperator,
+    AepCreateAdHocSchemaOperator,
+    AepCreateBaseConnectionOperator,
+    AepCreateSourceConnectionOperator,
+)
 from airflow_provider_aep.operators.target import (
     AepCreateDatasetBaseConnectionOperator,
     AepCreateSchemaOperator,
@@ -143,6 +148,25 @@ def test_what_others_use_stops_it_before_the_first_deletion(aep, onboarded):
     other = run(AepCreateSourceConnectionOperator, name="Y source", **table)
     says = f"base connection 'X base' .* is used by the source connection 'Y source' .{other}"
     refused(aep, says, AepTeardownOnboardingOperator, onboarding="X")
+
+
+def test_a_base_connection_that_a_target_connection_stands_on_stays(aep, onboarded):
+    """As Adobe's tutorial has it: the lake's end has a base connection of its own."""
+    lake = run(AepCreateDatasetBaseConnectionOperator, name=NAMES.dataset_base)
+    dataset = {"dataset_id": onboarded["dataset"], "base_connection_id": lake}
+    run(AepCreateTargetConnectionOperator, name="Y target", **dataset)
+    refused(
+        aep, "is used by the target connection 'Y target'", AepDeleteBaseConnectionOperator, base_connection_id=lake
+    )
+
+
+def test_a_schema_that_a_source_connection_stands_on_stays(aep, onboarded):
+    class_id = run(AepCreateAdHocClassOperator, title=NAMES.source_class, columns=onboarded["columns"])
+    schema = run(AepCreateAdHocSchemaOperator, title=NAMES.source_schema, class_id=class_id)
+    table = {"base_connection_id": onboarded["base"], "table": "incident", "schema_id": schema}
+    run(AepCreateSourceConnectionOperator, name="Y source", **table)
+    title = {"schema_id": schema, "title": NAMES.source_schema}
+    refused(aep, "is used by the source connection 'Y source'", AepDeleteSchemaOperator, **title)
 
 
 def test_a_dataset_that_others_write_to_stays(aep, onboarded):
