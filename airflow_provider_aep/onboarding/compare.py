@@ -24,10 +24,15 @@ def drift(kind: Kind, found: Found, wanted: Body) -> list[str]:
             f"The {kind.label} {found.name!r} ({found.id}) exists and differs in what cannot change: "
             + pairs(found, wanted, stuck),
             next_step="Choose another name, or change what is wanted to what exists"
-            + ("; or say replace=True, if a new one shall take its place." if kind.rename else "."),
+            + ("; or say replace=True, if a new one shall take its place." if _replaceable(kind, stuck) else "."),
         )
     drifted = [p for p in kind.owned if differs(found.fields, wanted, p)]
     return drifted + [p for p in kind.includes if not set(at(wanted, p)) <= set(at(found.fields, p))]
+
+
+def _replaceable(kind: Kind, stuck: Sequence[str]) -> bool:
+    """Of another scope it is another object, which nobody asked to replace."""
+    return kind.rename is not None and kind.scope not in stuck
 
 
 def pairs(found: Found, wanted: Body, paths: Sequence[str]) -> str:

@@ -395,7 +395,8 @@ class _Ensuring:
     def _usable(self, found: Found, outcome: Outcome) -> Outcome:
         """Finish what is a draft, and enable what is disabled."""
         if found.state == "draft" and not self.wanted.get("draft") and self.kind.publish:
-            if late := self.kind.revive(found, self.wanted, self.client.server_now()):
+            now = read(self.client, self.kind, found.id)  # a change has moved its etag
+            if late := self.kind.revive(now, self.wanted, self.client.server_now()):
                 self.client.send(late)
             act(self.client, self.kind, found.id, self.kind.publish, frozenset({"enabled", "disabled"}))
         elif found.state == "disabled" and self.kind.enable:

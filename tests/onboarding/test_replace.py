@@ -121,6 +121,15 @@ def test_what_holds_data_is_never_replaced(emulator, together, running, name):
     assert emulator.writes() == before
 
 
+def test_of_another_scope_it_is_another_object(emulator, together, running):
+    other = ensure(together, kinds.BASE_CONNECTION, {**running["base"], "name": "Y base"}).id
+    before = emulator.writes()
+    with pytest.raises(AepConflictError, match="baseConnectionId") as caught:
+        ensure(together, kinds.SOURCE_CONNECTION, {**running["source"], "baseConnectionId": other}, REPLACE)
+    assert "replace" not in caught.value.next_step
+    assert emulator.writes() == before
+
+
 def test_what_is_not_ours_is_not_put_aside(emulator, together, running):
     [(scope, stored)] = emulator.world.store.everywhere("sourceConnections")
     emulator.world.store.put("sourceConnections", scope, stored["id"], {**stored, "description": ""}, name="X source")

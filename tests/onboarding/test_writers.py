@@ -208,7 +208,7 @@ def test_a_draft_that_was_long_in_coming_gets_another_start(emulator, writer):
     assert int(made.scheduleParams["startTime"]) > now + 61 + 50
     draft = ensure(client, kinds.FLOW, {**body, "name": "Z flow", "draft": True}).id
     emulator.advance(1000)
-    outcome = ensure(client, kinds.FLOW, {**body, "name": "Z flow"})
+    outcome = ensure(client, kinds.FLOW, {**body, "name": "Z flow", "description": "changed, too"})
     made = client.send(flow_service.get_flow(draft))
     assert (outcome.id, made.state) == (draft, "enabled")
     assert int(made.scheduleParams["startTime"]) >= now + 1000 + 60
