@@ -23,7 +23,7 @@ from airflow_provider_aep.client.errors import (
 from airflow_provider_aep.onboarding.compare import at, drift, pairs, stuck_at
 from airflow_provider_aep.onboarding.identity import Marker, identity, nonce, signed
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind, in_description
-from airflow_provider_aep.onboarding.names import checked_name
+from airflow_provider_aep.onboarding.names import checked_name, put_aside
 from airflow_provider_aep.onboarding.users import user_of
 from airflow_provider_aep.onboarding.wait import GOING, act, fresh, gone, read, settled
 
@@ -35,9 +35,6 @@ _STALE_ONCE = Retrying(
     stop=stop_after_attempt(2),
     reraise=True,
 )
-
-REPLACED = " (replaced "
-"""What a name is followed by once another object has taken the place of its own; then the moment, and a bracket."""
 
 _NO_DRAFTS = "1368-400"
 """AEP's code where a source or its flow spec knows no drafts. Source: "Draft mode" in Adobe's guide."""
@@ -245,7 +242,7 @@ class _Ensuring:
         either: whoever took it may be an earlier try.
         """
         failure: AepError | None = None
-        body, remark = self.kind.succeed(self.client, self.wanted) if self.attempt.replace else (self.wanted, "")
+        body, remark = self.kind.succeed(self.client, self.wanted, self.replaced)
         for _ in range(2):
             try:
                 id_, result = self.kind.created(self._sent(body))
@@ -259,9 +256,10 @@ class _Ensuring:
                     return Outcome(self.name, id_, result, "created", remark=remark)
             self.client.clock.sleep(self.attempt.settle)
             if there := self._find():
-                outcome = self._use(there)
-                made = self.attempt.concurrent_writers and there.id in self.made
-                return replace(outcome, action="created", changed=()) if made else outcome
+                outcome = replace(self._use(there), remark=remark)
+                if self.attempt.concurrent_writers and there.id in self.made:
+                    return replace(outcome, action="created", changed=())
+                return outcome
             if isinstance(failure, AepConflictError):
                 break
             if failure is None:
@@ -332,20 +330,26 @@ class _Ensuring:
         """Put aside what cannot become what is wanted, and make that anew. What is wrong is told before."""
         check(self.client, self.kind, self.wanted)
         self.kind.rest(self.client, found, self.wanted)
-        _STALE_ONCE(self._put_aside, found.id)
+        renamed = _STALE_ONCE(self._put_aside, found.id)
         self.replaced.add(found.id)
+        # An earlier try may have come as far, or farther, and lists lag behind a change of name, too.
+        since = self._note().get("sent", None if renamed else self.client.server_now())
+        if since is not None:
+            self._wait_until(since + self.attempt.settle)
+            if there := self._find():
+                return self._use(there)
         return replace(self._create(), action="replaced")
 
-    def _put_aside(self, id_: str) -> None:
-        """Rename it, and mark it as what it is from now on."""
+    def _put_aside(self, id_: str) -> bool:
+        """Rename it, and mark it as what it is from now on; whether an earlier try has not."""
         found = read(self.client, self.kind, id_)
         if found.name != self.name or self.kind.rename is None:
-            return  # an earlier try has renamed it, and the list did not know
-        moment = datetime.fromtimestamp(self.client.server_now(), UTC)
-        name = f"{self.name}{REPLACED}{moment:%Y-%m-%dT%H:%M:%SZ})"
+            return False
+        name = put_aside(self.name, datetime.fromtimestamp(self.client.server_now(), UTC))
         own = identity(self.client.settings, self.kind.label, at(found.fields, self.kind.scope), name)
         marker = Marker(own, found.marker.nonce if found.marker else self.me.nonce)
         self.client.send(self.kind.rename(found, name, signed(found.fields.get("description"), marker)))
+        return True
 
     def _winner(self, there: Found) -> Found:
         """The one that counts once everybody's is listed: an elder one may not be, as long as this one is young."""
@@ -395,15 +399,19 @@ class _Ensuring:
     def _usable(self, found: Found, outcome: Outcome) -> Outcome:
         """Finish what is a draft, and enable what is disabled."""
         if found.state == "draft" and not self.wanted.get("draft") and self.kind.publish:
-            now = read(self.client, self.kind, found.id)  # a change has moved its etag
-            if late := self.kind.revive(now, self.wanted, self.client.server_now()):
-                self.client.send(late)
+            _STALE_ONCE(self._revive, found.id)
             act(self.client, self.kind, found.id, self.kind.publish, frozenset({"enabled", "disabled"}))
         elif found.state == "disabled" and self.kind.enable:
             act(self.client, self.kind, found.id, self.kind.enable, frozenset({"enabled"}))
         else:
             return outcome
         return replace(outcome, action="updated", changed=(*outcome.changed, "state"))
+
+    def _revive(self, id_: str) -> None:
+        """Move the start of a draft that has passed."""
+        now = self.client.server_now()
+        if late := self.kind.revive(read(self.client, self.kind, id_), self.wanted, now):
+            self.client.send(late)
 
 
 def mend(client: AepClient, kind: Kind, id_: str, wanted: Body, taken_by: Marker | None = None) -> Outcome:

@@ -23,6 +23,7 @@ from airflow_provider_aep.client.models import (
 from airflow_provider_aep.onboarding.compare import at
 from airflow_provider_aep.onboarding.identity import Marker, unsigned
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind
+from airflow_provider_aep.onboarding.names import before
 
 Patch = Callable[[str, str, Sequence[dict[str, Any]]], Call[Ref]]
 
@@ -347,7 +348,7 @@ def _users(client: AepClient, found: Found) -> list[Flow]:
 
 def _check_users(client: AepClient, found: Found, flow_name: str | None = None) -> None:
     """:raises AepConflictError: another flow uses the mapping set, so it is not this onboarding's to change"""
-    users = _users(client, found)
+    users = [f for f in _users(client, found) if not (f.name != before(f.name) and unsigned(f.description)[1])]
     may_use = 1 if found.marker else 0  # of ours, one flow may be that of its onboarding
     others = [f for f in users if f.name != flow_name] if flow_name else users[may_use:]
     if others:

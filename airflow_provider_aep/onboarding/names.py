@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from airflow_provider_aep.client.errors import AepConfigurationError
 
 # AEP's filter language has no safe quoting, so names are kept to what needs none.
 _NAME = re.compile(r"[A-Za-z0-9 _.:()/-]{1,100}")
 
-_MAPPING = " mapping"
+_MAPPING, _REPLACED = " mapping", " (replaced "
 
 ONBOARDING_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9 _.:()/-]{0,78}[A-Za-z0-9_.:()/-])?(?!\n)$"
 """What an onboarding may be called, for the ``pattern`` of a DAG's ``Param``: every name made of it is a good one."""
@@ -26,6 +27,24 @@ def checked_name(name: object, field: str = "name") -> str:
             next_step="Use 1 to 100 letters (A to Z), digits, spaces and _ . : ( ) / - without a space at either end.",
         )
     return name
+
+
+def put_aside(name: str, moment: datetime) -> str:
+    """What an object is called once another one has taken its place.
+
+    :param moment: in UTC
+    """
+    return f"{name}{_REPLACED}{moment:%Y-%m-%dT%H:%M:%SZ})"
+
+
+def is_put_aside(name: str, before: str) -> bool:
+    """Whether an object was called ``before`` until another one took its place."""
+    return name.startswith(f"{before}{_REPLACED}")
+
+
+def before(name: str) -> str:
+    """What an object was called, if another one has taken its place."""
+    return name.partition(_REPLACED)[0]
 
 
 def flow_of(mapping: str) -> str | None:

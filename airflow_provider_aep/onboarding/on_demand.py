@@ -25,6 +25,10 @@ _KEY = "aep:run"
 _SECOND = 1000  # in milliseconds: what the server's clock is told to
 
 
+class Failed:
+    """There were runs of a window, and nothing of any has landed."""
+
+
 @dataclass(frozen=True)
 class Started:
     """:param action: ``started``, or ``found``: an earlier try of this task started it"""
@@ -97,12 +101,15 @@ def start_run(
     if "id" in note and (known := _remembered(client, note["id"])) and not _failed(known):
         return Started(known.id, "found")
     since = note.get("sent")
-    if since is None and attempt.memory is None and attempt.tried_before:
+    if attempt.tried_before and not note:  # nothing is noted, or what was is lost
         since = attempt.since
+    elif not note:
+        _remember(attempt, flow=flow.id, began=client.server_now())
     if since is not None:
-        if there := _found(client, attempt, flow, note.get("params") or params, since, open_end and not note):
+        there = _found(client, attempt, flow, note.get("params") or params, since, open_end and not note)
+        if isinstance(there, Started):
             return there
-        if on_ambiguous == "fail":
+        if there is None and on_ambiguous == "fail":
             raise _uncertain(flow)
     for _ in range(2):
         asked, left = client.server_now(), [client.server_now()]
@@ -115,9 +122,10 @@ def start_run(
         try:
             made = client.send(replace(flow_service.create_run(flow.id, params), announce=announce))
         except AepAnswerLostError:
-            if there := _found(client, attempt, flow, params, asked, False, left[-1]):
+            there = _found(client, attempt, flow, params, asked, False, left[-1])
+            if isinstance(there, Started):
                 return there
-            if on_ambiguous == "fail":
+            if there is None and on_ambiguous == "fail":
                 raise _uncertain(flow) from None
             continue
         _remember(attempt, flow=flow.id, id=made.id)
@@ -155,31 +163,34 @@ def _found(
     since: float,
     open_end: bool,
     left: float | None = None,
-) -> Started | None:
+) -> Started | Failed | None:
     """The run of a window that was started since a moment, looked for until it must be listed.
 
     :param left: when it was last sent, if not at that moment
     """
-    if (there := _since(client, flow, params, since, open_end)) is None:
+    if not (runs := _since(client, flow, params, since, open_end)):
         wait = min((left or since) + attempt.settle - client.server_now(), attempt.settle)
         if wait > 0:
             client.clock.sleep(wait)
-            there = _since(client, flow, params, since, open_end)
-    if there is None:
+            runs = _since(client, flow, params, since, open_end)
+    if not runs:
         return None
+    if (there := next((run for run in runs if not _failed(run)), None)) is None:
+        return Failed()
     _remember(attempt, flow=flow.id, id=there.id)
     return Started(there.id, "found")
 
 
-def _since(client: AepClient, flow: Flow, params: Mapping[str, Any], since: float, open_end: bool) -> Run | None:
-    """The eldest run of a window since a moment; the server tells whole seconds."""
+def _since(client: AepClient, flow: Flow, params: Mapping[str, Any], since: float, open_end: bool) -> list[Run]:
+    """The runs of a window since a moment, the eldest first; the server tells whole seconds."""
     wanted = int(params["windowStartTime"]), int(params["windowEndTime"])
-    for run in client.items(flow_service.list_runs(flow.id)):
+
+    def is_one(run: Run) -> bool:
         start, end = _window(run)
         young = run.createdAt >= since * _SECOND - _SECOND
-        if run.flowId == flow.id and young and start == wanted[0] and (open_end or end == wanted[1]):
-            return run
-    return None
+        return run.flowId == flow.id and young and start == wanted[0] and (open_end or end == wanted[1])
+
+    return [run for run in client.items(flow_service.list_runs(flow.id)) if is_one(run)]
 
 
 def _window(run: Run) -> tuple[int | None, int | None]:

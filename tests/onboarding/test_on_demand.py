@@ -152,6 +152,26 @@ def test_a_noted_run_that_has_failed_makes_room_for_another(emulator, together, 
     assert (again.action, again.id != first.id) == ("started", True)
 
 
+def test_a_run_whose_notes_are_lost_is_looked_for(emulator, together, flow):
+    began = together.server_now()
+    made = together.send(flow_service.create_run(flow.id, WINDOW)).id
+    attempt = Attempt(tried_before=True, since=began, memory=Notes())
+    assert start_run(together, flow, WINDOW, attempt).id == made
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["and-a-later-one-has-not", "and-there-is-no-other"])
+def test_without_notes_a_run_that_has_failed_is_passed_over(emulator, together, flow, later):
+    began = together.server_now()
+    emulator.fault("RUN *", "run", outcome="failed", calls=[1])
+    failed = together.send(flow_service.create_run(flow.id, WINDOW)).id
+    emulator.advance(600)
+    good = together.send(flow_service.create_run(flow.id, WINDOW)).id if later else None
+    emulator.advance(600)
+    started = start_run(together, flow, WINDOW, Attempt(tried_before=True, since=began))
+    assert started.id != failed
+    assert (started.action, started.id if later else None) == ("found" if later else "started", good)
+
+
 def test_a_found_run_is_noted(emulator, together, flow):
     notes = Notes()
     emulator.fault(RUNS, "reset", commit="now", calls=[1])

@@ -197,3 +197,104 @@ def test_a_replacement_whose_create_was_lost_makes_one(emulator, together, runni
     emulator.world.faults.clear()
     emulator.advance(30)
     assert listed(together, "flow", flow) == [outcome.id]
+
+
+class Stale:
+    """A list of flows that does not know of a change of name yet."""
+
+    def __init__(self, client):
+        self.client, self.items = client, client.items
+        self.names = {f.id: f.name for f in client.items(flow_service.list_flows({}))}
+        client.items = self
+
+    def __call__(self, call):
+        for item in self.items(call):
+            if call.operation == "GET flows" and item.id in self.names:
+                yield item.model_copy(update={"name": self.names[item.id]})
+            elif call.operation != "GET flows":
+                yield item
+
+    def know(self):
+        self.client.items = self.items
+
+
+def test_a_list_that_knows_the_old_name_brings_no_backfill(together, running):
+    _, flow = replaced(together, running)
+    stale = Stale(together)
+    outcome = ensure(together, FLOW_WITH_SUCCESSION, flow, REPLACE)
+    stale.know()
+    assert together.send(flow_service.get_flow(outcome.id)).scheduleParams["backfill"] is False
+
+
+def test_a_replacement_that_is_killed_after_its_create_makes_one_whatever_name_is_listed(together, running):
+    _, flow = replaced(together, running)
+    stale, send = Stale(together), together.send
+
+    def dying(call):
+        answer = send(call)
+        if call.method == "POST" and call.operation == "POST flows":
+            raise Killed
+        return answer
+
+    together.send = dying
+    with pytest.raises(Killed):
+        ensure(together, FLOW_WITH_SUCCESSION, flow, REPLACE)
+    together.send = send
+    together.clock.sleep = lambda seconds, sleep=together.clock.sleep: (sleep(seconds), stale.know())
+    again = Attempt(REPLACE.nonce, tried_before=True, replace=True)
+    outcome = ensure(together, FLOW_WITH_SUCCESSION, flow, again)
+    assert listed(together, "flow", flow) == [outcome.id]
+
+
+def test_a_run_that_tells_no_window_has_ingested_too(emulator, together, running):
+    for scope, run in emulator.world.store.everywhere("runs"):
+        run["metrics"]["durationSummary"]["extensions"] = {}
+        emulator.world.store.put("runs", scope, run["id"], run)
+    _, flow = replaced(together, running)
+    outcome = ensure(together, FLOW_WITH_SUCCESSION, flow, REPLACE)
+    assert together.send(flow_service.get_flow(outcome.id)).scheduleParams["backfill"] is False
+
+
+def test_a_replacement_that_was_begun_takes_no_backfill_whoever_ends_it(together, running):
+    """The try was killed once the old one was put aside, and the author has taken replace=True out."""
+    _, flow = replaced(together, running)
+    send = together.send
+
+    def dying(call):
+        if call.operation == "POST flows":
+            raise Killed
+        return send(call)
+
+    together.send = dying
+    with pytest.raises(Killed):
+        ensure(together, FLOW_WITH_SUCCESSION, flow, REPLACE)
+    together.send = send
+    outcome = ensure(together, FLOW_WITH_SUCCESSION, flow)
+    assert together.send(flow_service.get_flow(outcome.id)).scheduleParams["backfill"] is False
+
+
+def test_a_flow_whose_only_run_ends_while_it_is_waited_for_is_not_replaced(emulator, together):
+    start = int(emulator.world.clock.now()) + 60
+    once = {"startTime": start, "frequency": "once"}
+
+    def make(kind, body):
+        if kind is kinds.FLOW:
+            body |= {"scheduleParams": once, "runs": "once", "steps": {"Mapping": body["steps"]["Mapping"]}}
+        return ensure(together, kind, body).result
+
+    emulator.world.options = emulator.world.options.__class__(**{**vars(emulator.world.options), "run_time": 60.0})
+    bodies = onboard("X", make)
+    emulator.advance(62)  # its run has begun
+    _, flow = replaced(together, bodies, scheduleParams={**once, "startTime": start + 600})
+    with pytest.raises(AepConfigurationError, match="would take every row again"):
+        ensure(together, FLOW_WITH_SUCCESSION, flow, REPLACE)
+    assert [f.name for f in together.items(flow_service.list_flows({}))] == ["X flow"]
+
+
+def test_the_mapping_set_of_a_flow_that_was_replaced_can_change(together, running):
+    _, flow = replaced(together, running)
+    ensure(together, FLOW_WITH_SUCCESSION, flow, REPLACE)
+    entry = {"sourceType": "ATTRIBUTE", "source": "number", "destination": "_id"}
+    for n, kind in enumerate((kinds.mapping_set_for("X flow"), kinds.mapping_set_for(None))):
+        body = {**running["mapping"], "mappings": [entry | {"source": f"number{n}"}]}
+        assert ensure(together, kind, body).action == "updated"
