@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 from chain import KINDS, LISTS, OPERATIONS, by_hand, listed, marked, onboard, wanted
@@ -164,6 +165,16 @@ def test_the_same_name_in_another_scope_is_an_error_that_names_both(aep, ours):
         AepConflictError, match=f"baseConnectionId is '{ours['source']['baseConnectionId']}', wanted '{other}'"
     ):
         ensure(aep, kinds.SOURCE_CONNECTION, {**ours["source"], "baseConnectionId": other})
+
+
+def test_a_list_that_shows_more_than_was_asked_for_is_sieved(aep):
+    """As where AEP knows no filter: names are compared here, to the letter."""
+    loose = replace(kinds.BASE_CONNECTION, find=lambda name: flow_service.list_connections({}))
+    one = ensure(aep, loose, wanted("base", "Y", {})).id
+    other = ensure(aep, loose, wanted("base", "X", {}))
+    assert other.action == "created"
+    assert ensure(aep, loose, wanted("base", "y", {})).action == "created"
+    assert ensure(aep, loose, wanted("base", "Y", {})).id == one
 
 
 # -- if_exists ------------------------------------------------------------------------------------------------------
