@@ -55,8 +55,9 @@ def _explained(code: str) -> str:
 
 
 _NEXT_STEP = {
+    Verdict.SUCCEEDED: "Look whether the source had rows in the run's window; or accept an empty run with on_empty.",
     Verdict.PARTIAL: "Look at the failed records in AEP, which keeps them for 30 days; or accept them with "
-    "max_failed_ratio or on_partial.",
+    "max_failed_records, max_failed_ratio or on_partial.",
     Verdict.FAILED: "Look at the run's errors in AEP, mend what they name, and run the flow again "
     "(AepRunFlowOperator, where it runs once).",
     Verdict.UNKNOWN: "Look at the run in AEP, and report the status to this provider: it must not guess.",
@@ -92,6 +93,11 @@ class RunResult:
     def next_step(self) -> str:
         """What a person should do about a finished run that was not accepted."""
         return _NEXT_STEP[Verdict(self.verdict)]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it went well and had nothing to read; not where AEP does not count."""
+        return self.verdict == Verdict.SUCCEEDED.value and self.read == 0
 
     @property
     def failed_ratio(self) -> float | None:
@@ -172,20 +178,30 @@ def _errors(run: Run) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What an author accepts of a partial run.
+    """What an author accepts of a run that is partial, or empty.
 
     :param on_partial: ``fail``, ``warn`` or ``succeed``
     :param max_failed_ratio: share of failed records up to which a partial run is accepted with a warning
+    :param max_failed_records: number of them up to which it is; with a share, both must hold
+    :param on_empty: ``fail``, ``warn`` or ``succeed``, for a run that had nothing to read
     """
 
     on_partial: str = "fail"
     max_failed_ratio: float = 0.0
+    max_failed_records: int | None = None
+    on_empty: str = "succeed"
 
     def __post_init__(self) -> None:
         """:raises AepConfigurationError: a value that means nothing; told before anything is waited for"""
-        if self.on_partial not in {"fail", "warn", "succeed"}:
+        for name in ("on_partial", "on_empty"):
+            if getattr(self, name) not in {"fail", "warn", "succeed"}:
+                raise AepConfigurationError(
+                    f"{name} is {getattr(self, name)!r}", next_step="It must be fail, warn or succeed."
+                )
+        records = self.max_failed_records
+        if records is not None and (isinstance(records, bool) or not isinstance(records, int) or records < 0):
             raise AepConfigurationError(
-                f"on_partial is {self.on_partial!r}", next_step="It must be fail, warn or succeed."
+                f"max_failed_records is {records!r}", next_step="It must be a number of records, not below 0."
             )
         if not isinstance(self.max_failed_ratio, int | float) or not 0 <= self.max_failed_ratio <= 1:
             raise AepConfigurationError(
@@ -195,11 +211,24 @@ class Tolerance:
     def accepts(self, result: RunResult) -> bool:
         """Whether a finished run is good enough. A failed or unknown one never is."""
         if result.verdict == Verdict.SUCCEEDED.value:
-            return True
+            return self.on_empty != "fail" or not result.is_empty
         if result.verdict != Verdict.PARTIAL.value:
             return False
-        ratio = result.failed_ratio
-        return self.on_partial in {"warn", "succeed"} or (
-            # A partial run without failed records lost something that nobody counted.
-            ratio is not None and 0 < ratio <= self.max_failed_ratio
-        )
+        return self.on_partial in {"warn", "succeed"} or self._within(result)
+
+    def _within(self, result: RunResult) -> bool:
+        """Whether a partial run keeps to every limit that is set, and one is."""
+        if not result.failed or result.failed_files:  # it lost something that nobody counted
+            return False
+        limits = []
+        if self.max_failed_ratio:
+            limits.append(result.failed_ratio is not None and result.failed_ratio <= self.max_failed_ratio)
+        if self.max_failed_records is not None:
+            limits.append(result.failed <= self.max_failed_records)
+        return bool(limits) and all(limits)
+
+    def warns(self, result: RunResult) -> bool:
+        """Whether a run that is accepted deserves a warning."""
+        if result.is_empty:
+            return self.on_empty == "warn"
+        return result.verdict == Verdict.PARTIAL.value and self.on_partial != "succeed"

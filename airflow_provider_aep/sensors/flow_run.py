@@ -34,12 +34,14 @@ class AepFlowRunSensor(BaseSensorOperator):
     :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
     :param on_partial: ``fail``, ``warn`` or ``succeed`` for a run in which records failed
     :param max_failed_ratio: share of failed records (0 to 1) up to which a partial run passes with a warning
+    :param max_failed_records: number of failed records up to which it does; with a share, both must hold
+    :param on_empty: ``fail``, ``warn`` or ``succeed`` for a run that had nothing to read
     :param deferrable: wait in the triggerer; default is ``[operators] default_deferrable``. Airflow's
         ``exponential_backoff`` and ``max_wait`` count where the sensor pokes.
     :param poke_interval: seconds between two looks (templated)
     :return: the run as a dict: ids, ``verdict``, ``status``, counts ``read``, ``written`` and ``failed``, times in
         milliseconds since the epoch, batch ids, error codes by activity
-    :raises AepPermanentError: the run failed, was partial beyond what is allowed, or is in an unknown state
+    :raises AepPermanentError: the run failed, was partial or empty beyond what is allowed, or is in an unknown state
     :raises AirflowSensorTimeout: the run has not ended in time
     """
 
@@ -55,6 +57,8 @@ class AepFlowRunSensor(BaseSensorOperator):
         aep_conn_id: str = "aep_default",
         on_partial: str = "fail",
         max_failed_ratio: float = 0.0,
+        max_failed_records: int | None = None,
+        on_empty: str = "succeed",
         deferrable: bool | None = None,
         poke_interval: float | str | timedelta = 60.0,
         **kwargs: Any,
@@ -67,6 +71,8 @@ class AepFlowRunSensor(BaseSensorOperator):
         self.aep_conn_id = aep_conn_id
         self.on_partial = on_partial
         self.max_failed_ratio = max_failed_ratio
+        self.max_failed_records = max_failed_records
+        self.on_empty = on_empty
         self.deferrable = deferrable
 
     def link_target(self) -> tuple[str, ...] | None:
@@ -112,7 +118,7 @@ class AepFlowRunSensor(BaseSensorOperator):
     def _tolerance(self) -> Tolerance:
         from airflow_provider_aep.onboarding.verdict import Tolerance
 
-        return Tolerance(self.on_partial, self.max_failed_ratio)
+        return Tolerance(self.on_partial, self.max_failed_ratio, self.max_failed_records, self.on_empty)
 
     def _rendered_interval(self) -> float:
         from airflow_provider_aep.client.errors import AepConfigurationError
@@ -170,11 +176,9 @@ class AepFlowRunSensor(BaseSensorOperator):
 
     def _decided(self, result: RunResult) -> dict[str, Any]:
         from airflow_provider_aep.exceptions import AepPermanentError
-        from airflow_provider_aep.onboarding.verdict import Verdict
 
-        self.run_id = result.run_id  # for the link
-        if not self._tolerance().accepts(result):
+        self.run_id, tolerance = result.run_id, self._tolerance()  # the id is for the link
+        if not tolerance.accepts(result):
             raise AepPermanentError(f"Not accepted: {result.summary()}. Next step: {result.next_step}")
-        partial = result.verdict == Verdict.PARTIAL and self.on_partial != "succeed"
-        (self.log.warning if partial else self.log.info)("Accepted: %s", result.summary())
+        (self.log.warning if tolerance.warns(result) else self.log.info)("Accepted: %s", result.summary())
         return result.as_dict()

@@ -141,6 +141,10 @@ SAMPLE = {
         ({"max_failed_ratio": 1.5}, "max_failed_ratio is 1.5. Next step: It must be a number from 0 to 1."),
         ({"max_failed_ratio": -0.1}, "max_failed_ratio is -0.1"),
         ({"max_failed_ratio": "1%"}, "max_failed_ratio is '1%'"),
+        ({"max_failed_records": -1}, "max_failed_records is -1.*a number of records"),
+        ({"max_failed_records": 1.5}, "max_failed_records is 1.5"),
+        ({"max_failed_records": True}, "max_failed_records is True"),
+        ({"on_empty": "skip"}, "on_empty is 'skip'. Next step: It must be fail, warn or succeed."),
     ],
 )
 def test_a_tolerance_that_means_nothing_is_refused(given, says):
@@ -255,7 +259,42 @@ def result(verdict="partial", read=100, failed=1, failed_files=0):
         ({"max_failed_ratio": 0.5}, result(read=0), False),
         ({"max_failed_ratio": 0.5}, result(read=None), False),
         ({"max_failed_ratio": 0.5}, result(failed_files=1), False),
+        ({"max_failed_records": 2}, result(failed=2), True),
+        ({"max_failed_records": 2}, result(failed=3), False),
+        ({"max_failed_records": 0}, result(failed=1), False),
+        ({"max_failed_records": 9}, result(failed=0), False),
+        ({"max_failed_records": 9}, result(failed=None), False),
+        ({"max_failed_records": 9}, result(failed_files=1), False),
+        ({"max_failed_records": 9}, result(read=None, failed=1), True),
+        ({"max_failed_records": 2, "max_failed_ratio": 0.01}, result(failed=2), False),
+        ({"max_failed_records": 1, "max_failed_ratio": 0.05}, result(failed=2), False),
+        ({"max_failed_records": 2, "max_failed_ratio": 0.05}, result(failed=2), True),
+        ({"on_empty": "fail"}, result("succeeded", read=0, failed=0), False),
+        ({"on_empty": "fail"}, result("succeeded", read=None), True),
+        ({"on_empty": "fail"}, result("succeeded", read=1), True),
+        ({"on_empty": "warn"}, result("succeeded", read=0), True),
+        ({}, result("succeeded", read=0), True),
     ],
 )
 def test_what_an_author_tolerates(tolerance, made, accepted):
     assert Tolerance(**tolerance).accepts(made) is accepted
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "made", "warns"),
+    [
+        ({"max_failed_records": 2}, result(failed=2), True),
+        ({"on_partial": "warn"}, result(), True),
+        ({"on_partial": "succeed"}, result(), False),
+        ({"on_empty": "warn"}, result("succeeded", read=0), True),
+        ({"on_empty": "succeed"}, result("succeeded", read=0), False),
+        ({"on_empty": "warn"}, result("succeeded", read=1), False),
+        ({}, result("succeeded"), False),
+    ],
+)
+def test_what_deserves_a_warning(tolerance, made, warns):
+    assert Tolerance(**tolerance).warns(made) is warns
+
+
+def test_an_empty_run_says_what_to_look_at():
+    assert "on_empty" in result("succeeded", read=0).next_step

@@ -32,8 +32,8 @@ def aep(emulator, connect, monkeypatch):
     return emulator
 
 
-def put_run(emulator, id_="r1", flow="f", created=1, status="success", failed=0, **metrics):
-    records = {"inputRecordCount": 100, "outputRecordCount": 100 - failed, "failedRecordCount": failed}
+def put_run(emulator, id_="r1", flow="f", created=1, status="success", read=100, failed=0, **metrics):
+    records = {"inputRecordCount": read, "outputRecordCount": read - failed, "failedRecordCount": failed}
     body = {
         "id": id_,
         "flowId": flow,
@@ -95,6 +95,8 @@ REFUSED = [
         r"Not accepted: .*partial \(status 'success'\), records read 100, written 99, failed 1.*30 day",
     ),
     ({"failed": 2}, {"max_failed_ratio": 0.01}, "partial"),
+    ({"failed": 3}, {"max_failed_records": 2}, "partial.*max_failed_records"),
+    ({"read": 0}, {"on_empty": "fail"}, "records read 0.*on_empty"),
     ({"status": "partialSuccess"}, {}, "partial"),
     ({"status": "cancelled"}, {"on_partial": "succeed"}, r"unknown \(status 'cancelled'\).*must not guess"),
 ]
@@ -118,7 +120,12 @@ def test_a_bad_run_fails_with_the_same_words_in_every_mode(aep, made, arguments,
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("arguments", "level"),
-    [({"on_partial": "warn"}, "warning"), ({"max_failed_ratio": 0.05}, "warning"), ({"on_partial": "succeed"}, "info")],
+    [
+        ({"on_partial": "warn"}, "warning"),
+        ({"max_failed_ratio": 0.05}, "warning"),
+        ({"max_failed_records": 5}, "warning"),
+        ({"on_partial": "succeed"}, "info"),
+    ],
 )
 def test_a_partial_run_that_the_author_allows_passes_and_is_told(aep, told, mode, arguments, level):
     put_run(aep, failed=5)
@@ -276,6 +283,8 @@ def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
     [
         ({"on_partial": "ignore"}, "on_partial is 'ignore'"),
         ({"max_failed_ratio": 2}, "max_failed_ratio is 2"),
+        ({"max_failed_records": -1}, "max_failed_records is -1"),
+        ({"on_empty": "skip"}, "on_empty is 'skip'"),
         ({"poke_interval": "often"}, "poke_interval is 'often'.*above 0"),
         ({"poke_interval": "0"}, "poke_interval is '0'"),
         ({"poke_interval": 0}, "poke_interval is 0"),
