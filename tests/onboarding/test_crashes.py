@@ -1,6 +1,6 @@
 """Each kind, killed at each moment of its create: afterwards there is one, and it is what the task returns.
 
-The same with real processes of a real Airflow is in ``tests/provider/test_crashes.py``.
+The same with real processes of a real Airflow is in ``tests/provider/test_real_crashes.py``.
 """
 
 import pytest
