@@ -207,9 +207,8 @@ class Emulator:
             first: Callable[[World, Request], None] | None = None, login: bool = True, later: bool = False
         ) -> Reply:
             nonlocal admitted
-            request = admitted = admitted or self._admit(
-                asked, route
-            )  # what comes later was admitted when it was asked
+            # What is carried out later was admitted when it was asked.
+            request = admitted = admitted or self._admit(asked, route)
             if later:
                 return Reply()
             if route.query is not None:

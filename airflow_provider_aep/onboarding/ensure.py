@@ -184,7 +184,9 @@ class _Ensuring:
     def _left_over(self, found: Found) -> bool:
         """Whether it is of another scope, and nobody's any more: it cannot be deleted, and does no harm."""
         elsewhere = at(found.fields, self.kind.scope) != at(self.wanted, self.kind.scope)
-        return self.kind.spare and self.kind.sign is not None and elsewhere and not self.kind.used(self.client, found)
+        # Only what carries a marker has a scope that is read again.
+        asked = self.kind.spare and self.kind.sign is not None and elsewhere
+        return asked and not user_of(self.client, self.kind, found)
 
     def _still_there(self, found: Found) -> bool:
         """Whether it is not being deleted; one that is, is waited for: its name is not free before it is gone."""

@@ -37,7 +37,7 @@ def identity(settings: AepSettings, kind: str, scope: object, name: str) -> str:
 
     It is made of nothing but what AEP and the author know, so that losing Airflow's database changes no identity.
 
-    :param scope: what a name is looked for within, such as the id of the base connection of a source connection
+    :param scope: what belongs to it beside the name, such as the id of the base connection of a source connection
     """
     return _digest([settings.org_id, settings.sandbox, kind, scope, name], 16)
 

@@ -43,7 +43,7 @@ class Kind:
 
     :param label: Adobe's noun
     :param title: the body's field that holds the name
-    :param scope: dot path of what a name is looked for within
+    :param scope: dot path of what belongs to an object's identity beside its name; another one of the name is an error
     :param find: the list of candidates with a name; compared exactly afterwards
     :param get: one object by id
     :param create: the call that creates it; ``created`` reads its result
@@ -58,8 +58,7 @@ class Kind:
     :param publish: makes a draft one that can be used; ``None``: there are no drafts
     :param enable: lets a disabled one run; ``None``: nothing but AEP disables it
     :param remove: deletes it; ``None``: it stays, and does no harm
-    :param idle: whether nothing has come to depend on it, where ``remove`` would not refuse
-    :param used: whether something refers to it, where more than one of a name may be there
+    :param idle: whether it holds nothing, where ``remove`` would take along what it holds
     :param revive: moves the start of a draft that has passed before it is published
     :param elsewhere: where else it may be found, if AEP does not find it by its name
     :param guard: raises if it must not be changed
@@ -93,7 +92,6 @@ class Kind:
     remove: Callable[[str], Call[Any]] | None = None
     idle: Callable[[str], Call[bool]] | None = None
     spare: bool = False
-    used: Callable[[AepClient, Found], bool] = lambda client, found: True
     revive: Callable[[Found, Body, float], Call[Any] | None] = lambda found, wanted, now: None
     elsewhere: Callable[[AepClient], Iterable[Found]] = lambda client: ()
     guard: Callable[[AepClient, Found], None] = lambda client, found: None

@@ -24,6 +24,7 @@ from airflow_provider_aep.onboarding.compare import at
 from airflow_provider_aep.onboarding.identity import Marker, unsigned
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind
 from airflow_provider_aep.onboarding.names import before
+from airflow_provider_aep.onboarding.users import users_of
 
 Patch = Callable[[str, str, Sequence[dict[str, Any]]], Call[Ref]]
 
@@ -313,7 +314,6 @@ MAPPING_SET = Kind(
     mended=lambda _, answer: _version(answer)[1],
     sign=_in_tags,
     spare=True,
-    used=lambda client, found: bool(_users(client, found)),
 )
 
 
@@ -341,14 +341,10 @@ def _used_by(client: AepClient, flow_name: str) -> Iterator[Found]:
                         yield found
 
 
-def _users(client: AepClient, found: Found) -> list[Flow]:
-    flows = client.items(flow_service.list_flows({}))
-    return [f for f in flows if found.id in {t.params.get("mappingId") for t in f.transformations}]
-
-
 def _check_users(client: AepClient, found: Found, flow_name: str | None = None) -> None:
     """:raises AepConflictError: another flow uses the mapping set, so it is not this onboarding's to change"""
-    users = [f for f in _users(client, found) if not (f.name != before(f.name) and unsigned(f.description)[1])]
+    flows = [flow for _, flow in users_of(client, MAPPING_SET.label, found.id)]
+    users = [f for f in flows if not (f.name != before(f.name) and unsigned(f.description)[1])]
     may_use = 1 if found.marker else 0  # of ours, one flow may be that of its onboarding
     others = [f for f in users if f.name != flow_name] if flow_name else users[may_use:]
     if others:

@@ -111,18 +111,18 @@ def start_run(
             return there
         if there is None and on_ambiguous == "fail":
             raise _uncertain(flow)
+    left: list[float] = []
+
+    def announce() -> None:
+        """A throttled one leaves again, minutes later."""
+        left.append(client.server_now())
+        _remember(attempt, flow=flow.id, sent=left[-1], params=dict(params))
+
     for _ in range(2):
-        asked, left = client.server_now(), [client.server_now()]
-
-        def announce(left: list[float] = left) -> None:
-            """A throttled one leaves again, minutes later."""
-            left.append(client.server_now())
-            _remember(attempt, flow=flow.id, sent=left[-1], params=dict(params))
-
         try:
             made = client.send(replace(flow_service.create_run(flow.id, params), announce=announce))
         except AepAnswerLostError:
-            there = _found(client, attempt, flow, params, asked, False, left[-1])
+            there = _found(client, attempt, flow, params, left[0], False, left[-1])
             if isinstance(there, Started):
                 return there
             if there is None and on_ambiguous == "fail":

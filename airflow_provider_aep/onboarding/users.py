@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ _USERS: dict[str, tuple[_Users, ...]] = {
         _Users("target connection", _targets, lambda c: [c.baseConnectionId]),
     ),
     "dataset": (_Users("target connection", _targets, lambda c: [c.params.get("dataSetId")]),),
+    "mapping set": (_Users("flow", _flows, lambda flow: [t.params.get("mappingId") for t in flow.transformations]),),
     "schema": (
         _Users("dataset", lambda: catalog.list_datasets(), lambda d: [d.schemaRef and d.schemaRef.id]),
         _Users("source connection", _sources, lambda c: [(c.data.get("schema") or {}).get("id")]),
@@ -49,13 +50,23 @@ _USERS: dict[str, tuple[_Users, ...]] = {
 """By the label of a kind. AEP itself refuses to delete some of what is in use, and not all of it."""
 
 
+def users_of(client: AepClient, kind: str, id_: str) -> Iterator[tuple[str, Any]]:
+    """What stands on an object: label and object of each, as far as it is asked for.
+
+    :param kind: its label
+    """
+    for users in _USERS.get(kind, ()):
+        for user in client.items(users.everything()):
+            if id_ in users.refers_to(user):
+                yield users.label, user
+
+
 def user_of(client: AepClient, kind: Kind, found: Found, besides: Container[str] = ()) -> str:
     """What stands on an object, for a person; empty if nothing does.
 
     :param besides: ids of users that do not count
     """
-    for users in _USERS.get(kind.label, ()):
-        for user in client.items(users.everything()):
-            if user.id not in besides and found.id in users.refers_to(user):
-                return f"the {users.label} {user.name!r} ({user.id})"
+    for label, user in users_of(client, kind.label, found.id):
+        if user.id not in besides:
+            return f"the {label} {user.name!r} ({user.id})"
     return ""
