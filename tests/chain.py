@@ -36,6 +36,13 @@ OPERATIONS = {
 LISTS = {name: operation.replace("POST", "GET") for name, operation in OPERATIONS.items()}
 
 
+class Notes(dict[str, Any]):
+    """What a task notes, as Airflow's store keeps it."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
 def wanted(name: str, onboarding: str, ids: dict[str, Any], start: int = START) -> Body:
     """The body of one kind.
 

@@ -89,7 +89,7 @@ STEPS = [
     ("note before a run", RUNS, "_remember(attempt, flow=flow.id, sent=left[-1], params=dict(params))", "pass"),
     ("note what run was made", RUNS, "_remember(attempt, flow=flow.id, id=made.id)", "pass"),
     ("look for a run on suspicion", RUNS, "    if since is not None:\n        there", "    if False:\n        there"),
-    ("look for a run after a lost answer", RUNS, "there = _found(client, attempt, flow, params, asked, False, left[-1])", "there = None"),
+    ("look for a run after a lost answer", RUNS, "there = _found(client, attempt, flow, params, left[0], False, left[-1])", "there = None"),
     ("wait for a run to be listed", RUNS, "        if wait > 0:", "        if False:"),
     ("tell runs by their window", RUNS, "and young and start == wanted[0] and (open_end or end == wanted[1])", "and young"),
     ("tell runs by their moment", RUNS, "young = run.createdAt >= since * _SECOND - _SECOND", "young = True"),

@@ -4,7 +4,7 @@ The same with real processes of a real Airflow is in ``tests/provider/test_real_
 """
 
 import pytest
-from chain import KINDS, LISTS, OPERATIONS, listed, onboard, wanted
+from chain import KINDS, LISTS, OPERATIONS, Notes, listed, onboard, wanted
 
 from airflow_provider_aep.client import schema_registry
 from airflow_provider_aep.client.call import Safety
@@ -31,9 +31,9 @@ class Killed(BaseException):
     """As a SIGKILL would: nothing of the engine sees it."""
 
 
-class Notes(dict):
+class Dying(Notes):
     def set(self, key, value):
-        self[key] = value
+        super().set(key, value)
         if "id" in value and self.pop("die", False):
             raise Killed
 
@@ -103,7 +103,7 @@ def test_a_try_that_is_killed_leaves_one(emulator, together, subject, name, mome
     make, there = subject(name)
     if fault := FAULTS[moment]:
         emulator.fault(CREATES[name], calls=[1], **fault)
-    memory = Notes() if noted else None
+    memory = Dying() if noted else None
     if moment == "after-note":
         memory["die"] = True
     alive = dying(together, moment)
@@ -128,7 +128,7 @@ def test_tries_that_fail_one_after_another_leave_one(emulator, together, subject
     for n in range(2 * times):  # two creates of each try
         commit = "now" if n % 4 == 1 else "never"
         emulator.fault(CREATES[name], "reset", commit=commit, calls=[n + 1])
-    memory = Notes() if noted else None
+    memory = Dying() if noted else None
     for n in range(times + 1):
         try:
             id_ = make(Attempt(NONCE, tried_before=n > 0, memory=memory))

@@ -1,7 +1,7 @@
 """A run on demand, however often its task is tried: started at most once, and found again."""
 
 import pytest
-from chain import KINDS, wanted
+from chain import KINDS, Notes, wanted
 
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.errors import AepConfigurationError, AepUncertainError
@@ -11,11 +11,6 @@ from airflow_provider_aep.onboarding.on_demand import start_run
 RUNS = "POST */runs"
 WINDOW = {"startTime": 1_700_000_000, "windowStartTime": 1_600_000_000, "windowEndTime": 1_700_000_000}
 WINDOW |= {"deltaColumn": {"name": "sys_updated_on"}}
-
-
-class Notes(dict):
-    def set(self, key, value):
-        self[key] = value
 
 
 def flow_that_runs_once(emulator, client):

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from chain import KINDS, LISTS, OPERATIONS, by_hand, listed, marked, onboard, wanted
+from chain import KINDS, LISTS, OPERATIONS, Notes, by_hand, listed, marked, onboard, wanted
 
 from airflow_provider_aep.client import flow_service, schema_registry
 from airflow_provider_aep.client.errors import AepAnswerLostError, AepConfigurationError, AepConflictError, AepError
@@ -289,13 +289,6 @@ def test_of_several_sets_the_eldest_counts_and_the_others_are_said(emulator, tog
 
 
 # -- what a task notes ----------------------------------------------------------------------------------------------
-
-
-class Notes(dict):
-    """As Airflow keeps them: values that JSON knows."""
-
-    def set(self, key, value):
-        self[key] = value
 
 
 def test_a_retry_that_sent_nothing_does_not_wait(emulator, together):

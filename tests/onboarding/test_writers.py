@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
-from chain import KINDS, LISTS, by_hand, listed, marked, onboard, wanted
+from chain import KINDS, LISTS, Notes, by_hand, listed, marked, onboard, wanted
 
 from airflow_provider_aep.client import catalog, flow_service, schema_registry
 from airflow_provider_aep.client.auth import TokenCache
@@ -37,14 +37,17 @@ def writer(emulator, shared_clock):
         client.close()
 
 
-def at_once(client, barrier):
-    """Let a client's first create of each ensure wait until the other one is there, too."""
+def at_once(client, barrier, seconds=2):
+    """Let a client's first create of each ensure wait until the other one is there, too.
+
+    :param seconds: that it waits for one that need not come
+    """
     send = client.send
 
     def waiting(call):
         if call.method == "POST" and call.safety.value == "create":
             try:
-                barrier.wait(2)
+                barrier.wait(seconds)
             except threading.BrokenBarrierError:
                 barrier.reset()
         return send(call)
@@ -121,7 +124,7 @@ def test_two_writers_make_one_identity_of_a_field(emulator, writer):
     barrier = threading.Barrier(2)
 
     def identify(nonce):
-        client = at_once(writer(), barrier)
+        client = at_once(writer(), barrier, seconds=60)  # both come
         attempt = Attempt(nonce, concurrent_writers=True)
         return ensure_identity(client, schema, "person.name.firstName", "CRMID", True, attempt)
 
@@ -150,11 +153,6 @@ def test_of_two_identities_of_a_field_the_first_counts(writer):
         )
     ).id
     assert ensure_identity(client, schema, "person.name.firstName", "CRMID", True).id in {made, second}
-
-
-class Notes(dict):
-    def set(self, key, value):
-        self[key] = value
 
 
 @pytest.mark.parametrize("name", [n for n in KINDS if n not in {"schema", "mapping"}])
