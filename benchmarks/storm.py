@@ -109,7 +109,7 @@ def by_engine(url: str, now: Any) -> Step:
     settings = AepSettings.checked(
         client_id="emulator",
         client_secret=SECRET,
-        org_id="EMULATOR@AdobeOrg",
+        org_id=ORG,
         sandbox="dev",
         platform_url=url,
         ims_url=url,
@@ -123,17 +123,6 @@ def by_engine(url: str, now: Any) -> Step:
     return take
 
 
-PATHS = {
-    "base": f"{harness.FLOW}/connections",
-    "source": f"{harness.FLOW}/sourceConnections",
-    "schema": "/data/foundation/schemaregistry/tenant/schemas",
-    "dataset": "/data/foundation/catalog/dataSets",
-    "target": f"{harness.FLOW}/targetConnections",
-    "mapping": "/data/foundation/conversion/mappingSets",
-    "flow": f"{harness.FLOW}/flows",
-}
-
-
 def by_http_operator(url: str, now: Any) -> Step:
     """The chain as it is written by hand: a POST a task, its id to the next, and Airflow's retries."""
     os.environ["AIRFLOW_CONN_STORM"] = json.dumps({"conn_type": "http", "host": url})
@@ -143,9 +132,9 @@ def by_http_operator(url: str, now: Any) -> Step:
     def created(step: str, answer: Any) -> Any:
         if step == "mapping":
             return {"id": answer["id"], "version": answer["version"]}
-        return (
-            answer["$id"] if step == "schema" else answer[0].rsplit("/", 1)[-1] if step == "dataset" else answer["id"]
-        )
+        if step == "dataset":
+            return answer[0].rsplit("/", 1)[-1]
+        return answer["$id" if step == "schema" else "id"]
 
     def take(onboarding: str, step: str, results: dict[str, Any], tries: int) -> Any:
         token = login.post("/ims/token/v3", data=form).raise_for_status().json()["access_token"]
