@@ -22,10 +22,11 @@ class Safety(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer; ``body`` is its parsed JSON, ``None`` when there is none."""
+    """A successful answer; ``body`` is its parsed JSON, ``None`` when it is none, and then ``text`` is what it is."""
 
     status: int
     body: Any
+    text: str = ""
 
 
 @dataclass(frozen=True)

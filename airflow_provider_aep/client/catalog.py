@@ -59,8 +59,13 @@ def get_batch(id_: str) -> Call[Batch]:
     return _get("batches", id_, Batch)
 
 
-def list_batches(dataset_id: str) -> Call[Page[Batch]]:
-    return _list("batches", Batch, (("dataSet", dataset_id), ("orderBy", "desc:created")))
+def list_batches(dataset_id: str, *, created_since: int | None = None) -> Call[Page[Batch]]:
+    """Batches of a dataset, the youngest first.
+
+    :param created_since: milliseconds since the epoch
+    """
+    young = (("createdAfter", str(created_since - 1)),) if created_since is not None else ()
+    return _list("batches", Batch, (("dataSet", dataset_id), *young, ("orderBy", "desc:created")))
 
 
 def _get(resource: str, id_: str, model: type[M]) -> Call[M]:

@@ -97,7 +97,7 @@ class _Plan:
             error = service_error(response.status_code, body, where, retry_after(response, self.clock))
             raise self.lost(call, error) if isinstance(error, AepUnavailableError) else error
         try:
-            return call.read(Answer(response.status_code, body))
+            return call.read(Answer(response.status_code, body, response.text if body is None else ""))
         except AepError:
             raise
         except Exception as e:
@@ -282,6 +282,10 @@ class AsyncAepClient:
         except _http.RequestError as e:
             raise self._plan.transport_error(call, e) from None
         return self._plan.read(call, response)
+
+    def server_now(self) -> float:
+        """See :meth:`AepClient.server_now`."""
+        return self.clock.now() + self._plan.ahead
 
     async def items(self, call: Call[Page[T]]) -> AsyncIterator[T]:
         """Every item of a list; see :meth:`AepClient.items`."""

@@ -67,10 +67,21 @@ def _get(resource: str, id_: str, model: type[M]) -> Call[M]:
 
 
 def _list(
-    resource: str, model: type[M], where: Mapping[str, str], orderby: str = "", limit: int = PAGE_SIZE
+    resource: str,
+    model: type[M],
+    where: Mapping[str, str],
+    orderby: str = "",
+    limit: int = PAGE_SIZE,
+    since: int | None = None,
 ) -> Call[Page[M]]:
-    """:param where: equality filters ``field -> value``; AEP reads them as ``property=field==value``"""
+    """
+    :param where: equality filters ``field -> value``, or values with commas between them; AEP reads them as
+        ``property=field==value``
+    :param since: only what was created at this moment, in milliseconds since the epoch, or later
+    """
     query = [("property", f"{field}=={value}") for field, value in where.items()]
+    if since is not None:
+        query.append(("property", f"createdAt>={since}"))
     query.append(("limit", str(limit)))
     if orderby:
         query.append(("orderby", orderby))
@@ -281,6 +292,11 @@ def list_flows(where: Mapping[str, str]) -> Call[Page[Flow]]:
     return _list("flows", Flow, where)
 
 
+def list_flows_by_id(ids: Sequence[str]) -> Call[Page[Flow]]:
+    """Several flows at once, at most a page; those that do not exist are left out."""
+    return _list("flows", Flow, {"id": ",".join(ids)})
+
+
 def create_flow(body: Mapping[str, Any], *, draft: bool = False) -> Call[Ref]:
     return _create("flows", body, draft)
 
@@ -316,6 +332,16 @@ def get_run(id_: str) -> Call[Run]:
 def list_runs(flow_id: str, orderby: str = "createdAt") -> Call[Page[Run]]:
     """The runs of one flow, oldest first unless ``orderby`` says otherwise."""
     return _list("runs", Run, {"flowId": flow_id}, orderby)
+
+
+def list_runs_by_id(ids: Sequence[str]) -> Call[Page[Run]]:
+    """Several runs at once, at most a page; those that do not exist are left out."""
+    return _list("runs", Run, {"id": ",".join(ids)})
+
+
+def list_runs_of(flow_ids: Sequence[str], since: int) -> Call[Page[Run]]:
+    """The runs of several flows that were created at a moment (milliseconds since the epoch) or later, eldest first."""
+    return _list("runs", Run, {"flowId": ",".join(flow_ids)}, "createdAt", since=since)
 
 
 def create_run(flow_id: str, params: Mapping[str, Any]) -> Call[Ref]:

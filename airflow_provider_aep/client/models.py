@@ -157,6 +157,13 @@ class FileSummary(AepModel):
     failedFileCount: int | None = None
 
 
+class SizeSummary(AepModel):
+    """Bytes; -1 means that AEP does not know."""
+
+    inputBytes: int | None = None
+    outputBytes: int | None = None
+
+
 class DurationSummary(AepModel):
     startedAtUTC: int | None = None
     completedAtUTC: int | None = None
@@ -166,6 +173,7 @@ class DurationSummary(AepModel):
 class RunMetrics(AepModel):
     statusSummary: StatusSummary = Field(default_factory=StatusSummary)
     recordSummary: RecordSummary = Field(default_factory=RecordSummary)
+    sizeSummary: SizeSummary = Field(default_factory=SizeSummary)
     fileSummary: FileSummary = Field(default_factory=FileSummary)
     durationSummary: DurationSummary = Field(default_factory=DurationSummary)
 
@@ -184,6 +192,15 @@ class Run(AepModel):
     params: dict[str, Any] = Field(default_factory=dict, repr=False)
     metrics: RunMetrics = Field(default_factory=RunMetrics)
     activities: list[Activity] = Field(default_factory=list, validation_alias=AliasChoices("activities", "activites"))
+
+    @property
+    def window(self) -> tuple[int | None, int | None]:
+        """Start and end in seconds since the epoch: as it was asked for, or else as AEP has understood it."""
+        if {"windowStartTime", "windowEndTime"} <= set(self.params):
+            return int(float(self.params["windowStartTime"])), int(float(self.params["windowEndTime"]))
+        known = self.metrics.durationSummary.extensions
+        start, end = known.get("windowStart"), known.get("windowEnd")
+        return None if start is None else start // 1000, None if end is None else end // 1000
 
 
 class XdmSchema(AepModel):
@@ -232,9 +249,13 @@ class DataSet(AepModel):
 
 
 class Batch(AepModel):
+    """What Catalog says of a batch; its error's ``description`` may quote rows and is not read."""
+
     id: str
     status: str = ""
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    created: int = 0
+    metrics: RecordSummary = Field(default_factory=RecordSummary)
+    errors: list[RunError] = Field(default_factory=list)
 
 
 class Mapping(AepModel):

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from airflow_provider_aep.emulator.refusals import flow
@@ -125,16 +126,18 @@ def stored_list(
             return Reply({"count": world.store.count(kind, request.scope)})
         rows = world.store.rows(kind, request.scope, name=name, parent=parent)
         return Reply({"count": sum(all(f.passes(i) for f in asked) for i, _ in rows)})
-    sieve = [f.values for f in asked if f.op == "==" and f.path not in {"name", parent_field}]
+    ids = next((f.values for f in asked if f.op == "==" and f.path == "id"), None)
+    sieve = [f.values for f in asked if f.op == "==" and f.path not in {"id", "name", parent_field}]
+    stored = partial(world.store.rows, kind, request.scope, name=name, parent=parent, ids=ids, containing=sieve)
     order = _order(request.first("orderby"))
     limit = request.integer("limit", DEFAULT_LIMIT, 1, LONGEST_PAGE)
     if len(order) > 1 or (order and order[0][0] not in _COLUMNS):
-        rows = world.store.rows(kind, request.scope, name=name, parent=parent, containing=sieve)
+        rows = stored()
         paged = {"limit": [str(limit)]}
         return listing(replace(request, query={**request.query, **paged}), [show(i) for i, _ in rows], kind)
     place = token.get("place")
     column = f"{'-' if order[0][1] else ''}{_COLUMNS[order[0][0]]}" if order else ""
-    rows = world.store.rows(kind, request.scope, name=name, parent=parent, containing=sieve, order=column, after=place)
+    rows = stored(order=column, after=place)
     page: list[Item] = []
     last: Place | None = None
     more = False

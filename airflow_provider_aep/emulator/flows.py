@@ -341,7 +341,7 @@ def _run_delta(world: World, request: Request, one: Body, params: Body) -> str |
 
 
 def act_on_run(world: World, request: Request, id_: str) -> Reply:
-    """Run a failed run's window again, as the same run."""
+    """Run a failed run's window again."""
     run = found(world, request, "runs", id_)
     operation(request, "re_trigger")
     one = found(world, request, "flows", run["flowId"])
@@ -352,8 +352,9 @@ def act_on_run(world: World, request: Request, id_: str) -> Reply:
         raise source(1387, f"A run with the status {status} cannot be triggered again")
     window = run["metrics"]["durationSummary"]["extensions"]
     seconds = (window["windowStart"] // 1000, window["windowEnd"] // 1000)
-    open_run(world, request.scope, one, seconds, delta=run["_emulator"]["delta"], id_=id_, params=run["params"])
-    return Reply({"id": id_, "etag": found(world, request, "runs", id_)["etag"]})
+    again = world.new_id() if world.choices["re-trigger"] == "new-run" else id_
+    open_run(world, request.scope, one, seconds, delta=run["_emulator"]["delta"], id_=again, params=run["params"])
+    return Reply({"id": again, "etag": found(world, request, "runs", again)["etag"]})
 
 
 _SAMPLE, _SPEC = Evidence.SAMPLE, Evidence.OPENAPI

@@ -243,6 +243,7 @@ class Store:
         *,
         name: str | None = None,
         parent: str | None = None,
+        ids: Iterable[str] | None = None,
         containing: list[list[str]] | None = None,
         order: str = "",
         after: Place | None = None,
@@ -255,7 +256,7 @@ class Store:
         """
         column, down = order.lstrip("-") or "seq", order.startswith("-")
         assert column in _ORDERS
-        where, values = self._where(kind, scope, name, parent, containing)
+        where, values = self._where(kind, scope, name, parent, containing, ids)
         way, beyond = ("DESC", "<") if down else ("ASC", ">")
         chunk = _FIRST_CHUNK
         while True:
@@ -276,7 +277,7 @@ class Store:
             after, chunk = (rows[-1][1], rows[-1][2]), min(2 * chunk, _LAST_CHUNK)
 
     def count(self, kind: str, scope: Scope, *, name: str | None = None, parent: str | None = None) -> int:
-        where, values = self._where(kind, scope, name, parent, None)
+        where, values = self._where(kind, scope, name, parent)
         with self._lock:
             return int(self._db.execute(f"SELECT count(*) FROM objects WHERE {where}", values).fetchone()[0])
 
@@ -289,13 +290,23 @@ class Store:
         return int(row[0])
 
     def _where(
-        self, kind: str, scope: Scope, name: str | None, parent: str | None, containing: list[list[str]] | None
+        self,
+        kind: str,
+        scope: Scope,
+        name: str | None,
+        parent: str | None,
+        containing: list[list[str]] | None = None,
+        ids: Iterable[str] | None = None,
     ) -> tuple[str, list[Any]]:
         sql, values = "kind = ? AND org = ? AND sandbox = ?", [kind, *_pair(scope)]
         for column, value in (("name", name), ("parent", parent)):
             if value is not None:
                 sql += f" AND {column} = ?"
                 values.append(value)
+        if ids is not None:
+            wanted = [*ids]
+            sql += f" AND id IN ({', '.join('?' * len(wanted))})"
+            values += wanted
         for texts in containing or []:
             sql += f" AND ({' OR '.join(['instr(body, ?)'] * len(texts))})"
             values += [json.dumps(t)[1:-1] for t in texts]

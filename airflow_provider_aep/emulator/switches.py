@@ -42,6 +42,11 @@ SWITCHES = (
         ("enabled", "as-asked"),
         "whether failed rows can be read where a flow does not say errorDiagnosticsEnabled",
     ),
+    Switch(
+        "re-trigger",
+        ("same-run", "new-run"),
+        "whether a failed run that is triggered again goes on as itself, or as another run of its window",
+    ),
     Switch("window-end", ("exclusive", "inclusive"), "whether a row of the very end of a run's window belongs to it"),
 )
 _BY_NAME = {s.name: s for s in SWITCHES}

@@ -90,6 +90,16 @@ def window_end(aep):
     return {1: "exclusive", 2: "inclusive"}[run["metrics"]["recordSummary"]["inputRecordCount"]]
 
 
+def re_trigger(aep):
+    flow = Onboarding(aep, "people", {"id": "_id"}).flow({"startTime": START, "frequency": "once"})
+    aep.emulator.fault("RUN *", "run", outcome="failed", calls=[1])
+    params = {"windowStartTime": START - 60, "windowEndTime": START, "deltaColumn": {"name": "at"}}
+    run = aep.post(f"{FLOW}/runs", {"flowId": flow, "params": params})["items"][0]["id"]
+    aep.emulator.advance(1)
+    again = aep("POST", f"{FLOW}/runs/{run}/action", params={"op": "RE_TRIGGER"}).json()["id"]
+    return "same-run" if again == run else "new-run"
+
+
 def diagnostics(aep):
     broken = {"sys_id": "_id", "birth_date": "person.birthDate", "gender": "person.gender"}
     flow = Onboarding(aep, mappings=broken).flow({"startTime": START, "frequency": "once"})
@@ -104,7 +114,7 @@ SEEN = {s.name: globals()[s.name.replace("-", "_")] for s in SWITCHES}
 @pytest.mark.parametrize(("switch", "value"), [(s.name, v) for s in SWITCHES for v in s.values])
 def test_a_switch_is_seen(make_emulator, tmp_path, switch, value):
     folder = None
-    if switch == "window-end":
+    if switch in {"window-end", "re-trigger"}:
         folder = tmp_path / "src"
         folder.mkdir()
         moments = ("2025-12-31T23:59:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z")
