@@ -7,13 +7,14 @@ Source: Adobe's "Monitor dataflows" samples and the StatusDTO of its flow-servic
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.models import Run
+from airflow_provider_aep.client.models import Batch, Run
 
 
 class Verdict(StrEnum):
@@ -39,18 +40,44 @@ _TABLE = {
 }
 """By status in lower case without separators: AEP's documents spell one status in several ways."""
 
+_BATCHES = {
+    "success": Verdict.SUCCEEDED,
+    "active": Verdict.SUCCEEDED,
+    "archived": Verdict.SUCCEEDED,
+    "retained": Verdict.SUCCEEDED,
+    "queued": Verdict.WAITING,
+    "loading": Verdict.WAITING,
+    "loaded": Verdict.WAITING,
+    "staging": Verdict.WAITING,
+    "staged": Verdict.WAITING,
+    "processing": Verdict.WAITING,
+    "retrying": Verdict.WAITING,
+    "stalled": Verdict.WAITING,
+    "failed": Verdict.FAILED,
+    "failure": Verdict.FAILED,
+    "aborted": Verdict.FAILED,
+    "abandoned": Verdict.FAILED,
+    "inactive": Verdict.FAILED,
+    "deleted": Verdict.FAILED,
+}
+"""Whether a batch is in the data lake; an inactive one was taken back. Source: Catalog's list of batch statuses."""
+
 
 _MEANING = {
     "CONNECTOR-1001-500": "copying from the source failed",
     "CONNECTOR-2001-500": "parsing, validating or transforming failed",
     "CONNECTOR-3001-500": "handing the batch over failed",
+    "INGEST-1211-400": "rows were left out, and error diagnostics are off",
     "INGEST-1212-400": "a row does not fit the schema",
+    "INGEST-1401-400": "a row cannot be read",
+    "INGEST-1555-400": "a required field is empty",
     "MAPPER-3700-400": "a mapping could not be applied",
+    "140": "AEP has taken in the same batch before",
 }
 """Source: "Monitor dataflows" and the error pages of Adobe's ingestion guide."""
 
 
-def _explained(code: str) -> str:
+def explained(code: str) -> str:
     return f"{code} ({_MEANING[code]})" if code in _MEANING else code
 
 
@@ -64,11 +91,49 @@ _NEXT_STEP = {
 }
 
 
+class Judged:
+    """What a run's and a batch's result have in common: counts and codes."""
+
+    verdict: str
+    read: int | None
+    written: int | None
+    failed: int | None
+    failed_files: int
+    errors: list[dict[str, Any]]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it went well and had nothing to read; not where AEP does not count."""
+        return self.verdict == Verdict.SUCCEEDED.value and self.read == 0
+
+    @property
+    def failed_ratio(self) -> float | None:
+        """Failed records over read ones; ``None`` where AEP does not count both, or lost whole files."""
+        if self.failed is None or not self.read or self.failed_files:
+            return None
+        return self.failed / self.read
+
+    @property
+    def _said(self) -> str:
+        """Counts and codes, for a person."""
+        named = (("read", self.read), ("written", self.written), ("failed", self.failed))
+        counts = ", ".join(f"{name} {'unknown' if n is None else n}" for name, n in named)
+        codes = ", ".join(explained(code) for code in sorted({str(e["code"]) for e in self.errors}))
+        return f"records {counts}" + (f"; codes {codes}" if codes else "")
+
+
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Judged):
     """What a finished, or still running, flow run came to.
 
-    Record counts are ``None`` where AEP does not know them (it says -1); times are milliseconds since the epoch.
+    Counts of records and bytes are ``None`` where AEP does not know them (it says -1); times are milliseconds since
+    the epoch.
+
+    :param duration: seconds from its start to its end, ``None`` where AEP does not say both
+    :param batches: status by batch id, as far as Catalog was asked
     """
 
     run_id: str
@@ -85,48 +150,57 @@ class RunResult:
     failed_files: int = 0
     batch_ids: list[str] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    batches: dict[str, str] = field(default_factory=dict)
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+    duration: float | None = None
 
     @property
     def next_step(self) -> str:
         """What a person should do about a finished run that was not accepted."""
         return _NEXT_STEP[Verdict(self.verdict)]
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it went well and had nothing to read; not where AEP does not count."""
-        return self.verdict == Verdict.SUCCEEDED.value and self.read == 0
-
-    @property
-    def failed_ratio(self) -> float | None:
-        """Failed records over read ones; ``None`` where AEP does not count both, or lost whole files."""
-        if self.failed is None or not self.read or self.failed_files:
-            return None
-        return self.failed / self.read
-
     def summary(self) -> str:
-        counts = ", ".join(
-            f"{name} {'unknown' if n is None else n}"
-            for name, n in (("read", self.read), ("written", self.written), ("failed", self.failed))
-        )
-        codes = ", ".join(_explained(code) for code in sorted({str(e["code"]) for e in self.errors}))
         try:
             since = f", started {datetime.fromtimestamp((self.started_at or 0) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
         except (ValueError, OverflowError, OSError):
             since = ""
+        not_there = [f"{id_} {s!r}" for id_, s in self.batches.items() if _batch_verdict(s) is not Verdict.SUCCEEDED]
         return (
             f"run {self.run_id} of flow {self.flow_id}{since if self.started_at else ''}: {self.verdict} "
-            f"(status {self.status!r}), records {counts}" + (f"; codes {codes}" if codes else "")
+            f"(status {self.status!r}), {self._said}" + (f"; batches {', '.join(not_there)}" if not_there else "")
         )
+
+
+@dataclass(frozen=True)
+class BatchResult(Judged):
+    """What a batch came to; as :class:`RunResult`."""
+
+    batch_id: str
+    verdict: str
+    status: str
+    read: int | None
+    written: int | None
+    failed: int | None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    failed_files: int = 0
+
+    @property
+    def next_step(self) -> str:
+        """What a person should do about a batch that was not accepted."""
+        if self.verdict == Verdict.FAILED.value:
+            return "Look at the batch's errors in AEP, mend what they name, and ingest the rows again."
+        return _NEXT_STEP[Verdict(self.verdict)]
+
+    def summary(self) -> str:
+        return f"batch {self.batch_id}: {self.verdict} (status {self.status!r}), {self._said}"
 
 
 def judge(run: Run) -> RunResult:
     """Read everything that speaks for or against a run."""
     metrics = run.metrics
     raw = metrics.statusSummary.status or ""
-    verdict = _TABLE.get(re.sub(r"[\s_-]", "", raw).lower(), Verdict.UNKNOWN)
+    verdict = _TABLE.get(_plain(raw), Verdict.UNKNOWN)
     records = metrics.recordSummary
     failed_files = metrics.fileSummary.failedFileCount or 0
     errors = _errors(run)
@@ -135,7 +209,8 @@ def judge(run: Run) -> RunResult:
     elif verdict is Verdict.SUCCEEDED and not run.activities and records.inputRecordCount is None:
         # AEP counts after it has said success, and what is not counted yet may have failed.
         verdict = Verdict.WAITING
-    duration = metrics.durationSummary
+    duration, size = metrics.durationSummary, metrics.sizeSummary
+    start, end = run.window
     return RunResult(
         run_id=run.id,
         flow_id=run.flowId,
@@ -144,10 +219,17 @@ def judge(run: Run) -> RunResult:
         read=_count(records.inputRecordCount),
         written=_count(records.outputRecordCount),
         failed=_count(records.failedRecordCount),
-        window_start=duration.extensions.get("windowStart"),
-        window_end=duration.extensions.get("windowEnd"),
+        window_start=duration.extensions.get("windowStart", start and start * 1000),
+        window_end=duration.extensions.get("windowEnd", end and end * 1000),
         started_at=duration.startedAtUTC,
         completed_at=duration.completedAtUTC,
+        bytes_read=_count(size.inputBytes),
+        bytes_written=_count(size.outputBytes),
+        duration=(
+            (duration.completedAtUTC - duration.startedAtUTC) / 1000
+            if duration.startedAtUTC and duration.completedAtUTC
+            else None
+        ),
         failed_files=max(failed_files, 0),
         batch_ids=[
             str(id_)
@@ -157,6 +239,52 @@ def judge(run: Run) -> RunResult:
         ],
         errors=errors,
     )
+
+
+def judge_batches(result: RunResult, batches: Iterable[Batch]) -> RunResult:
+    """What the batches of a run say besides: a run is said to be over before they have landed, or failed to.
+
+    :param result: of a run that has ended with something in the lake
+    :param batches: those that Catalog knows
+    """
+    judged = [judge_batch(batch) for batch in batches]
+    result = replace(result, batches={batch.batch_id: batch.status for batch in judged})
+    verdicts = {batch.verdict for batch in judged}
+    # The worst first: one batch that failed is not made good by another that is still on its way.
+    for verdict in (Verdict.FAILED, Verdict.UNKNOWN, Verdict.WAITING):
+        if verdict.value in verdicts:
+            return replace(result, verdict=verdict.value)
+    if result.verdict == Verdict.SUCCEEDED.value and Verdict.PARTIAL.value in verdicts:
+        failed = sum(batch.failed or 0 for batch in judged)
+        codes = [error for batch in judged for error in batch.errors]
+        return replace(result, verdict=Verdict.PARTIAL.value, failed=result.failed or failed or None, errors=codes)
+    return result
+
+
+def judge_batch(batch: Batch) -> BatchResult:
+    """One batch, for itself: also where AEP calls it a success, some of its rows may not have landed."""
+    verdict = _batch_verdict(batch.status)
+    errors = [{"activity": "batch", "code": e.code} for e in batch.errors]
+    counts = batch.metrics
+    if verdict is Verdict.SUCCEEDED and (errors or (counts.failedRecordCount or 0) > 0):
+        verdict = Verdict.PARTIAL
+    return BatchResult(
+        batch.id,
+        verdict.value,
+        batch.status,
+        read=_count(counts.inputRecordCount),
+        written=_count(counts.outputRecordCount),
+        failed=_count(counts.failedRecordCount),
+        errors=errors,
+    )
+
+
+def _plain(status: str) -> str:
+    return re.sub(r"[\s_-]", "", status).lower()
+
+
+def _batch_verdict(status: str) -> Verdict:
+    return _BATCHES.get(_plain(status), Verdict.UNKNOWN)
 
 
 def _count(value: int | None) -> int | None:
@@ -208,15 +336,15 @@ class Tolerance:
                 f"max_failed_ratio is {self.max_failed_ratio!r}", next_step="It must be a number from 0 to 1."
             )
 
-    def accepts(self, result: RunResult) -> bool:
-        """Whether a finished run is good enough. A failed or unknown one never is."""
+    def accepts(self, result: Judged) -> bool:
+        """Whether a finished run, or batch, is good enough. A failed or unknown one never is."""
         if result.verdict == Verdict.SUCCEEDED.value:
             return self.on_empty != "fail" or not result.is_empty
         if result.verdict != Verdict.PARTIAL.value:
             return False
         return self.on_partial in {"warn", "succeed"} or self._within(result)
 
-    def _within(self, result: RunResult) -> bool:
+    def _within(self, result: Judged) -> bool:
         """Whether a partial run keeps to every limit that is set, and one is."""
         if not result.failed or result.failed_files:  # it lost something that nobody counted
             return False
@@ -227,7 +355,7 @@ class Tolerance:
             limits.append(result.failed <= self.max_failed_records)
         return bool(limits) and all(limits)
 
-    def warns(self, result: RunResult) -> bool:
+    def warns(self, result: Judged) -> bool:
         """Whether a run that is accepted deserves a warning."""
         if result.is_empty:
             return self.on_empty == "warn"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from airflow_provider_aep.client.call import Call
-from airflow_provider_aep.client.client import AepClient, AsyncAepClient
+from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepInvalidRequestError, AepNotFoundError, AepUnavailableError
+from airflow_provider_aep.client.steps import Steps, follow
 from airflow_provider_aep.onboarding.kind import Found, Kind
 
 T = TypeVar("T")
@@ -25,8 +26,8 @@ _OTHER_STATE = frozenset({"1420-400", "1421-400", "1422-400"})
 """AEP's codes for an action that does not fit the state an object is in."""
 
 
-def fresh(client: AepClient, call: Call[T]) -> T:
-    """Send a call that refers to an object which may have been made a moment ago: a 404 is looked at again.
+def freshly(call: Call[T]) -> Steps[T]:
+    """A call that refers to an object which may have been made a moment ago: a 404 is looked at again.
 
     Safe for a create, too: one that is answered 404 has made nothing.
 
@@ -34,10 +35,15 @@ def fresh(client: AepClient, call: Call[T]) -> T:
     """
     for wait in FRESH_WAITS:
         try:
-            return client.send(call)
+            return (yield call)
         except AepNotFoundError:
-            client.clock.sleep(wait)
-    return client.send(call)
+            yield wait
+    return (yield call)
+
+
+def fresh(client: AepClient, call: Call[T]) -> T:
+    """:func:`freshly`, at once."""
+    return follow(client, freshly(call))
 
 
 def eventually(client: AepClient, there: Callable[[], bool]) -> bool:
@@ -47,16 +53,6 @@ def eventually(client: AepClient, there: Callable[[], bool]) -> bool:
             return True
         client.clock.sleep(wait)
     return there()
-
-
-async def afresh(client: AsyncAepClient, call: Call[T]) -> T:
-    """:func:`fresh` on an event loop."""
-    for wait in FRESH_WAITS:
-        try:
-            return await client.send(call)
-        except AepNotFoundError:
-            await client.clock.asleep(wait)
-    return await client.send(call)
 
 
 def settled(client: AepClient, kind: Kind, found: Found) -> Found:

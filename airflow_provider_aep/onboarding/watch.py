@@ -1,35 +1,250 @@
-"""Which run a wait is about, as one call that poke and trigger both send."""
+"""Which run a wait is about, and what one look at AEP says of it: the same for poke, trigger and hub."""
 
 from __future__ import annotations
 
-from airflow_provider_aep.client import flow_service
-from airflow_provider_aep.client.call import Call, Page
-from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.models import Flow, Run
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from airflow_provider_aep.client import catalog, flow_service
+from airflow_provider_aep.client.errors import (
+    AepConfigurationError,
+    AepError,
+    AepNotFoundError,
+    AepPermissionError,
+    AepUnavailableError,
+)
+from airflow_provider_aep.client.models import Batch, Flow, Run
+from airflow_provider_aep.client.steps import Steps
+from airflow_provider_aep.onboarding.verdict import RunResult, Verdict, judge, judge_batches
+from airflow_provider_aep.onboarding.wait import GOING, freshly
+
+MAX_UNREACHABLE = 900.0
+"""Seconds for which AEP may fail to answer without a break before a wait gives up."""
+
+LAG = 600
+"""Seconds by which AEP's lists may be behind."""
+
+CREATED, WINDOW = "created", "window"
 
 
-def run_of(flow_id: str, run_id: str | None) -> Call[Run | None]:
-    """The run with ``run_id``, else the first run of the flow since its creation; ``None`` if there is none yet.
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A run by its id, or the first run of a flow since a moment; and what was learnt of it so far.
 
-    Runs carry the id of their flow, so the first one since the flow's creation is its eldest.
+    :param since: seconds since the epoch; ``None``: the flow's creation
+    :param since_of: whether that is the moment a run was ``created`` at, or its ``window`` starts at
+    :param window: of the run, in seconds since the epoch, once it was seen: a run of the same flow and window that was
+        created later has taken its place
+    :param created: when it was, in milliseconds since the epoch, likewise
     """
-    if run_id:
-        return flow_service.get_run(run_id).then(lambda run: run)
 
-    def eldest(page: Page[Run]) -> Run | None:
-        return min((r for r in page.items if r.flowId == flow_id), key=lambda r: r.createdAt, default=None)
+    flow_id: str
+    run_id: str | None = None
+    since: float | None = None
+    since_of: str = CREATED
+    window: tuple[int, int] | None = None
+    created: int = 0
 
-    return flow_service.list_runs(flow_id, orderby="createdAt").then(eldest)
+    def __post_init__(self) -> None:
+        """:raises AepConfigurationError: ``since_of`` is another word"""
+        if self.since_of not in {CREATED, WINDOW}:
+            raise AepConfigurationError(
+                f"since_of is {self.since_of!r}", next_step=f"It must be {CREATED} or {WINDOW}."
+            )
+
+    def __str__(self) -> str:
+        if self.run_id:
+            return f"run {self.run_id} of flow {self.flow_id}"
+        return f"the first run of flow {self.flow_id}"
+
+    def learnt(self, run: Run) -> Awaited:
+        start, end = run.window
+        window = None if start is None or end is None else (start, end)
+        return replace(self, run_id=run.id, created=run.createdAt, window=window)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON of what differs from the defaults."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Awaited:
+        window = given.get("window")
+        return cls(**{**given, "window": tuple(window) if window else None})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one look has shown.
+
+    :param awaited: what to look at next
+    :param result: of the run; ``None`` as long as there is none
+    :param remarks: what could not be looked at, for the log
+    """
+
+    awaited: Awaited
+    result: RunResult | None = None
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def over(self) -> bool:
+        return self.result is not None and self.result.verdict != Verdict.WAITING.value
+
+
+def look(awaited: Awaited, *, check_batches: bool = True) -> Steps[Seen]:
+    """One look, from the run to what it left in the lake.
+
+    :raises AepNotFoundError: the run has vanished, or the flow was deleted
+    :raises AepConfigurationError: there is no run and will be none, or it is another flow's
+    """
+    run = yield from _run(awaited)
+    if run is None:
+        check_that_it_will_run((yield from freshly(flow_service.get_flow(awaited.flow_id))))
+        return Seen(awaited)
+    return (yield from concluded(awaited.learnt(run), judge(run), check_batches=check_batches))
+
+
+def concluded(awaited: Awaited, result: RunResult, *, check_batches: bool = True) -> Steps[Seen]:
+    """What else speaks for or against a run that was judged: another in its place, its batches."""
+    if result.verdict == Verdict.FAILED.value and (other := (yield from _in_place_of(awaited))):
+        return (yield from concluded(awaited.learnt(other), judge(other), check_batches=check_batches))
+    if not check_batches or result.verdict not in {Verdict.SUCCEEDED.value, Verdict.PARTIAL.value}:
+        return Seen(awaited, result)
+    batches: list[Batch] = []
+    remarks = []
+    for id_ in dict.fromkeys(result.batch_ids):
+        try:
+            batches.append((yield from freshly(catalog.get_batch(id_))))
+        except (AepNotFoundError, AepPermissionError) as e:
+            remarks.append(f"Whether the batch {id_} has landed is not known: {e}")
+    return Seen(awaited, judge_batches(result, batches) if batches else result, tuple(remarks))
+
+
+def _run(awaited: Awaited) -> Steps[Run | None]:
+    if awaited.run_id is None:
+        return (yield from _first(awaited))
+    try:
+        run: Run = yield from freshly(flow_service.get_run(awaited.run_id))
+    except AepNotFoundError as e:
+        if other := (yield from _in_place_of(awaited)):
+            return other
+        raise (yield from _vanished(awaited, e)) from e
+    if run.flowId and run.flowId != awaited.flow_id:
+        raise AepConfigurationError(
+            f"The run {run.id} is one of the flow {run.flowId}, not of {awaited.flow_id}",
+            next_step="Give the run_id and the flow_id of one run.",
+        )
+    return run
+
+
+def _vanished(awaited: Awaited, error: AepError) -> Steps[AepError]:
+    """Why a run that was seen is not there any more."""
+    if not awaited.created:  # it may never have been there
+        return error
+    why = "has vanished"
+    try:
+        flow: Flow = yield flow_service.get_flow(awaited.flow_id)
+        if flow.state == GOING:
+            raise AepNotFoundError("")
+    except AepNotFoundError:
+        why = "is gone: the flow was deleted"
+    return AepNotFoundError(
+        f"The {awaited} {why}: {error.message}",
+        where=error.where,
+        next_step="Look at the flow's runs in AEP. What it has ingested stays.",
+    )
+
+
+def _first(awaited: Awaited) -> Steps[Run | None]:
+    """The first run of the flow since the moment, ``None`` if there is none yet."""
+    if awaited.since is None:
+        page = yield flow_service.list_runs(awaited.flow_id, orderby="createdAt")
+        return min((r for r in page.items if r.flowId == awaited.flow_id), key=lambda r: r.createdAt, default=None)
+    # Of a flow with years of runs, only the youngest are read: what was created before the moment is too old, and
+    # so is its window, which ends before it is created.
+    found = yield from _younger(awaited.flow_id, awaited.since * 1000)
+    return chosen(awaited, found)
+
+
+def chosen(awaited: Awaited, runs: list[Run]) -> Run | None:
+    """The one that is waited for, of a flow's runs."""
+    since = (awaited.since or 0) * 1000
+    if awaited.since_of == WINDOW:
+        starts = [((run.window[0] or 0) * 1000, run.createdAt, n) for n, run in enumerate(runs)]
+    else:
+        starts = [(run.createdAt, 0, n) for n, run in enumerate(runs)]
+    return runs[min(due)[-1]] if (due := [s for s in starts if s[0] >= since]) else None
+
+
+def _younger(flow_id: str, moment: float) -> Steps[list[Run]]:
+    """The runs of a flow that were created at a moment (milliseconds since the epoch) or later."""
+    call, found = flow_service.list_runs(flow_id, orderby="-createdAt"), []
+    while True:
+        page = yield call
+        found += [run for run in page.items if run.flowId == flow_id and run.createdAt >= moment]
+        if page.next is None or any(run.createdAt < moment for run in page.items):
+            return found
+        call = page.next(call)
+
+
+def _in_place_of(awaited: Awaited) -> Steps[Run | None]:
+    """The youngest run of the same window that was created later: AEP or a person has triggered it again."""
+    if awaited.window is None or not awaited.created:
+        return None
+    runs = yield from _younger(awaited.flow_id, awaited.created)
+    others = [run for run in runs if run.id != awaited.run_id and run.window == awaited.window]
+    return max(others, key=lambda run: run.createdAt, default=None)
 
 
 def check_that_it_will_run(flow: Flow) -> None:
     """For a flow without a run yet.
 
-    :raises AepConfigurationError: it is disabled or a draft, so waiting is in vain
+    :raises AepConfigurationError: it is disabled, a draft or being deleted, so waiting is in vain
     """
-    if flow.state in {"disabled", "draft"}:
+    if flow.state in {"disabled", "draft", GOING}:
+        step = {
+            "disabled": "Enable the flow (AepEnableFlowOperator).",
+            "draft": "Publish the flow (AepPublishFlowOperator).",
+        }.get(flow.state, "Wait for another flow.")
         raise AepConfigurationError(
-            f"The flow {flow.name!r} ({flow.id}) has no run and will have none: it is {flow.state}",
-            next_step=f"{'Enable' if flow.state == 'disabled' else 'Publish'} the flow "
-            f"({'AepEnableFlowOperator' if flow.state == 'disabled' else 'AepPublishFlowOperator'}).",
+            f"The flow {flow.name!r} ({flow.id}) has no run and will have none: it is {flow.state}", next_step=step
         )
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long AEP may fail to answer: a blip is no verdict on a run.
+
+    :param limit: seconds without a break
+    :param since: of the first failure since it answered, in seconds since the epoch
+    """
+
+    limit: float = MAX_UNREACHABLE
+    since: float | None = None
+
+    def __post_init__(self) -> None:
+        """:raises AepConfigurationError: the limit is no number of seconds"""
+        if isinstance(self.limit, bool) or not isinstance(self.limit, int | float) or self.limit < 0:
+            raise AepConfigurationError(
+                f"max_unreachable is {self.limit!r}", next_step="It must be a number of seconds, not below 0."
+            )
+
+    def heard(self) -> None:
+        self.since = None
+
+    def failed(self, error: AepError, asked: float, now: float) -> None:
+        """
+        :param asked: when AEP was asked, in seconds since the epoch
+        :raises AepError: ``error`` itself if waiting cannot mend it
+        :raises AepUnavailableError: it has been so for too long
+        """
+        if not error.retryable:
+            raise error
+        self.since = asked if self.since is None else self.since
+        if now - self.since >= self.limit:
+            raise AepUnavailableError(
+                f"AEP has not answered for {self.limit:g} s; at last: {error.message}",
+                where=error.where,
+                next_step="Try again when AEP is reachable; max_unreachable is the time to wait for it.",
+                retry_after=error.retry_after,
+            ) from error

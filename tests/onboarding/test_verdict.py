@@ -5,9 +5,9 @@ import time
 import pytest
 
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.models import Run
+from airflow_provider_aep.client.models import Batch, Run
 from airflow_provider_aep.onboarding import verdict as module
-from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance, judge
+from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance, judge, judge_batch
 
 STATUSES = [
     (None, "waiting"),
@@ -34,6 +34,13 @@ STATUSES = [
     ("successful", "unknown"),
     ("something new", "unknown"),
 ]
+
+BATCHES = {
+    "succeeded": ["success", "Success", "active", "archived", "retained"],
+    "waiting": ["queued", "loading", "loaded", "staging", "staged", "processing", "retrying", "stalled"],
+    "failed": ["failed", "failure", "aborted", "abandoned", "inactive", "deleted", "DELETED"],
+    "unknown": ["", "new"],
+}
 
 
 def run(status="success", records=None, **metrics):
@@ -66,6 +73,15 @@ def test_a_success_that_is_not_counted_yet_is_waited_for():
 def test_every_row_of_the_table_is_tested():
     tested = {"".join(c for c in (s or "") if c not in "_- ").lower() for s, _ in STATUSES}
     assert set(module._TABLE) <= tested
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(s, v) for v, statuses in BATCHES.items() for s in statuses])
+def test_every_status_of_a_batch(status, verdict):
+    assert judge_batch(Batch.model_validate({"id": "b", "status": status})).verdict == verdict
+
+
+def test_every_row_of_the_batches_is_tested():
+    assert set(module._BATCHES) <= {s for statuses in BATCHES.values() for s in statuses}
 
 
 @pytest.mark.parametrize(
