@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf, mask_secret
 
-from airflow_provider_aep.client.client import AepClient, AsyncAepClient
+from airflow_provider_aep.client.client import DEADLINE, AepClient, AsyncAepClient
 from airflow_provider_aep.client.errors import AepConfigurationError, AepError
 from airflow_provider_aep.client.hosts import AllowedHosts
 from airflow_provider_aep.client.settings import AepSettings
@@ -16,6 +16,10 @@ from airflow_provider_aep.exceptions import AepPermanentError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+
+
+REQUESTS_PER_SECOND = 10.0
+"""What deferred waits may ask of one org and sandbox, unless the deployer says otherwise; AEP publishes no limit."""
 
 
 class AepHook(BaseHook):
@@ -48,13 +52,19 @@ class AepHook(BaseHook):
         """
         return settings_of(connection_of(self.aep_conn_id))
 
-    def get_conn(self) -> AepClient:
-        """A client; the caller closes it."""
-        return AepClient(self.settings, on_token=mask_secret)
+    def get_conn(self, deadline: float = DEADLINE) -> AepClient:
+        """A client; the caller closes it.
 
-    def get_async_conn(self) -> AsyncAepClient:
-        """A client for the event loop it is first used on; the caller closes it."""
-        return AsyncAepClient(self.settings, on_token=_mask_on_loop)
+        :param deadline: seconds after which a call is no longer retried
+        """
+        return AepClient(self.settings, on_token=mask_secret, deadline=deadline)
+
+    def get_async_conn(self, deadline: float = DEADLINE) -> AsyncAepClient:
+        """A client for the event loop it is first used on; the caller closes it.
+
+        :param deadline: seconds after which a call is no longer retried
+        """
+        return AsyncAepClient(self.settings, on_token=_mask_on_loop, deadline=deadline)
 
     def test_connection(self) -> tuple[bool, str]:
         """See :func:`~airflow_provider_aep.hooks.checkup.check`."""
@@ -90,6 +100,11 @@ def settings_of(connection: Connection) -> AepSettings:
             next_step="Name one of type aep (Adobe Experience Platform) in aep_conn_id.",
         )
     extra = connection.extra_dejson
+    if not isinstance(extra, dict):
+        raise AepConfigurationError(
+            f"The extra of the Airflow connection {connection.conn_id!r} is no JSON object",
+            next_step='Write it as {"org_id": ..., "sandbox": ..., "scopes": ...}.',
+        )
     if connection.password:
         mask_secret(connection.password)
     listed = conf.get("aep", "allowed_hosts", fallback="") or ""
@@ -110,6 +125,11 @@ def settings_of(connection: Connection) -> AepSettings:
 def may_delete_in_production() -> bool:
     """Whether the deployer lets operators delete in production sandboxes."""
     return bool(conf.getboolean("aep", "allow_production_teardown", fallback=False))
+
+
+def requests_per_second() -> float:
+    """How often all deferred waits of a triggerer together may ask one org and sandbox."""
+    return max(float(conf.getfloat("aep", "requests_per_second", fallback=REQUESTS_PER_SECOND)), 0.1)
 
 
 def platform_url(host: str | None, port: int | None, schema: str | None) -> str | None:

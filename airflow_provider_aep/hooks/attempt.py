@@ -7,8 +7,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_aep.onboarding.ensure import SETTLE, Attempt
+from airflow_provider_aep.onboarding.attempt import SETTLE, Attempt
 from airflow_provider_aep.onboarding.identity import nonce
+from airflow_provider_aep.onboarding.window import Occasion
 
 
 def attempt_of(context: Mapping[str, Any], **terms: Any) -> Attempt:
@@ -31,6 +32,17 @@ def attempt_of(context: Mapping[str, Any], **terms: Any) -> Attempt:
         settle=settle(),
         **terms,
     )
+
+
+def occasion_of(context: Mapping[str, Any]) -> Occasion:
+    """The time that a DAG run is about; without a context it is about none."""
+    dag_run = context.get("dag_run")
+    interval = [
+        context.get(name) or getattr(dag_run, name, None) for name in ("data_interval_start", "data_interval_end")
+    ]
+    moment = context.get("logical_date") or getattr(dag_run, "run_after", None)
+    start, end = (at and at.timestamp() for at in interval)
+    return Occasion((start, end) if start and end else None, moment and moment.timestamp())
 
 
 def settle() -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
@@ -18,17 +17,18 @@ from airflow_provider_aep.client.errors import (
     AepError,
     AepInvalidRequestError,
     AepNotFoundError,
+    AepTooLateError,
     AepUnavailableError,
 )
+from airflow_provider_aep.onboarding.attempt import Attempt
 from airflow_provider_aep.onboarding.compare import at, drift, pairs, stuck_at
-from airflow_provider_aep.onboarding.identity import Marker, identity, nonce, signed
+from airflow_provider_aep.onboarding.identity import Marker, identity, signed
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind, in_description
 from airflow_provider_aep.onboarding.names import checked_name, put_aside
 from airflow_provider_aep.onboarding.users import user_of
 from airflow_provider_aep.onboarding.wait import GOING, act, fresh, gone, read, settled
 
-SETTLE = 60.0
-"""Seconds after which AEP's lists show what a create made whose answer was lost, or it was not carried out."""
+T = TypeVar("T")
 
 _STALE_ONCE = Retrying(
     retry=retry_if_exception(lambda e: isinstance(e, AepConflictError) and e.status == 412),
@@ -38,61 +38,6 @@ _STALE_ONCE = Retrying(
 
 _NO_DRAFTS = "1368-400"
 """AEP's code where a source or its flow spec knows no drafts. Source: "Draft mode" in Adobe's guide."""
-
-
-class Memory(Protocol):
-    """What outlives a try of a task. A JSON value by key; ``None`` is none."""
-
-    def get(self, key: str) -> Any: ...
-
-    def set(self, key: str, value: Any) -> None: ...
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Who makes sure of an object, on which terms, and what is known of earlier tries.
-
-    :param nonce: who; the same for all tries of one task
-    :param tried_before: somebody of this nonce may have sent a create and not lived to hear of it
-    :param since: when it began to be tried, in seconds since the epoch
-    :param memory: says whether they did, and what came of it; never needed for correctness
-    :param settle: seconds after which AEP's lists show what a create made
-    :param if_exists: ``update`` mends what differs; ``adopt`` takes it as it is; ``fail`` wants it made by this task
-    :param take_over: mark and mend one that is not ours
-    :param enable: enable a disabled one
-    :param replace: let a new one take the place of one of ours that differs in what cannot change
-    :param concurrent_writers: somebody else may make the same at this moment
-    """
-
-    nonce: str = field(default_factory=nonce)
-    tried_before: bool = False
-    since: float = 0.0
-    memory: Memory | None = None
-    settle: float = SETTLE
-    if_exists: str = "update"
-    take_over: bool = False
-    enable: bool = False
-    replace: bool = False
-    concurrent_writers: bool = False
-
-    def __post_init__(self) -> None:
-        """:raises AepConfigurationError: a value that means nothing; told before anything is asked"""
-        if self.if_exists not in {"update", "adopt", "fail"}:
-            raise AepConfigurationError(
-                f"if_exists is {self.if_exists!r}", next_step="It must be update, adopt or fail."
-            )
-        for name in ("take_over", "enable", "replace", "concurrent_writers"):
-            if not isinstance(getattr(self, name), bool):
-                raise AepConfigurationError(f"{name} is {getattr(self, name)!r}", next_step="It must be True or False.")
-        if self.if_exists != "update" and (self.take_over or self.replace):
-            raise AepConfigurationError(
-                f"if_exists is {self.if_exists!r}, and what there is shall be taken over or replaced",
-                next_step="Leave if_exists out, or take_over and replace.",
-            )
-        if not 0 <= self.settle < math.inf:
-            raise AepConfigurationError(
-                f"settle is {self.settle!r}", next_step="Set [aep] settle to a number of seconds."
-            )
 
 
 @dataclass(frozen=True)
@@ -140,11 +85,15 @@ class _Ensuring:
         self.name = checked_name(name, f"{kind.label} {kind.title}") if kind.sign else str(name)
         scope = at(wanted, kind.scope)
         self.me = Marker(identity(client.settings, kind.label, scope, self.name), attempt.nonce)
+        self.note = attempt.note(f"aep:{self.me.identity}")
         self.others: list[Found] = []  # ours, too, and younger than the one that counts
         self.made: set[str] = set()  # ids of what this very call has made
         self.replaced: set[str] = set()  # ids of what lists may still show under this name
+        self.sent = 0.0  # when the last create left, by the server's clock
 
     def outcome(self) -> Outcome:
+        if not self.note.read() and not self.attempt.tried_before:
+            self.note.write(began=self.client.server_now())
         # Among several writers an elder one may be listed beside the one that was noted.
         among = self.attempt.concurrent_writers
         there = (self._find() or self._remembered()) if among else (self._remembered() or self._find())
@@ -164,6 +113,8 @@ class _Ensuring:
         :raises AepConflictError: there are several, and no rule says which counts
         """
         there = self._named() or [f for f in self.kind.elsewhere(self.client) if self._still_there(f)]
+        if len(there) > 1:  # a list may be behind: one of them may be gone by now, or have another name
+            there = [f for f in {f.id: f for f in there}.values() if self._still_named(f)]
         self.others = []
         if len(there) > 1 and (self.kind.spare or self.attempt.concurrent_writers) and all(map(self._ours, there)):
             eldest, *self.others = sorted(there, key=lambda f: (f.created, f.id))
@@ -181,6 +132,13 @@ class _Ensuring:
         there = [f for f in listed if f.name == self.name and f.id not in self.replaced]
         return [f for f in there if self._still_there(f) and not self._left_over(f)]
 
+    def _still_named(self, found: Found) -> bool:
+        """Whether it is there by the name that was listed; AEP may forget that of a mapping set."""
+        try:
+            return self.kind.found(fresh(self.client, self.kind.get(found.id))).name == found.name
+        except AepNotFoundError:
+            return False
+
     def _left_over(self, found: Found) -> bool:
         """Whether it is of another scope, and nobody's any more: it cannot be deleted, and does no harm."""
         elsewhere = at(found.fields, self.kind.scope) != at(self.wanted, self.kind.scope)
@@ -197,42 +155,32 @@ class _Ensuring:
 
     def _remembered(self) -> Found | None:
         """What an earlier try noted, if it is still there under its name."""
-        note = self._note()
+        note = self.note.read()
         if "id" not in note:
             return None
+        found = self._as_it_is(note["id"])
+        return found if found and found.name == self.name and found.state != GOING else None
+
+    def _as_it_is(self, id_: str) -> Found | None:
         try:
-            found = self.kind.found(self.client.send(self.kind.get(note["id"])))
+            return read(self.client, self.kind, id_)
         except AepNotFoundError:
             return None
-        return found if found.name == self.name and found.state != GOING else None
 
     # -- suspicion --------------------------------------------------------------------------------------------------
 
     def _suspicious_since(self) -> float | None:
         """The moment, by the server's clock, at which a create may have been sent; ``None`` if none was."""
-        note = self._note()
+        note = self.note.read()
         if "sent" in note:
             return float(note["sent"])
         if self.attempt.tried_before and not note:  # nothing is noted, or what was is lost
             return self.client.server_now()
-        self._remember(began=self.client.server_now())
         return None
 
     def _wait_until(self, moment: float) -> None:
         if (seconds := moment - self.client.server_now()) > 0:
             self.client.clock.sleep(min(seconds, self.attempt.settle))
-
-    @property
-    def _key(self) -> str:
-        return f"aep:{self.me.identity}"
-
-    def _note(self) -> dict[str, Any]:
-        memory = self.attempt.memory
-        return (memory.get(self._key) if memory is not None else None) or {}
-
-    def _remember(self, **note: Any) -> None:
-        if self.attempt.memory is not None:
-            self.attempt.memory.set(self._key, note)
 
     # -- create -----------------------------------------------------------------------------------------------------
 
@@ -244,7 +192,7 @@ class _Ensuring:
         either: whoever took it may be an earlier try.
         """
         failure: AepError | None = None
-        body, remark = self.kind.succeed(self.client, self.wanted, self.replaced)
+        body, remark = self.kind.succeed(self.client, self.wanted)
         for _ in range(2):
             try:
                 id_, result = self.kind.created(self._sent(body))
@@ -253,7 +201,7 @@ class _Ensuring:
             else:
                 failure = None
                 self.made.add(id_)
-                self._remember(id=id_)
+                self.note.write(id=id_, sent=self.sent)  # reads may lag: it is suspicious until it can be read
                 if not self.attempt.concurrent_writers:
                     return Outcome(self.name, id_, result, "created", remark=remark)
             self.client.clock.sleep(self.attempt.settle)
@@ -276,22 +224,33 @@ class _Ensuring:
     def _sent(self, wanted: Body) -> Any:
         """The answer to a create. Among several writers a draft is made, so that one that loses never runs."""
         body = self.kind.sign(wanted, self.me) if self.kind.sign else wanted
-        now = self.client.server_now()
         as_draft = self.attempt.concurrent_writers and self.kind.publish and not self.wanted.get("draft")
         if not as_draft:
-            return self._create_once(self.kind.born(body, now, 0))
+            return self._create_once(body, 0)
         try:  # it is published once it has won, which takes a while
-            return self._create_once({**self.kind.born(body, now, self.attempt.settle), "draft": True})
+            return self._create_once({**body, "draft": True}, self.attempt.settle)
         except AepInvalidRequestError as e:
             if e.code != _NO_DRAFTS:
                 raise
         # Long enough ahead that it is gone before it would run, should it lose.
-        return self._create_once(self.kind.born(body, now, 3 * self.attempt.settle))
+        return self._create_once(body, 3 * self.attempt.settle)
 
-    def _create_once(self, body: Body) -> Any:
-        """Send a create, and note each time that it leaves: a throttled one leaves again, minutes later."""
-        call = replace(self.kind.create(body), announce=lambda: self._remember(sent=self.client.server_now()))
-        return fresh(self.client, call)
+    def _create_once(self, body: Body, later: float) -> Any:
+        """Send a create, and note each time that it leaves: a throttled one leaves again, minutes later.
+
+        :param later: seconds by which its start is put off
+        """
+        try:
+            return self._send(self.kind.born(body, self.client.server_now(), later))
+        except AepTooLateError:  # refused: its start has passed on the way, and another may be ahead
+            return self._send(self.kind.born(body, self.client.server_now(), later))
+
+    def _send(self, body: Body) -> Any:
+        return fresh(self.client, replace(self.kind.create(body), announce=self._announce))
+
+    def _announce(self) -> None:
+        self.sent = self.client.server_now()
+        self.note.write(sent=self.sent)
 
     # -- use --------------------------------------------------------------------------------------------------------
 
@@ -331,14 +290,13 @@ class _Ensuring:
     def _replace(self, found: Found) -> Outcome:
         """Put aside what cannot become what is wanted, and make that anew. What is wrong is told before."""
         check(self.client, self.kind, self.wanted)
-        self.kind.rest(self.client, found, self.wanted)
-        renamed = _STALE_ONCE(self._put_aside, found.id)
+        self.kind.rest(self.client, found, self.wanted, self.attempt.settle)
+        renamed = _stale_once(self.kind, found.id, self._put_aside, found.id)
         self.replaced.add(found.id)
         # An earlier try may have come as far, or farther, and lists lag behind a change of name, too.
-        since = self._note().get("sent", None if renamed else self.client.server_now())
-        if since is not None:
-            self._wait_until(since + self.attempt.settle)
-            if there := self._find():
+        if not renamed:
+            self.client.clock.sleep(self.attempt.settle)
+            if there := self._find() or self._remembered():
                 return self._use(there)
         return replace(self._create(), action="replaced")
 
@@ -401,7 +359,7 @@ class _Ensuring:
     def _usable(self, found: Found, outcome: Outcome) -> Outcome:
         """Finish what is a draft, and enable what is disabled."""
         if found.state == "draft" and not self.wanted.get("draft") and self.kind.publish:
-            _STALE_ONCE(self._revive, found.id)
+            _stale_once(self.kind, found.id, self._revive, found.id)
             act(self.client, self.kind, found.id, self.kind.publish, frozenset({"enabled", "disabled"}))
         elif found.state == "disabled" and self.kind.enable:
             act(self.client, self.kind, found.id, self.kind.enable, frozenset({"enabled"}))
@@ -423,8 +381,16 @@ def mend(client: AepClient, kind: Kind, id_: str, wanted: Body, taken_by: Marker
     :param taken_by: the marker that it gets; the one it has stays unless given
     :raises AepConflictError: what differs cannot change in place
     """
+    return _stale_once(kind, id_, _mended, client, kind, id_, wanted, taken_by)
+
+
+def _stale_once(kind: Kind, id_: str, work: Callable[..., T], *arguments: Any) -> T:
+    """Read and write an object, a second time if it has changed in between.
+
+    :raises AepUnavailableError: it has changed in between both times
+    """
     try:
-        return _STALE_ONCE(_mended, client, kind, id_, wanted, taken_by)
+        return _STALE_ONCE(work, *arguments)
     except AepConflictError as e:
         if e.status != 412:
             raise

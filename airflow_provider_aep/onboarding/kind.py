@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +64,8 @@ class Kind:
     :param guard: raises if it must not be changed
     :param rename: gives it another name and description, so that a new one can take its place; ``None``: it is never
         replaced, because what it holds would stay behind
-    :param rest: brings it to rest before it is replaced; raises if it must not be
-    :param succeed: a body for what takes the place of others that were replaced, of which some ids may be known, and
+    :param rest: brings it to rest before it is replaced, given ``settle``; raises if it must not be
+    :param succeed: a body for what takes the place of others that were replaced, and
         what is to be said of it
     :param spare: whether more than one of a name may be there: the eldest is used, the others do no harm
     """
@@ -96,5 +96,5 @@ class Kind:
     elsewhere: Callable[[AepClient], Iterable[Found]] = lambda client: ()
     guard: Callable[[AepClient, Found], None] = lambda client, found: None
     rename: Callable[[Found, str, str], Call[Any]] | None = None
-    rest: Callable[[AepClient, Found, Body], None] = lambda client, found, wanted: None
-    succeed: Callable[[AepClient, Body, Set[str]], tuple[Body, str]] = lambda client, body, replaced: (body, "")
+    rest: Callable[[AepClient, Found, Body, float], None] = lambda client, found, wanted, settle: None
+    succeed: Callable[[AepClient, Body], tuple[Body, str]] = lambda client, body: (body, "")

@@ -394,7 +394,7 @@ def _starting(wanted: Body, now: float, later: float) -> Body:
     """A start that is ``start_in_minutes`` ahead of the moment of the create, however long that was waited for."""
     if "start_in_minutes" not in wanted:
         return wanted
-    start = max(math.ceil(now + later + 60 * wanted["start_in_minutes"]), wanted["scheduleParams"]["startTime"])
+    start = math.ceil(now + later + 60 * wanted["start_in_minutes"])
     return {**wanted, "scheduleParams": {**wanted["scheduleParams"], "startTime": start}}
 
 

@@ -9,7 +9,8 @@ from airflow_provider_aep.client.call import Call, Page
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError
 from airflow_provider_aep.client.models import DataSet, Descriptor
-from airflow_provider_aep.onboarding.ensure import Attempt, Outcome, ensure
+from airflow_provider_aep.onboarding.attempt import Attempt
+from airflow_provider_aep.onboarding.ensure import Outcome, ensure
 from airflow_provider_aep.onboarding.kind import Found, Kind
 from airflow_provider_aep.onboarding.mapping import field_at
 from airflow_provider_aep.onboarding.wait import eventually, fresh
@@ -37,7 +38,7 @@ def ensure_identity(
         )
     slashed = "/" + path.replace(".", "/")
     said = f"{path} ({namespace}, {'primary' if primary else 'secondary'})"
-    identities = _identities(client, schema.id)
+    identities = sorted(_identities(client, schema.id), key=lambda d: d.id)  # of two that say the same, the first
     for there in identities:
         if there.property_path != slashed:
             continue

@@ -13,14 +13,15 @@ from airflow_provider_aep.client.errors import (
     AepUnavailableError,
 )
 from airflow_provider_aep.onboarding import kinds
+from airflow_provider_aep.onboarding.attempt import SETTLE
 from airflow_provider_aep.onboarding.compare import at
 from airflow_provider_aep.onboarding.control import ACTIONS, act
-from airflow_provider_aep.onboarding.ensure import SETTLE, Outcome
+from airflow_provider_aep.onboarding.ensure import Outcome
 from airflow_provider_aep.onboarding.identity import identity
 from airflow_provider_aep.onboarding.kind import Found, Kind
 from airflow_provider_aep.onboarding.names import Names
 from airflow_provider_aep.onboarding.users import user_of
-from airflow_provider_aep.onboarding.wait import GOING, gone, read, settled
+from airflow_provider_aep.onboarding.wait import GOING, STATE_POLL, gone, read, settled
 
 
 def teardown(
@@ -69,11 +70,29 @@ def teardown(
     order = [(kind, name) for kind, name in order if name not in keep]
     doomed = _listed(client, order, names)
     missing = {name for _, name in order} - {found.name for _, found in doomed} - {names.dataset_base}
-    if missing:
+    # What was made a moment ago may not be listed yet: what is to go, and what stands on data that cannot be had again.
+    if missing or any(kind in with_rows.values() for kind, _ in doomed):
         client.clock.sleep(settle)
         doomed = _listed(client, order, names)
     _check(client, doomed)
-    return [_delete(client, kind, found) for kind, found in doomed]
+    deleted = [_delete(client, kind, found) for kind, found in doomed]
+    _wait_until_unlisted(client, order, {outcome.id for outcome in deleted}, settle)
+    return deleted
+
+
+def _wait_until_unlisted(
+    client: AepClient, order: Sequence[tuple[Kind, str]], deleted: set[str], settle: float
+) -> None:
+    """So that an onboarding that follows at once does not find what is gone."""
+
+    def is_listed() -> bool:
+        return any(kind.found(o).id in deleted for kind, name in order for o in client.items(kind.find(name)))
+
+    started = client.clock.now()
+    while is_listed():
+        if client.clock.now() - started >= settle:
+            return
+        client.clock.sleep(min(STATE_POLL, settle))
 
 
 def delete(client: AepClient, kind: Kind, id_: str, *, name: str | None = None, production: bool = False) -> Outcome:
@@ -110,7 +129,15 @@ def _listed(client: AepClient, order: Sequence[tuple[Kind, str]], names: Names) 
 
 def _named(client: AepClient, kind: Kind, name: str) -> list[Found]:
     found = [f for f in map(kind.found, client.items(kind.find(name))) if f.name == name]
-    return [read(client, kind, f.id) for f in found] if kind.short else found
+    return [whole for f in found if (whole := _whole(client, kind, f))]
+
+
+def _whole(client: AepClient, kind: Kind, found: Found) -> Found | None:
+    """What a list shows in part; ``None`` if the list is behind, and it is gone."""
+    try:
+        return read(client, kind, found.id) if kind.short else found
+    except AepNotFoundError:
+        return None
 
 
 def _check_sandbox(client: AepClient, allowed: bool) -> None:

@@ -10,7 +10,8 @@ from airflow_provider_aep.client import schema_registry
 from airflow_provider_aep.client.call import Safety
 from airflow_provider_aep.client.errors import AepAnswerLostError
 from airflow_provider_aep.onboarding import kinds
-from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.attempt import Attempt
+from airflow_provider_aep.onboarding.ensure import ensure
 from airflow_provider_aep.onboarding.profile import ensure_identity
 
 NONCE = "0123456789ab"

@@ -14,7 +14,8 @@ from airflow_provider_aep.client.errors import (
     AepUnavailableError,
 )
 from airflow_provider_aep.onboarding import kinds
-from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.attempt import Attempt
+from airflow_provider_aep.onboarding.ensure import ensure
 from airflow_provider_aep.onboarding.given import checked_id
 from airflow_provider_aep.onboarding.wait import fresh
 

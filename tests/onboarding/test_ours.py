@@ -8,9 +8,16 @@ import pytest
 from chain import KINDS, LISTS, OPERATIONS, Notes, by_hand, listed, marked, onboard, wanted
 
 from airflow_provider_aep.client import flow_service, schema_registry
-from airflow_provider_aep.client.errors import AepAnswerLostError, AepConfigurationError, AepConflictError, AepError
+from airflow_provider_aep.client.errors import (
+    AepAnswerLostError,
+    AepConfigurationError,
+    AepConflictError,
+    AepError,
+    AepPermissionError,
+)
 from airflow_provider_aep.onboarding import kinds, wait
-from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.attempt import Attempt
+from airflow_provider_aep.onboarding.ensure import ensure
 from airflow_provider_aep.onboarding.identity import identity, nonce, unsigned
 
 NONCE, OTHER = "0123456789ab", "ba9876543210"
@@ -278,6 +285,33 @@ def test_a_set_that_another_flow_uses_is_never_changed(emulator, aep, ours):
     assert ensure(aep, kinds.mapping_set_for("X flow"), body).action == "updated"
 
 
+def test_a_nameless_set_that_is_listed_twice_is_one(forgetful):
+    """A flow that moves from one page to the next while they are read."""
+    kind = kinds.mapping_set_for("X flow")
+    with forgetful.client() as client:
+        bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+        items = client.items
+
+        def twice(call):
+            for item in items(call):
+                yield from [item, item] if call.operation == "GET flows" else [item]
+
+        client.items = twice
+        outcome = ensure(client, kind, bodies["mapping"])
+        there = bodies["flow"]["steps"]["Mapping"]["mappingId"]
+        assert (outcome.action, outcome.id, outcome.spares) == ("found", there, ())
+
+
+def test_one_of_several_that_cannot_be_read_yet_counts(emulator, together):
+    bodies = onboard("X", lambda kind, body: ensure(together, kind, body).result)
+    [eldest] = listed(together, "mapping", bodies["mapping"])
+    emulator.advance(1)
+    by_hand(together, kinds.MAPPING_SET, marked(together, kinds.MAPPING_SET, bodies["mapping"], OTHER))
+    emulator.fault("GET */mappingSets/{id}", "answer", status=404, calls=[1, 2])
+    assert ensure(together, kinds.MAPPING_SET, bodies["mapping"]).id == eldest
+    assert emulator.unfired() == []
+
+
 def test_of_several_sets_the_eldest_counts_and_the_others_are_said(emulator, together):
     bodies = onboard("X", lambda kind, body: ensure(together, kind, body).result)
     [eldest] = listed(together, "mapping", bodies["mapping"])
@@ -488,6 +522,18 @@ def test_a_start_is_counted_from_the_create_however_long_it_was_waited_for(emula
     assert int(made.scheduleParams["startTime"]) - start in {60, 61}
 
 
+def test_a_start_that_passes_on_the_way_is_counted_anew(emulator, together):
+    """A throttled create leaves again, minutes later."""
+    bodies = onboard("X", lambda kind, body: ensure(together, kind, body).result)
+    start = int(emulator.world.clock.now()) + 60
+    schedule = {**bodies["flow"]["scheduleParams"], "startTime": start}
+    body = {**bodies["flow"], "name": "Y flow", "scheduleParams": schedule, "start_in_minutes": 1}
+    emulator.fault("POST */flows", "answer", status=429, retry_after=100, calls=[1])
+    made = together.send(flow_service.get_flow(ensure(together, kinds.FLOW, body).id))
+    assert int(made.scheduleParams["startTime"]) - start in {100, 101}
+    assert emulator.unfired() == []
+
+
 def test_a_title_that_an_unheard_try_took_is_ours(emulator, together):
     """The list lags, and the create is refused (XDM-1521-400): by what an earlier try of us made."""
     body = wanted("schema", "X", {})
@@ -504,3 +550,25 @@ def test_the_engine_asks_for_nothing_twice(emulator, aep, ours, name):
     before = len(emulator.requests())
     ensure(aep, KINDS[name], ours[name])
     assert len(emulator.requests()) - before == (2 if name == "schema" else 1)
+
+
+def test_what_was_made_and_cannot_be_read_yet_is_waited_for(emulator, together):
+    """Reads may lag, too, and so may lists."""
+    notes, body = Notes(), wanted("base", "X", {})
+    made = ensure(together, kinds.BASE_CONNECTION, body, Attempt(memory=notes)).id
+    emulator.advance(3)
+    emulator.fault("GET */connections/{id}", "answer", status=404, calls=[1])
+    emulator.fault("GET */connections", "lag", seconds=10)
+    again = ensure(together, kinds.BASE_CONNECTION, body, Attempt(tried_before=True, memory=notes))
+    assert (again.id, again.action) == (made, "found")
+    assert len(emulator.requests("POST */connections")) == 1
+
+
+def test_a_first_try_that_failed_before_it_sent_anything_makes_nobody_wait(emulator, together):
+    notes, body = Notes(), wanted("base", "X", {})
+    emulator.fault("GET */connections", "answer", status=403)
+    with pytest.raises(AepPermissionError):
+        ensure(together, kinds.BASE_CONNECTION, body, Attempt(memory=notes))
+    emulator.world.faults.clear()
+    assert ensure(together, kinds.BASE_CONNECTION, body, Attempt(tried_before=True, memory=notes)).action == "created"
+    assert together.clock.slept == []

@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,8 +14,9 @@ from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConflictError
 from airflow_provider_aep.onboarding import kinds
+from airflow_provider_aep.onboarding.attempt import Attempt
 from airflow_provider_aep.onboarding.compare import at
-from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.ensure import ensure
 from airflow_provider_aep.onboarding.identity import identity
 from airflow_provider_aep.onboarding.profile import ensure_identity
 
@@ -37,17 +39,14 @@ def writer(emulator, shared_clock):
         client.close()
 
 
-def at_once(client, barrier, seconds=2):
-    """Let a client's first create of each ensure wait until the other one is there, too.
-
-    :param seconds: that it waits for one that need not come
-    """
+def at_once(client, barrier):
+    """Let a client's first create of each ensure wait until the other one is there, too; it need not come."""
     send = client.send
 
     def waiting(call):
         if call.method == "POST" and call.safety.value == "create":
             try:
-                barrier.wait(seconds)
+                barrier.wait(2)
             except threading.BrokenBarrierError:
                 barrier.reset()
         return send(call)
@@ -123,8 +122,17 @@ def test_two_writers_make_one_identity_of_a_field(emulator, writer):
     schema = ensure(writer(), kinds.SCHEMA, wanted("schema", "X", {})).id
     barrier = threading.Barrier(2)
 
+    def both_create(send, call):
+        if call.method != "POST":
+            return send(call)
+        barrier.wait(60)
+        made = send(call)
+        barrier.wait(60)  # settling takes no time here: the other's create is no later than that
+        return made
+
     def identify(nonce):
-        client = at_once(writer(), barrier, seconds=60)  # both come
+        client = writer()
+        client.send = partial(both_create, client.send)
         attempt = Attempt(nonce, concurrent_writers=True)
         return ensure_identity(client, schema, "person.name.firstName", "CRMID", True, attempt)
 
@@ -152,7 +160,7 @@ def test_of_two_identities_of_a_field_the_first_counts(writer):
             }
         )
     ).id
-    assert ensure_identity(client, schema, "person.name.firstName", "CRMID", True).id in {made, second}
+    assert ensure_identity(client, schema, "person.name.firstName", "CRMID", True).id == min(made, second)
 
 
 @pytest.mark.parametrize("name", [n for n in KINDS if n not in {"schema", "mapping"}])
@@ -204,6 +212,7 @@ def test_a_draft_that_was_long_in_coming_gets_another_start(emulator, writer):
     outcome = ensure(client, kinds.FLOW, body, Attempt(concurrent_writers=True))
     made = client.send(flow_service.get_flow(outcome.id))
     assert int(made.scheduleParams["startTime"]) > now + 61 + 50
+    assert not emulator.requests("PATCH *")  # it has had that time from the beginning
     draft = ensure(client, kinds.FLOW, {**body, "name": "Z flow", "draft": True}).id
     emulator.advance(1000)
     outcome = ensure(client, kinds.FLOW, {**body, "name": "Z flow", "description": "changed, too"})
@@ -230,7 +239,7 @@ def test_nobody_removes_what_is_anothers(emulator, writer, name):
 
 
 def test_what_came_into_use_is_not_removed(emulator, writer):
-    """A source connection that somebody's flow stands on; a dataset that rows have landed in."""
+    """A source connection that somebody's flow stands on; a dataset that a target connection does."""
     client = writer()
     bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
     emulator.advance(1)
@@ -243,11 +252,36 @@ def test_what_came_into_use_is_not_removed(emulator, writer):
     by_hand(client, kinds.FLOW, {**bodies["flow"], "name": "Y flow", "steps": steps, "runs": "once",
                                  "scheduleParams": schedule, "sourceConnectionIds": [made["source"]],
                                  "targetConnectionIds": [target]})  # fmt: skip
-    emulator.advance(600)
+    assert emulator.world.store.everywhere("batches") == []  # no rows yet: it is the users that keep them
+    emulator.advance(59)
     for name, id_ in made.items():
         outcome = ensure(client, KINDS[name], bodies[name], Attempt(FIRST, concurrent_writers=True))
         assert outcome.spares == (id_,)
         assert id_ in listed(client, name, bodies[name])
+
+
+def test_what_aep_says_is_in_use_stays(emulator, writer):
+    """Somebody has begun to use it since it was looked at."""
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    emulator.advance(1)
+    later = by_hand(client, kinds.TARGET_CONNECTION, marked(client, kinds.TARGET_CONNECTION, bodies["target"], FIRST))
+    emulator.advance(100)
+    emulator.fault("DELETE */targetConnections/{id}", "answer", status=400, code="1447-400")
+    outcome = ensure(client, kinds.TARGET_CONNECTION, bodies["target"], Attempt(FIRST, concurrent_writers=True))
+    assert (outcome.spares, emulator.unfired()) == ((later,), [])
+
+
+def test_what_rows_have_landed_in_is_not_removed(emulator, writer):
+    client = writer()
+    bodies = onboard("X", lambda kind, body: ensure(client, kind, body).result)
+    emulator.advance(1)
+    made = by_hand(client, kinds.DATASET, marked(client, kinds.DATASET, bodies["dataset"], FIRST))
+    [scope] = {s for s, _ in emulator.world.store.everywhere("dataSets")}
+    batch = {"id": "b1", "status": "success", "dataSet": made, "created": 1}
+    emulator.world.store.add("batches", scope, "b1", batch, parent=made)
+    outcome = ensure(client, kinds.DATASET, bodies["dataset"], Attempt(FIRST, concurrent_writers=True))
+    assert outcome.spares == (made,)
 
 
 def test_among_several_writers_a_flow_is_a_draft_until_it_has_won(emulator, writer):

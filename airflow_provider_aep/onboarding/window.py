@@ -1,0 +1,152 @@
+"""Which rows a run on demand takes, where its author does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from airflow_provider_aep.client import flow_service
+from airflow_provider_aep.client.errors import AepConfigurationError, AepUnavailableError
+from airflow_provider_aep.client.models import Flow, Run
+from airflow_provider_aep.client.steps import Steps, every
+from airflow_provider_aep.onboarding.attempt import Attempt, Note
+from airflow_provider_aep.onboarding.given import checked_moment
+from airflow_provider_aep.onboarding.verdict import Verdict, judge
+from airflow_provider_aep.onboarding.watch import Awaited, concluded
+
+_LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
+"""A partial run's rows have landed, too, but for those that never will."""
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """What Airflow says of a DAG run's time, in seconds since the epoch.
+
+    :param interval: its data interval
+    :param moment: its logical date; for a DAG run that has none, what it was to run after
+    """
+
+    interval: tuple[float, float] | None = None
+    moment: float | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows from ``start`` on and before ``end``, in seconds since the epoch.
+
+    :param found_out: whether it is nobody's word, but what the flow's runs say
+    """
+
+    start: int
+    end: int
+    found_out: bool = False
+
+    def note(self, attempt: Attempt, flow_id: str) -> Note:
+        """What the tries of a task know of their run of this window."""
+        return attempt.note(f"aep:run:{flow_id}:{self.start}-{self.end}")
+
+
+def window_of(
+    flow: Flow, start: object, end: object, occasion: Occasion, now: float, attempt: Attempt
+) -> Steps[Window]:
+    """What is given; else the data interval, if it is longer than zero; else from the end of the flow's last window
+    that has landed to the DAG run's moment.
+
+    :param start: moment (ISO 8601, a datetime, or seconds since the epoch), or ``None``
+    :param end: likewise
+    :param now: of the server's clock
+    :raises AepConfigurationError: one of them is no moment, or nothing says where the window begins
+        or the rows before it have not landed
+    :raises AepUnavailableError: a run says so that is under way or still to come, or its batches are; or the window
+        would begin there and end later than now
+    """
+    first, last = checked_moment(start, "window_start"), checked_moment(end, "window_end")
+    if occasion.interval and occasion.interval[0] < occasion.interval[1]:
+        first = int(occasion.interval[0]) if first is None else first
+        last = int(occasion.interval[1]) if last is None else last
+    if last is None:
+        last = int(now if occasion.moment is None else occasion.moment)
+    if first is None:
+        return (yield from _found_out(flow, last, now, attempt))
+    return Window(first, last)
+
+
+def _found_out(flow: Flow, last: int, now: float, attempt: Attempt) -> Steps[Window]:
+    if last > now:  # what arrives in between would be in no window: the next begins where this one ends
+        raise AepUnavailableError(
+            f"The window of this run of the flow {flow.name!r} ({flow.id}) would end at {_told(last)}, which is still "
+            "to come",
+            next_step="Try again then; or give window_end.",
+        )
+    runs = [run for run in (yield from every(flow_service.list_runs(flow.id))) if run.flowId == flow.id]
+    chosen = attempt.note(f"aep:window:{flow.id}:{last}")
+    first = chosen.read().get("start")
+    if first is None or not Window(first, last).note(attempt, flow.id).read():  # no try has sent anything yet
+        # One that ends where this one does may be this task's own, of another try.
+        ends = [end for run in runs if _is(run, _LANDED) and (end := run.window[1]) is not None]
+        if (first := max((end for end in ends if end < last), default=None)) is None:
+            if ends:
+                raise _is_there(flow, min(ends), last)
+            if waits := [run.id for run in runs if _is(run, {Verdict.WAITING.value})]:
+                raise AepUnavailableError(
+                    f"The first run of the flow {flow.name!r} ({flow.id}) to land will say where the window begins; "
+                    f"{waits[0]} is under way",
+                    next_step="Try again later.",
+                )
+            due = int(flow.scheduleParams.get("startTime") or 0)
+            if not runs and flow.state == "enabled" and now < due + attempt.settle:
+                raise AepUnavailableError(
+                    f"The first run of the flow {flow.name!r} ({flow.id}) will say where the window begins; it is due "
+                    f"at {_told(due)}",
+                    next_step="Try again later.",
+                )
+            raise AepConfigurationError(
+                f"Nothing says where the window of a run of the flow {flow.name!r} ({flow.id}) begins: the DAG run's "
+                "data interval is empty, and no run of the flow has landed before",
+                next_step="Schedule the DAG with CronDataIntervalTimetable (a cron text or preset such as @daily gives "
+                "empty intervals in Airflow 3), or give window_start and window_end; window_start=0 takes everything.",
+            )
+        yield from _check_that_landed(flow, [run for run in runs if _is(run, _LANDED) and run.window[1] == first])
+        chosen.write(start=first)
+    return Window(first, last, found_out=True)
+
+
+def _check_that_landed(flow: Flow, runs: list[Run]) -> Steps[None]:
+    """A run is called a success before its batches have landed, or failed to: then its rows would be in no window.
+
+    :param runs: those whose window ends where this one would begin; one that has landed will do
+    """
+    found = []
+    for run in runs:
+        seen = yield from concluded(Awaited(flow.id, run.id), judge(run))
+        assert seen.result is not None
+        if seen.result.verdict in _LANDED:
+            return
+        found.append(seen.result)
+    told = "; ".join(str(result) for result in found)
+    if any(result.verdict == Verdict.WAITING.value for result in found):
+        raise AepUnavailableError(
+            f"Where this window begins is not known before the rows before it have landed: {told}",
+            next_step="Try again later.",
+        )
+    raise AepConfigurationError(
+        f"The rows before this window have not landed: {told}",
+        next_step="Ingest that window again, with its window_start and window_end; then run this task again.",
+    )
+
+
+def _is_there(flow: Flow, end: int, last: int) -> AepConfigurationError:
+    return AepConfigurationError(
+        f"The flow {flow.name!r} ({flow.id}) has taken rows up to {_told(end)}, and this run would end at "
+        f"{_told(last)}, before",
+        next_step="If its rows are there, mark the task as success; or give window_start and window_end.",
+    )
+
+
+def _told(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
+def _is(run: Run, verdicts: Set[str]) -> bool:
+    return judge(run).verdict in verdicts
