@@ -36,6 +36,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_aep.operators.target",
                     "airflow_provider_aep.operators.flow",
                     "airflow_provider_aep.operators.control",
+                    "airflow_provider_aep.operators.run",
                     "airflow_provider_aep.operators.profile",
                     "airflow_provider_aep.operators.teardown",
                     "airflow_provider_aep.operators.http",
@@ -45,10 +46,28 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [
             {
                 "integration-name": integration,
-                "python-modules": ["airflow_provider_aep.sensors.flow_run", "airflow_provider_aep.sensors.http"],
+                "python-modules": [
+                    "airflow_provider_aep.sensors.flow_run",
+                    "airflow_provider_aep.sensors.flow_health",
+                    "airflow_provider_aep.sensors.batch",
+                    "airflow_provider_aep.sensors.http",
+                ],
             }
         ],
-        "triggers": [{"integration-name": integration, "python-modules": ["airflow_provider_aep.triggers.flow_run"]}],
+        "triggers": [
+            {
+                "integration-name": integration,
+                "python-modules": ["airflow_provider_aep.triggers.flow_run", "airflow_provider_aep.triggers.dataset"],
+            }
+        ],
+        "asset-uris": [
+            {
+                "schemes": ["aep"],
+                "handler": "airflow_provider_aep.assets.sanitize_uri",
+                "factory": "airflow_provider_aep.assets.create_asset",
+                "to_openlineage_converter": "airflow_provider_aep.assets.convert_asset_to_openlineage",
+            }
+        ],
         "extra-links": ["airflow_provider_aep.links.AepLink"],
         "connection-types": [
             {
@@ -115,6 +134,16 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "float",
                         "example": "120",
                         "default": "60.0",
+                    },
+                    "requests_per_second": {
+                        "description": (
+                            "How often all waits that are deferred to one triggerer may together ask one organization "
+                            "and sandbox of AEP, which publishes no limit of its own."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "5",
+                        "default": "10.0",
                     },
                     "allow_production_teardown": {
                         "description": "Whether operators may delete what is ours in production sandboxes, too.",

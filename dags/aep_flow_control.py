@@ -6,7 +6,7 @@ from airflow.sdk import DAG, Param, chain
 
 from airflow_provider_aep.operators import control
 from airflow_provider_aep.operators.http import AepHttpOperator
-from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+from airflow_provider_aep.operators.run import AepRunFlowOperator
 from airflow_provider_aep.sensors.http import AepHttpSensor
 
 FLOW = "{{ params.flow_id }}"
@@ -27,13 +27,18 @@ with DAG("aep_flow_control", schedule=None, max_active_runs=1, params=PARAMS):
     )
     disable = control.AepDisableFlowOperator(task_id="disable", flow_id=FLOW)
     enable = control.AepEnableFlowOperator(task_id="enable", flow_id=FLOW)
-    run = control.AepRunFlowOperator(task_id="run", flow_id=FLOW, delta_column="{{ params.delta_column }}")
-    result = AepFlowRunSensor(
-        task_id="wait", flow_id=FLOW, run_id=run.output, max_failed_ratio=0.01, poke_interval=1, deferrable=True
+    result = AepRunFlowOperator(
+        task_id="run",
+        flow_id=FLOW,
+        window_start=0,
+        delta_column="{{ params.delta_column }}",
+        max_failed_ratio=0.01,
+        poke_interval=1,
+        deferrable=True,
     )
     landed = AepHttpSensor(
         task_id="landed",
-        endpoint=BATCHES + "/{{ ti.xcom_pull('wait')['batch_ids'][0] }}",
+        endpoint=BATCHES + "/{{ ti.xcom_pull('run')['batch_ids'][0] }}",
         response_check=lambda response: all(b["status"] == "success" for b in response.json().values()),
         poke_interval=5,
     )
@@ -44,4 +49,4 @@ with DAG("aep_flow_control", schedule=None, max_active_runs=1, params=PARAMS):
         pagination_function=next_page,
         response_filter=lambda responses: sum(len(r.json()) for r in responses),
     )
-    chain(publish, update, disable, enable, run, result, landed, batches)
+    chain(publish, update, disable, enable, result, landed, batches)

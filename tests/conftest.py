@@ -21,7 +21,7 @@ os.environ["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"  # Airflow 3.1.0 c
 
 import pytest
 
-from airflow_provider_aep.client.auth import TokenCache
+from airflow_provider_aep.client.auth import SHARED_TOKENS, TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.settings import AepSettings
 from airflow_provider_aep.emulator.server import running
@@ -68,6 +68,7 @@ def make_emulator(tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def make(source_data: Path | None = None, **options: Any) -> Emulator:
+            SHARED_TOKENS._tokens.clear()  # it may get the port of an earlier one
             number = next(numbers)  # each has a state of its own
             lake = tmp_path / f"lake{number}"
             world = World(

@@ -13,7 +13,8 @@ from airflow_provider_aep.links import AepLink
 
 if TYPE_CHECKING:
     from airflow_provider_aep.client.client import AepClient
-    from airflow_provider_aep.onboarding.ensure import Attempt, Outcome
+    from airflow_provider_aep.onboarding.attempt import Attempt
+    from airflow_provider_aep.onboarding.ensure import Outcome
     from airflow_provider_aep.onboarding.kind import Body, Kind
 
 

@@ -1,9 +1,8 @@
-"""What is done to a flow that exists: enable, disable, publish, update, run on demand."""
+"""What is done to a flow that exists: enable, disable, publish, update."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aep.operators.base import AepOperator, native
@@ -122,80 +121,3 @@ class AepUpdateFlowOperator(AepOperator):
                 now=client.clock.now(),
             )
             return self.told(client, "flow", mend(client, FLOW_UPDATE, flow.id, wanted))
-
-
-class AepRunFlowOperator(AepOperator):
-    """Start an on-demand run of a flow that is scheduled once; wait for it with
-    :class:`~airflow_provider_aep.sensors.flow_run.AepFlowRunSensor`.
-
-    What AEP would refuse is told before it is asked. A task starts one run, however often it is tried: where an answer
-    was lost, or a try died, the run is looked for by its window.
-
-    :param flow_id: (templated)
-    :param window_start: rows from this moment on (templated): ISO 8601, or seconds since the epoch (as text, ten
-        digits); everything unless given
-    :param window_end: rows before this moment (templated); now unless given
-    :param delta_column: date-time column that tells a row's moment (templated); needed with the first on-demand run of
-        a flow, which keeps it
-    :param on_ambiguous: what to do if a run may have been started and none is found ``[aep] settle`` seconds later:
-        ``fail`` at once, for a person to look, or ``start`` one, which may ingest the window a second time (templated)
-    :return: the run's id
-    """
-
-    template_fields: Sequence[str] = (
-        *AepOperator.template_fields,
-        "flow_id",
-        "window_start",
-        "window_end",
-        "delta_column",
-        "on_ambiguous",
-    )
-
-    def __init__(
-        self,
-        *,
-        flow_id: str,
-        window_start: datetime | float | str | None = None,
-        window_end: datetime | float | str | None = None,
-        delta_column: str | None = None,
-        on_ambiguous: str = "fail",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.flow_id = flow_id
-        self.on_ambiguous = on_ambiguous
-        self.window_start = window_start
-        self.window_end = window_end
-        self.delta_column = delta_column
-
-    def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.control import settled_flow
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.on_demand import run_params, start_run
-
-        with self.aep() as client:
-            flow = settled_flow(client, checked_id(self.flow_id, "flow_id"))
-            self._object = ("flow", flow.id)
-            spec = client.send(flow_service.get_flow_spec(flow.flowSpec.id if flow.flowSpec else ""))
-            origin = client.send(flow_service.get_source_connection(flow.sourceConnectionIds[0]))
-            params = run_params(
-                flow,
-                takes_delta=spec.takes_delta,
-                columns=origin.params.get("columns"),
-                window_start=self.window_start,
-                window_end=self.window_end,
-                delta_column=native(self.delta_column),
-                now=client.clock.now(),
-            )
-            run = start_run(
-                client,
-                flow,
-                params,
-                self.attempt(),
-                open_end=self.window_end in {None, "", "None"},
-                on_ambiguous=self.on_ambiguous,
-            )
-            self._object = ("run", flow.id, run.id)
-            self.log.info("Run of flow %r %s: %s in sandbox %s", flow.name, run.action, run.id, client.settings.sandbox)
-            return run.id

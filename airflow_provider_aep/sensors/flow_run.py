@@ -3,49 +3,77 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
+    AirflowSensorTimeout,
     AirflowSkipException,
+    BaseOperator,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
 
+from airflow_provider_aep.assets import LandsRows
 from airflow_provider_aep.links import AepLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance
+    from airflow_provider_aep.hooks.watching import Watching
+    from airflow_provider_aep.onboarding.watch import Awaited, Patience, Seen
+
+_NOTES = "aep:wait"
 
 
-class AepFlowRunSensor(BaseSensorOperator):
+class AepFlowRunSensor(LandsRows, BaseSensorOperator):
     """Wait for a flow run to end, and fail unless it went well.
 
     A run with failed records is partial, also where AEP calls it ``success``; it fails the task unless the author
     allows it. A status that is not known fails the task, too. Poking, rescheduling and deferring decide alike.
 
+    A run that was triggered again under another id is followed there. A run that vanishes, a flow that was deleted or
+    is disabled and has no run, and a time in which none appears: each ends the wait with words of its own. Airflow's
+    ``timeout`` counts from the first look, whatever is restarted meanwhile.
+
+    With the dataset's asset or an asset alias among its ``outlets`` (:mod:`~.assets`), a run that was accepted emits an
+    event there.
+
     :param flow_id: (templated)
-    :param run_id: the run to wait for (templated); without it, the flow's first run since its creation
+    :param run_id: the run to wait for (templated); without it, the flow's first run since a moment
+    :param since: the moment (templated): ISO 8601, a datetime, or seconds since the epoch; the flow's creation unless
+        given
+    :param since_of: whether that is when the run was ``created``, or where its ``window`` starts
     :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
     :param on_partial: ``fail``, ``warn`` or ``succeed`` for a run in which records failed
     :param max_failed_ratio: share of failed records (0 to 1) up to which a partial run passes with a warning
     :param max_failed_records: number of failed records up to which it does; with a share, both must hold
     :param on_empty: ``fail``, ``warn`` or ``succeed`` for a run that had nothing to read
+    :param check_batches: whether the run's batches must have landed, too; Catalog is asked, once the run has ended
+    :param no_run_timeout: seconds in which a run must appear; the sensor's ``timeout`` unless given
+    :param max_unreachable: seconds for which AEP may fail to answer without a break, before the task fails and may be
+        tried again
+    :param log_sample_rows: how many failed rows the log of a bad run shows; they may hold personal data
     :param deferrable: wait in the triggerer; default is ``[operators] default_deferrable``. Airflow's
         ``exponential_backoff`` and ``max_wait`` count where the sensor pokes.
+    :param start_in_triggerer: start there, too, and let a good run end the task there: a wait that takes no worker, and
+        tells of no dataset. Whatever is not good goes on in a worker. Arguments can be templates from Airflow 3.3 on;
+        before, and in a mapped task, a worker starts it.
     :param poke_interval: seconds between two looks (templated)
-    :return: the run as a dict: ids, ``verdict``, ``status``, counts ``read``, ``written`` and ``failed``, times in
-        milliseconds since the epoch, batch ids, error codes by activity
-    :raises AepPermanentError: the run failed, was partial or empty beyond what is allowed, or is in an unknown state
-    :raises AirflowSensorTimeout: the run has not ended in time
+    :return: the run as a dict: ids, ``verdict``, ``status``, counts ``read``, ``written`` and ``failed``, bytes, window
+        and times in milliseconds since the epoch, ``duration`` in seconds, batches, error codes by activity
+    :raises AepPermanentError: the run failed, was partial or empty beyond what is allowed, or is in an unknown state;
+        or it cannot be waited for
+    :raises AepRetryableError: AEP has not answered for ``max_unreachable``; with ``soft_fail`` it is raised, too
+    :raises AirflowSensorTimeout: the run has not ended in time, or none has appeared
     """
 
-    template_fields: Sequence[str] = ("flow_id", "run_id", "aep_conn_id", "poke_interval")
+    template_fields: Sequence[str] = ("flow_id", "run_id", "since", "aep_conn_id", "poke_interval")
     operator_extra_links = (AepLink(),)
     ui_color = "#fbe9e7"
 
@@ -54,12 +82,19 @@ class AepFlowRunSensor(BaseSensorOperator):
         *,
         flow_id: str,
         run_id: str | None = None,
+        since: Any = None,
+        since_of: str = "created",
         aep_conn_id: str = "aep_default",
         on_partial: str = "fail",
         max_failed_ratio: float = 0.0,
         max_failed_records: int | None = None,
         on_empty: str = "succeed",
+        check_batches: bool = True,
+        no_run_timeout: float | None = None,
+        max_unreachable: float = 900.0,
+        log_sample_rows: int = 0,
         deferrable: bool | None = None,
+        start_in_triggerer: bool = False,
         poke_interval: float | str | timedelta = 60.0,
         **kwargs: Any,
     ) -> None:
@@ -68,12 +103,23 @@ class AepFlowRunSensor(BaseSensorOperator):
         self.poke_interval = poke_interval  # type: ignore[assignment]
         self.flow_id = flow_id
         self.run_id = run_id
+        self.since = since
+        self.since_of = since_of
         self.aep_conn_id = aep_conn_id
         self.on_partial = on_partial
         self.max_failed_ratio = max_failed_ratio
         self.max_failed_records = max_failed_records
         self.on_empty = on_empty
+        self.check_batches = check_batches
+        self.no_run_timeout = no_run_timeout
+        self.max_unreachable = max_unreachable
+        self.log_sample_rows = log_sample_rows
         self.deferrable = deferrable
+        self.start_in_triggerer = start_in_triggerer
+        self._wait: tuple[Awaited, Patience] | None = None
+        self._began: float | None = None
+        if start_in_triggerer:
+            self._start_in_triggerer()
 
     def link_target(self) -> tuple[str, ...] | None:
         """The run once it is known, else the flow."""
@@ -81,44 +127,175 @@ class AepFlowRunSensor(BaseSensorOperator):
             return ("run", self.flow_id, self.run_id)
         return ("flow", self.flow_id) if self.flow_id else None
 
+    # -- the ways to wait -------------------------------------------------------------------------------------------
+
     def execute(self, context: Context) -> Any:
         from airflow_provider_aep.exceptions import airflow_errors
+        from airflow_provider_aep.onboarding.watch import Patience
 
         # What can never work is told before anything is waited for.
         with airflow_errors():
-            self._tolerance()
+            watching = self._watching()
+            self._wait = self._awaited(), Patience(self.max_unreachable)
             self.poke_interval = self._rendered_interval()
         deferrable = self.deferrable
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
-        if not deferrable:
-            return super().execute(context)
+        if deferrable or self.start_in_triggerer:
+            with self._softly():
+                awaited, patience = self._wait
+                deadline = time.time() + self._longest()
+                seen = watching.look(awaited, patience)
+                return self._ended_or_deferred(seen, deadline, self._no_run_deadline(None), context)
         try:
-            done = self.poke(context)
-        except AirflowFailException as e:
-            # What Airflow does around a poke of its own.
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException("Skipping: soft_fail or never_fail is set.") from e
+            return super().execute(context)
+        except AirflowSensorTimeout as e:
+            if self.never_fail:
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from e
+            raise self._timed_out() from None
+        except AirflowSkipException as e:
+            if e.__cause__ is None and self.soft_fail:  # that is how it skips when its time is over
+                raise AirflowSkipException("Skipping due to soft_fail is set to True.") from self._timed_out()
             raise
-        if done:
-            return done.xcom_value
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        assert self._wait is not None
+        note = self._remembered(context)
+        awaited, patience = self._wait
+        seen = self._watching().look(awaited, patience)
+        self._wait = seen.awaited, patience
+        if seen.over:
+            return PokeReturnValue(True, self._accepted(seen, context))
+        self._remember(note, context)
+        deadline = self._no_run_deadline(context)
+        if seen.awaited.run_id is None and deadline is not None and time.time() >= deadline:
+            raise self._timed_out()
+        self._tell(seen)
+        return PokeReturnValue(False)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None, **until: Any) -> Any:
+        """Resume after the trigger fired; :meth:`resume_execution` does what Airflow does around a poke."""
+        watching = self._watching()
+        seen = watching.resumed(event)
+        if seen is None:
+            raise self._timed_out(has_run="run_id" in ((event or {}).get("awaited") or {}))
+        return self._ended_or_deferred(seen, until.get("deadline"), until.get("no_run_deadline"), context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        from airflow_provider_aep.hooks.watching import LOST, lost
+
+        with self._softly():
+            if next_method == LOST:
+                raise lost(next_kwargs, self._timed_out())
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+
+    def _ended_or_deferred(
+        self, seen: Seen, deadline: float | None, no_run_deadline: float | None, context: Context
+    ) -> Any:
+        if seen.over:
+            return self._accepted(seen, context)
+        if deadline is not None and time.time() >= deadline:
+            raise self._timed_out()
+        self._tell(seen)
+        from airflow_provider_aep.hooks.watching import GRACE
         from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
+        within = None if deadline is None else timedelta(seconds=deadline - time.time() + self.poke_interval + GRACE)
+        trigger = AepFlowRunTrigger(
+            flow_id=self.flow_id,
+            run_id=self.run_id,
+            aep_conn_id=self.aep_conn_id,
+            poke_interval=self.poke_interval,
+            since_of=self.since_of,
+            seen=seen.awaited.as_dict(),
+            deadline=deadline,
+            no_run_deadline=no_run_deadline,
+            max_unreachable=self.max_unreachable,
+            complete=bool(seen.result and seen.result.batches),  # they are on their way, the run has ended
+        )
         return self.defer(
-            trigger=AepFlowRunTrigger(
-                flow_id=self.flow_id,
-                run_id=self.run_id,
-                aep_conn_id=self.aep_conn_id,
-                poke_interval=self.poke_interval,
-            ),
+            trigger=trigger,
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            kwargs={"deadline": deadline, "no_run_deadline": no_run_deadline},
+            timeout=within,
         )
 
-    def _tolerance(self) -> Tolerance:
-        from airflow_provider_aep.onboarding.verdict import Tolerance
+    def _start_in_triggerer(self) -> None:
+        from airflow.triggers.base import BaseTrigger, StartTriggerArgs
 
-        return Tolerance(self.on_partial, self.max_failed_ratio, self.max_failed_records, self.on_empty)
+        given = {name: _as_template(getattr(self, name)) for name in self.template_fields}
+        if not hasattr(BaseTrigger, "render_template_fields") and any("{{" in str(value) for value in given.values()):
+            return  # before Airflow 3.3 no trigger renders a template, so a worker starts it
+        self.start_from_trigger = True
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls="airflow_provider_aep.triggers.flow_run.AepFlowRunTrigger",
+            trigger_kwargs={
+                **given,
+                "since_of": self.since_of,
+                "max_unreachable": self.max_unreachable,
+                "complete": self.check_batches,
+                "tolerance": {
+                    "on_partial": self.on_partial,
+                    "max_failed_ratio": self.max_failed_ratio,
+                    "max_failed_records": self.max_failed_records,
+                    "on_empty": self.on_empty,
+                },
+            },
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self._longest()),
+        )
+
+    # -- how it ends ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _softly(self) -> Generator[None, None, None]:
+        """What Airflow does around a poke of its own: a verdict is softened, an error that may pass is not."""
+        try:
+            yield
+        except (AirflowFailException, AirflowSensorTimeout) as e:
+            if self.soft_fail or self.never_fail:
+                which = "soft_fail" if self.soft_fail else "never_fail"
+                raise AirflowSkipException(f"Skipping due to {which} is set to True.") from e
+            raise
+        except AirflowSkipException:
+            raise
+        except Exception as e:
+            if self.never_fail:
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from e
+            raise
+
+    def _accepted(self, seen: Seen, context: Context) -> dict[str, Any]:
+        self.run_id = seen.awaited.run_id  # for the link
+        return self._landed(context, self._watching().accepted(seen))
+
+    def _timed_out(self, has_run: bool = False) -> AirflowSensorTimeout:
+        """:param has_run: whether one has appeared, where this task has not looked itself"""
+        has_run = has_run or bool(self._wait and self._wait[0].run_id) or bool(self.run_id)
+        if self.no_run_timeout is not None and not has_run:
+            return AirflowSensorTimeout(f"No run of flow {self.flow_id} has appeared within {self.no_run_timeout:g} s")
+        what = f"run {self.run_id} of flow {self.flow_id}" if self.run_id else f"a run of flow {self.flow_id}"
+        return AirflowSensorTimeout(f"Waited {self._longest():g} s for {what}, and it has not ended")
+
+    def on_kill(self) -> None:
+        from airflow_provider_aep.hooks.watching import GOES_ON
+
+        self.log.info(GOES_ON)
+
+    # -- what is needed ---------------------------------------------------------------------------------------------
+
+    def _watching(self) -> Watching:
+        from airflow_provider_aep.hooks.watching import Watching
+        from airflow_provider_aep.links import page
+
+        return Watching.of(self, page)
+
+    def _awaited(self) -> Awaited:
+        from airflow_provider_aep.onboarding.given import checked_id, checked_moment
+        from airflow_provider_aep.onboarding.watch import Awaited
+
+        run_id = None if self.run_id in {None, "", "None"} else checked_id(self.run_id, "run_id")
+        since = checked_moment(self.since, "since")
+        return Awaited(checked_id(self.flow_id, "flow_id"), run_id, since, self.since_of)
 
     def _rendered_interval(self) -> float:
         from airflow_provider_aep.client.errors import AepConfigurationError
@@ -134,51 +311,56 @@ class AepFlowRunSensor(BaseSensorOperator):
             )
         return seconds
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.client.errors import AepError
-        from airflow_provider_aep.exceptions import airflow_errors
-        from airflow_provider_aep.hooks.aep import AepHook
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.verdict import Verdict, judge
-        from airflow_provider_aep.onboarding.wait import fresh
-        from airflow_provider_aep.onboarding.watch import check_that_it_will_run, run_of
+    def _longest(self) -> float:
+        """Seconds to wait; where a task defers, Airflow does not watch over ``execution_timeout`` itself."""
+        limit = self.execution_timeout
+        longest = float(self.timeout)
+        return longest if limit is None or self.reschedule else min(longest, limit.total_seconds())
 
-        with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:
-            flow_id = checked_id(self.flow_id, "flow_id")
-            try:
-                run = fresh(client, run_of(flow_id, self.run_id))
-                if run is None:
-                    check_that_it_will_run(fresh(client, flow_service.get_flow(flow_id)))
-            except AepError as e:
-                if not e.retryable:
-                    raise
-                # A blip is no verdict on the run; the sensor's timeout bounds how long it may last.
-                self.log.warning("Still waiting: %s", e)
-                return PokeReturnValue(False)
-        if run is None:
-            self.log.info("Flow %s has no run yet", self.flow_id)
-            return PokeReturnValue(False)
-        result = judge(run)
-        if result.verdict == Verdict.WAITING:
-            self.log.info("Waiting: %s", result.summary())
-            return PokeReturnValue(False)
-        return PokeReturnValue(True, self._decided(result))
+    def _no_run_deadline(self, context: Any) -> float | None:
+        if self.no_run_timeout is None:
+            return None
+        first = context["ti"].get_first_reschedule_date(context) if context and self.reschedule else None
+        if first is None:
+            self._began = self._began or time.time()
+            return self._began + self.no_run_timeout
+        return float(first.timestamp()) + self.no_run_timeout
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Resume after the trigger fired."""
-        from airflow_provider_aep.exceptions import AepPermanentError
-        from airflow_provider_aep.onboarding.verdict import RunResult
+    # A sensor that is rescheduled begins anew at each look; what it knows is kept where Airflow has a place for it.
 
-        if event and "result" in event:
-            return self._decided(RunResult(**event["result"]))
-        raise AepPermanentError(str(event["error"]) if event and "error" in event else f"Unknown event: {event!r}")
+    def _remembered(self, context: Any) -> dict[str, Any]:
+        store = context.get("task_state_store") if self.reschedule else None
+        if store is None:
+            return {}
+        note = store.get(_NOTES) or {}
+        if note.get("about") == self._about(context) and self._wait is not None:
+            awaited, patience = self._wait
+            self._wait = type(awaited).of(note["seen"]), patience
+            patience.since = note.get("unreachable")
+        return dict(note)
 
-    def _decided(self, result: RunResult) -> dict[str, Any]:
-        from airflow_provider_aep.exceptions import AepPermanentError
+    def _remember(self, known: dict[str, Any], context: Any) -> None:
+        store = context.get("task_state_store") if self.reschedule else None
+        if store is None or self._wait is None:
+            return
+        awaited, patience = self._wait
+        note = {"about": self._about(context), "seen": awaited.as_dict(), "unreachable": patience.since}
+        if note != known:
+            store.set(_NOTES, note)
 
-        self.run_id, tolerance = result.run_id, self._tolerance()  # the id is for the link
-        if not tolerance.accepts(result):
-            raise AepPermanentError(f"Not accepted: {result.summary()}. Next step: {result.next_step}")
-        (self.log.warning if tolerance.warns(result) else self.log.info)("Accepted: %s", result.summary())
-        return result.as_dict()
+    def _about(self, context: Any) -> list[Any]:
+        """What a note must be about: this try's wait, and no other's."""
+        return [self.flow_id, self.run_id, str(self.since), self.since_of, getattr(context["ti"], "try_number", 0)]
+
+    def _tell(self, seen: Seen) -> None:
+        if seen.result is not None:
+            self.log.info("Waiting: %s", seen.result.summary())
+        else:
+            self.log.info("Waiting: no run of flow %s is there yet", self.flow_id)
+
+
+def _as_template(value: Any) -> Any:
+    """An argument as JSON can carry it; what another task returns is a template, too."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value if value is None or isinstance(value, str | int | float) else str(value)

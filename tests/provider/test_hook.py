@@ -5,11 +5,11 @@ import json
 from urllib.parse import urlencode
 
 import pytest
-from airflow.providers.common.compat.sdk import redact
+from airflow.providers.common.compat.sdk import Connection, redact
 
 from airflow_provider_aep.client import sandboxes
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.hooks.aep import AepHook, platform_url
+from airflow_provider_aep.hooks.aep import AepHook, platform_url, settings_of
 from airflow_provider_aep.hooks.source import source_params
 from airflow_provider_aep.onboarding.systems import SYSTEMS
 
@@ -82,6 +82,13 @@ def test_a_connection_of_another_type_is_told(emulator, connect):
     connect(emulator)
     with pytest.raises(AepConfigurationError, match="'aep_servicenow' is of type 'http', not 'aep'"):
         _ = AepHook("aep_servicenow").settings
+
+
+def test_an_extra_of_another_shape_is_told():
+    """Where Airflow gives such a connection at all: 3.0 takes none from the environment."""
+    connection = Connection(conn_id="aep_default", conn_type="aep", login="i", password="secret", extra='["org_id"]')
+    with pytest.raises(AepConfigurationError, match="extra of the Airflow connection 'aep_default' is no JSON object"):
+        settings_of(connection)
 
 
 def test_a_connection_cannot_list_hosts_itself(emulator, connect):

@@ -6,8 +6,9 @@ from tasks import NAMES, flow
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.settings import AepSettings
 from airflow_provider_aep.links import AepLink, page
-from airflow_provider_aep.operators.control import AepDisableFlowOperator, AepRunFlowOperator
+from airflow_provider_aep.operators.control import AepDisableFlowOperator
 from airflow_provider_aep.operators.flow import AepGetFlowSpecOperator
+from airflow_provider_aep.operators.run import AepRunFlowOperator
 from airflow_provider_aep.operators.source import AepCreateBaseConnectionOperator, AepTestConnectionOperator
 from airflow_provider_aep.operators.target import AepCreateDatasetOperator, AepCreateSchemaOperator
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
@@ -40,8 +41,9 @@ def test_each_object_has_its_page(aep, parts):
 
 def test_a_run_has_its_page_and_a_wait_links_to_the_flow_until_then(aep, parts):
     flow_id = flow(parts, start_in_minutes=5)
-    run_id, link = after(AepRunFlowOperator, flow_id=flow_id, delta_column="sys_updated_on")
-    assert link == f"{ROOT}source/dataflows/{flow_id}/activity/{run_id}"
+    whole = {"delta_column": "sys_updated_on", "window_start": 0, "wait": False}
+    run, link = after(AepRunFlowOperator, flow_id=flow_id, **whole)
+    assert link == f"{ROOT}source/dataflows/{flow_id}/activity/{run['run_id']}"
     sensor = AepFlowRunSensor(task_id="s", flow_id=flow_id, poke_interval=0.1, on_partial="succeed")
     assert link_of(sensor) == f"{ROOT}source/dataflows/{flow_id}/activity"
     sensor.execute({})

@@ -5,12 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+from real_airflow import PATIENCE
 
 from airflow_provider_aep.onboarding.systems import SYSTEMS
 
 DAGS = Path(__file__).parents[2] / "dags"
 BOTH = ("aep_customer_success_onboarding", "aep_customer_success_tutorial")
-QUICK = {"start_in_minutes": 0.02, "poke_interval": 0.5}
+QUICK = {"start_in_minutes": 0.1, "poke_interval": 0.5}
 
 MAPPED = """
 from airflow.sdk import DAG, task
@@ -55,7 +56,7 @@ def test_both_dags_for_every_system_and_the_links(emulator, airflow):
     for dag in BOTH:
         for system in SYSTEMS:
             conf = {**QUICK, "name": f"{dag[21:]} {system}", "system": system}
-            state, tasks[dag] = airflow.run(dag, conf, seconds=240)
+            state, tasks[dag] = airflow.run(dag, conf)
             assert state == "success", (system, tasks[dag])
     assert len(emulator.world.store.everywhere("flows")) == 8
 
@@ -85,7 +86,7 @@ def link_of_waits(emulator, airflow, root):
 
     def until(state):
         """Wait until both are in a state; gives their links."""
-        path, deadline = f"/dags/waits/dagRuns/{run}/taskInstances", time.monotonic() + 120
+        path, deadline = f"/dags/waits/dagRuns/{run}/taskInstances", time.monotonic() + PATIENCE
         while [t["state"] for t in airflow.ask("GET", path)["task_instances"] if t["map_index"] >= 0] != [state] * 2:
             assert time.monotonic() < deadline, airflow.ask("GET", path)
             time.sleep(0.2)

@@ -1,12 +1,16 @@
 """Teardown: in order, only what is ours and unused, data by name, never in production, and again after a half one."""
 
+import time
+from dataclasses import replace
+
 import pytest
 from chain import onboard
 from tasks import MAPPINGS, NAMES, flow, refused, run
 
 from airflow_provider_aep.client import flow_service, sandboxes
+from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.exceptions import AepPermanentError
-from airflow_provider_aep.onboarding import wait
+from airflow_provider_aep.onboarding import kinds, teardown, wait
 from airflow_provider_aep.onboarding.ensure import ensure
 from airflow_provider_aep.operators.control import AepDisableFlowOperator
 from airflow_provider_aep.operators.flow import AepCreateMappingSetOperator
@@ -130,11 +134,49 @@ def test_what_was_made_a_moment_ago_is_waited_for(aep, onboarded):
     assert aep.unfired() == []
 
 
+def test_what_stands_on_data_is_waited_for(aep, monkeypatch, request):
+    """A target connection of somebody else's, made a moment ago: the rows could not be had again."""
+    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "2.5")
+    aep.freeze(time.time() - 1000)  # the onboarding itself is listed
+    onboarded = request.getfixturevalue("onboarded")
+    aep.thaw()
+    run(AepCreateTargetConnectionOperator, name="Y target", dataset_id=onboarded["dataset"])
+    aep.fault("GET */targetConnections", "lag", seconds=2)
+    refused(aep, "Y target", AepTeardownOnboardingOperator, onboarding="X", data=[NAMES.schema, NAMES.dataset])
+
+
+def test_what_follows_at_once_does_not_find_what_is_gone(aep, onboarded, monkeypatch):
+    """Lists may show for a while what was deleted."""
+    items, bases = AepClient.items, []
+
+    def behind(self, call):
+        found = [*items(self, call)]
+        if call.operation == "GET connections":
+            bases.extend(found)
+            found = found or (bases[:1] if len(aep.requests("GET */connections")) < 6 else [])
+        yield from found
+
+    monkeypatch.setattr(AepClient, "items", behind)
+    monkeypatch.setattr(teardown, "STATE_POLL", 0.01)
+    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "30")
+    run(AepTeardownOnboardingOperator, onboarding="X")
+    assert run(AepCreateBaseConnectionOperator, name=NAMES.base) != onboarded["base"]
+
+
 def test_the_parts_of_another_onboarding_of_nearly_this_name_stay(aep, onboarded):
     """The dataset's base connection of X is called like the base connection of one that is called X dataset."""
     lake = run(AepCreateDatasetBaseConnectionOperator, name=NAMES.dataset_base)
     assert run(AepTeardownOnboardingOperator, onboarding="X dataset") == {}
     assert run(AepTeardownOnboardingOperator, onboarding="X")[NAMES.dataset_base] == lake
+
+
+def test_a_list_that_shows_more_than_was_asked_for_is_sieved(aep, onboarded, monkeypatch):
+    """As where AEP knows no filter: names are compared here, to the letter."""
+    everything = replace(kinds.BASE_CONNECTION, find=lambda name: flow_service.list_connections({}))
+    other = run(AepCreateBaseConnectionOperator, name="Y base")
+    monkeypatch.setattr(kinds, "BASE_CONNECTION", everything)
+    run(AepTeardownOnboardingOperator, onboarding="X")
+    assert [body["id"] for _, body in aep.world.store.everywhere("connections")] == [other]
 
 
 def test_a_sandbox_of_which_nothing_is_known_is_none_to_delete_in(aep, onboarded, monkeypatch):

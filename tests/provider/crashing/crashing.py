@@ -8,7 +8,8 @@ from deaths import arm
 
 from airflow_provider_aep.onboarding.names import Names
 from airflow_provider_aep.onboarding.systems import SYSTEMS
-from airflow_provider_aep.operators import control, flow, profile, source, target
+from airflow_provider_aep.operators import flow, profile, source, target
+from airflow_provider_aep.operators.run import AepRunFlowOperator
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
 NAMES, SERVICENOW = Names("{{ params.name }}"), SYSTEMS["servicenow"]
@@ -62,16 +63,18 @@ def onboarding() -> tuple[Any, Any]:
 
 with DAG("crashing", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 3, "pre_execute": arm}):
     made, first_run = onboarding()
-    run = control.AepRunFlowOperator(
+    run = AepRunFlowOperator(
         task_id="run",
         flow_id=made,
         window_start="2025-07-01",
         window_end="2025-08-01",
         delta_column="sys_updated_on",
         on_ambiguous=AMBIGUOUS,
+        wait=False,
     )
     first_run >> run
-    AepFlowRunSensor(task_id="second_run", flow_id=made, run_id=run.output, max_failed_ratio=0.01, poke_interval=1)
+    second = "{{ ti.xcom_pull('run')['run_id'] }}"
+    run >> AepFlowRunSensor(task_id="second_run", flow_id=made, run_id=second, max_failed_ratio=0.01, poke_interval=1)
 
 with DAG("racing", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 3, "concurrent_writers": True}):
     onboarding()

@@ -1,0 +1,173 @@
+"""A whole Airflow: API server, scheduler, DAG processor, triggerer and a metadata database of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from cryptography.fernet import Fernet
+
+from airflow_provider_aep.emulator.demo import airflow_environment
+
+DAGS = Path(__file__).parents[2] / "dags"
+PATIENCE = 600.0
+"""Seconds after which what Airflow has not done counts as not done: a machine may be slow."""
+
+
+class RealAirflow:
+    """What a user does through the API."""
+
+    def __init__(self, url: str, home: Path, output: Path, env: dict[str, str], group: int) -> None:
+        self.url, self.home, self.output, self._env = url, home, output, env
+        self.groups = [group]
+        self._http = httpx.Client(base_url=f"{url}/api/v2", trust_env=False, timeout=60)
+
+    def log_in(self) -> None:
+        token = httpx.get(f"{self.url}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """What the API answers; where SQLite is busy it says 500, and is asked again."""
+        deadline = time.monotonic() + 30
+        while (answer := self._http.request(method, path, **options)).status_code >= 500:
+            assert time.monotonic() < deadline, f"{answer.status_code} {answer.text}; see {self.output}"
+            time.sleep(1)
+        return answer.raise_for_status().json()
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Trigger a DAG; returns the run's id, by which it is known if SQLite was busy and it is tried again."""
+        asked = {"dag_run_id": f"manual__{uuid.uuid4()}", "conf": conf, "logical_date": None}
+        for _ in range(5):
+            answer = self._http.request("POST", f"/dags/{dag_id}/dagRuns", json=asked)
+            if answer.status_code not in {409, 500}:
+                return str(answer.raise_for_status().json()["dag_run_id"])
+            if answer.status_code == 409:
+                break
+            time.sleep(1)
+        return asked["dag_run_id"]
+
+    def run(self, dag_id: str, conf: dict[str, Any], seconds: float = PATIENCE) -> tuple[str, dict[str, str]]:
+        """Trigger a DAG; returns its end state and the states of its tasks."""
+        path = f"/dags/{dag_id}/dagRuns/{self.trigger(dag_id, conf)}"
+        deadline = time.monotonic() + seconds
+        while (state := self.ask("GET", path)["state"]) not in {"success", "failed"}:
+            assert time.monotonic() < deadline, f"{dag_id} is still {state}; see {self.output}"
+            time.sleep(0.5)
+        tasks = {t["task_id"]: t["state"] for t in self.ask("GET", f"{path}/taskInstances")["task_instances"]}
+        for task in (t for t, ended in tasks.items() if ended == "failed"):  # shown by pytest if it should not have
+            print(f"{dag_id}.{task}:", *self.log(f"{path}/taskInstances/{task}"), sep="\n")
+        return state, tasks
+
+    def log(self, task: str, attempt: int = 1) -> list[dict[str, Any]]:
+        """The log of a task by its path, line by line."""
+        answer = self.ask("GET", f"{task}/logs/{attempt}", params={"full_content": True})
+        return list(answer["content"])
+
+    def restart_triggerer(self, meanwhile: Callable[[], Any] = lambda: None) -> None:
+        """Kill the triggerer with -9, its runner too, and start another one."""
+        of_it = [
+            p for p in psutil.Process(self.groups[0]).children(recursive=True) if "triggerer" in " ".join(_command(p))
+        ]
+        killed = {q.pid: q for p in of_it for q in (p, *p.children(recursive=True))}
+        assert killed
+        for process in killed.values():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs([*killed.values()], timeout=30)
+        meanwhile()
+        with self.output.open("ab") as out:
+            command = [sys.executable, "-m", "airflow", "triggerer"]
+            started = subprocess.Popen(command, env=self._env, stdout=out, stderr=out, start_new_session=True)
+        self.groups.append(started.pid)
+
+    def until_ready(self, dag_id: str, process: subprocess.Popen[bytes]) -> None:
+        """Wait until all components are healthy and the DAG is there."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            assert process.poll() is None, self.output.read_text()[-3000:]
+            assert time.monotonic() < deadline, f"Airflow did not start; see {self.output}"
+            try:
+                health = httpx.get(f"{self.url}/api/v2/monitor/health", trust_env=False).json()
+                if all(health[c]["status"] == "healthy" for c in ("scheduler", "triggerer", "dag_processor")):
+                    self.log_in()
+                    self.ask("GET", f"/dags/{dag_id}")
+                    return
+            except (httpx.HTTPError, KeyError, ValueError):
+                pass
+            time.sleep(0.5)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Generator[RealAirflow, None, None]:
+    """``airflow standalone``, ended with all its children at the end of the block.
+
+    :param dag_id: a DAG that must be there before it begins
+    """
+    # SQLite lets others read while one writes.
+    with closing(sqlite3.connect(home / "airflow.db")) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = airflow_environment(home, DAGS, emulator.url, emulator.world.options) | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # it calls ``airflow`` by name
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__API__WORKERS": "1",
+        **environment,
+    }
+    env = {k: v for k, v in env.items() if v}
+    output = home / "standalone.log"
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"], env=env, stdout=out, stderr=out, start_new_session=True
+        )
+    airflow = RealAirflow(url, home, output, env, process.pid)
+    try:
+        airflow.until_ready(dag_id, process)
+        yield airflow
+    finally:
+        for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+            for group in airflow.groups:
+                _signal_group(group, number)
+            deadline = time.monotonic() + patience
+            while any(_signal_group(group, 0) for group in airflow.groups) and time.monotonic() < deadline:
+                with suppress(ChildProcessError):
+                    os.waitpid(-1, os.WNOHANG)
+                time.sleep(0.1)
+
+
+def _signal_group(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True

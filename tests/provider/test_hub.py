@@ -1,0 +1,284 @@
+"""One poller for many waits: how often it asks, what it makes of a bad answer, and that it ends."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from waits import put_run
+
+from airflow_provider_aep.client.auth import TokenCache
+from airflow_provider_aep.client.client import AsyncAepClient
+from airflow_provider_aep.client.clock import SystemClock
+from airflow_provider_aep.client.errors import AepCredentialsError, AepError, AepNotFoundError
+from airflow_provider_aep.emulator.store import Scope
+from airflow_provider_aep.hooks import aep as hook
+from airflow_provider_aep.onboarding import wait as engine
+from airflow_provider_aep.onboarding.watch import Awaited, Patience
+from airflow_provider_aep.triggers import hub as module
+from airflow_provider_aep.triggers.hub import Budget, Hub, TimedOut, Wait, hub_of, wait_for
+
+INTERVAL = 0.2
+
+
+@pytest.fixture
+def aep(emulator, connect, monkeypatch):
+    connect(emulator)
+    monkeypatch.setattr(engine, "FRESH_WAITS", ())
+    return emulator
+
+
+class Rounds(SystemClock):
+    """Rounds begin when a test says so."""
+
+    def __init__(self):
+        self.rests, self.go = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def asleep(self, seconds):
+        if seconds < 0.9 * INTERVAL:  # a turn, not a rest
+            return
+        self.rests.set()
+        await self.go.acquire()
+
+    async def round(self):
+        """One round, from its beginning to its end."""
+        await self.rests.wait()
+        self.rests.clear()
+        self.go.release()
+        await self.rests.wait()
+
+
+@asynccontextmanager
+async def hub_at(aep, per_second=1000.0, clock=None):
+    client = AsyncAepClient(aep.settings(), tokens=TokenCache(), deadline=0.5, clock=clock)
+    hub = Hub(client, Budget(per_second, client.clock))
+    try:
+        yield hub
+    finally:
+        await hub.close()
+
+
+def put_flows(aep, *ids, state="enabled"):
+    scope = Scope(aep.world.options.org_id, "dev")
+    for id_ in ids:
+        body = {"id": id_, "name": id_, "state": state, "_emulator": {"nextRunAt": None}}
+        store = aep.world.store
+        (store.put if store.get("flows", scope, id_) else store.add)("flows", scope, id_, body, name=id_)
+
+
+def wait(run=None, flow="f", **more):
+    return Wait(Awaited(flow, run), **{"interval": INTERVAL, "looked": True, **more})
+
+
+async def ends(hub, waits, within=10.0):
+    """How waits end, each for itself."""
+    return await asyncio.wait_for(asyncio.gather(*map(hub.wait, waits), return_exceptions=True), within)
+
+
+async def beginning(hub, waits):
+    """Waits that have begun."""
+    tasks = [asyncio.create_task(hub.wait(w)) for w in waits]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_250_waits_are_three_requests_a_round(aep):
+    for n in range(250):
+        put_run(aep, f"r{n}", status="inProgress")
+
+    async def main():
+        async with hub_at(aep, clock=(clock := Rounds())) as hub:
+            tasks = await beginning(hub, [wait(f"r{n}") for n in range(250)])
+            for _ in range(4):
+                await clock.round()
+            before = len(aep.requests("GET */runs"))
+            put_run(aep, "r7", status="failed")
+            put_run(aep, "r8")
+            await clock.round()
+            done, left = await asyncio.wait(tasks, timeout=0.1)
+            for task in left:
+                task.cancel()
+            return before, {(t.result().awaited.run_id, t.result().result.verdict) for t in done}
+
+    before, ended = asyncio.run(main())
+    assert ended == {("r7", "failed"), ("r8", "succeeded")}
+    assert (before, len(aep.requests("GET */runs"))) == (12, 15)
+    assert aep.requests("GET */runs/{id}") == []
+    assert len(aep.requests("POST token")) == 1
+
+
+def test_flows_without_a_run_are_asked_for_together_too(aep):
+    flows = [f"f{n}" for n in range(120)]
+    put_flows(aep, *flows)
+
+    async def main():
+        async with hub_at(aep, clock=(clock := Rounds())) as hub:
+            tasks = await beginning(hub, [wait(flow=f) for f in flows])
+            await clock.round()  # each is looked for alone once
+            start = len(aep.requests("GET */runs"))
+            for _ in range(4):
+                await clock.round()
+            asked = len(aep.requests("GET */runs")) - start
+            put_run(aep, "r1", flow="f3", created=int(SystemClock().now() * 1000))
+            await clock.round()
+            first, left = await asyncio.wait(tasks, timeout=0.1)
+            put_flows(aep, "f4", state="disabled")
+            for _ in range(module.FLOWS_EVERY):
+                await clock.round()
+            second, left = await asyncio.wait(left, timeout=0.1)
+            for task in left:
+                task.cancel()
+            return asked, [t.result().awaited.run_id for t in first], [str(t.exception()) for t in second]
+
+    asked, first, second = asyncio.run(main())
+    assert asked == 2 * 4
+    assert first == ["r1"]
+    assert len(second) == 1
+    assert "(f4) has no run and will have none: it is disabled" in second[0]
+
+
+@pytest.mark.parametrize("why", ["refused", "garbage"])
+def test_where_one_answer_for_many_cannot_be_had_each_is_asked_for_alone(aep, why):
+    put_run(aep, "r1")
+    put_run(aep, "r2", status="failed")
+    put_run(aep, "r3")
+    if why == "refused":
+        aep.fault("GET */runs", "answer", status=400, code="1440-400")
+    else:
+        scope = Scope(aep.world.options.org_id, "dev")
+        body = aep.world.store.get("runs", scope, "r3")
+        aep.world.store.put("runs", scope, "r3", {**body, "metrics": "garbage"})
+
+    async def main():
+        async with hub_at(aep) as hub:
+            return await ends(hub, [wait("r1"), wait("r2"), wait("r3"), wait("r4")])
+
+    one, two, three, four = asyncio.run(main())
+    assert (one.result.verdict, two.result.verdict) == ("succeeded", "failed")
+    assert isinstance(four, AepNotFoundError)
+    assert three.result.verdict == "succeeded" if why == "refused" else isinstance(three, AepError)
+
+
+def test_an_error_that_waiting_cannot_mend_is_everybodys_at_once(aep):
+    put_run(aep, "r1", status="inProgress")
+    aep.fault("GET */runs", "answer", status=403, code="403025")
+
+    async def main():
+        async with hub_at(aep) as hub:
+            return await ends(hub, [wait("r1") for _ in range(50)])
+
+    ended = asyncio.run(main())
+    assert {type(e) for e in ended} == {AepCredentialsError}
+    assert len(aep.requests("GET */runs*")) == 1
+
+
+def test_each_wait_has_its_own_patience_and_deadline(aep):
+    put_run(aep, "r1", status="inProgress")
+    put_flows(aep, "f")
+    aep.fault("GET */flowservice/*", "answer", status=503)
+    now = SystemClock().now()
+
+    async def main():
+        async with hub_at(aep) as hub:
+            return await ends(
+                hub,
+                [
+                    wait("r1", patience=Patience(0.1)),
+                    wait("r1", deadline=now + 0.5, patience=Patience(60)),
+                    wait(no_run_deadline=now + 0.5, patience=Patience(60)),
+                ],
+            )
+
+    impatient, late, none = asyncio.run(main())
+    assert "AEP has not answered for 0.1 s" in str(impatient)
+    assert isinstance(late, TimedOut)
+    assert isinstance(none, TimedOut)
+
+
+def test_a_budget_spreads_requests_and_obeys_retry_after(aep):
+    class Clock(SystemClock):
+        slept, time = [], 100.0
+
+        def now(self):
+            return self.time
+
+        async def asleep(self, seconds):
+            self.slept.append(round(seconds, 3))
+
+    async def main():
+        budget = Budget(10.0, Clock())
+        for _ in range(3):
+            await budget.turn()
+        budget.hold(7)
+        budget.hold(None)
+        await budget.turn()
+
+    asyncio.run(main())
+    assert Clock.slept == [0.1, 0.2, 7.0]
+
+
+def test_it_begins_with_the_first_wait_and_ends_with_the_last(aep):
+    put_run(aep, "r1", status="inProgress")
+
+    async def main():
+        tasks = [asyncio.create_task(wait_for("aep_default", wait("r1"))) for _ in range(20)]
+        await asyncio.sleep(INTERVAL * 2)
+        here = module._LOOPS[asyncio.get_running_loop()]
+        there = len(here.hubs), len(here.lookups)
+        tasks[0].cancel()
+        await asyncio.sleep(INTERVAL)
+        assert len(here.hubs) == 1
+        put_run(aep, "r1")
+        await asyncio.gather(*tasks[1:])
+        left = len(here.hubs), len(here.lookups), len(here.users)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        return there, left, others
+
+    there, left, others = asyncio.run(main())
+    assert there == (1, 1)
+    assert left == (0, 0, 0)
+    assert not others
+    assert len(aep.requests("POST token")) <= 1
+
+
+def test_two_connections_that_say_the_same_share_one(aep, monkeypatch):
+    import os
+
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", os.environ["AIRFLOW_CONN_AEP_DEFAULT"])
+
+    async def main():
+        async with hub_of("aep_default") as one, hub_of("other") as other:
+            return one is other
+
+    assert asyncio.run(main())
+
+
+def test_a_connection_that_could_not_be_looked_up_is_looked_up_again(aep, monkeypatch):
+    """A secrets backend may fail with anything."""
+    put_run(aep, "r1")
+    found = hook.BaseHook.get_connection
+    monkeypatch.setattr(hook.BaseHook, "get_connection", lambda _: {}["blip"])
+
+    async def main():
+        with pytest.raises(KeyError):
+            await wait_for("aep_default", wait("r1"))
+        monkeypatch.setattr(hook.BaseHook, "get_connection", found)
+        return await wait_for("aep_default", wait("r1"))
+
+    assert asyncio.run(main()).result.verdict == "succeeded"
+
+
+def test_credentials_that_were_renewed_meanwhile_are_looked_up_again(aep, connect):
+    """A triggerer need not be restarted for them."""
+    put_run(aep, "r1", status="inProgress")
+
+    async def main():
+        tasks = [asyncio.create_task(wait_for("aep_default", wait("r1"))) for _ in range(20)]
+        await asyncio.sleep(INTERVAL * 2)
+        aep.fault("GET */runs", "answer", status=403, code="403025", calls=[1])
+        connect(aep, extra={"ui_url": "https://other.example"})  # the same AEP, by other words
+        await asyncio.sleep(INTERVAL * 3)
+        put_run(aep, "r1")
+        return await asyncio.gather(*tasks)
+
+    assert {seen.result.verdict for seen in asyncio.run(main())} == {"succeeded"}
+    assert aep.unfired() == []
