@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test matrix cluster lint check docs bench bench-emulator bench-rerun storm proof safety soak mutants constraints clean
+.PHONY: install demo test coverage matrix cluster lint check docs bench bench-emulator bench-rerun bench-waits bench-airflow storm proof safety soak mutants constraints clean
 
 install: $(VENV)/installed
 
@@ -22,6 +22,9 @@ demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--tabl
 	@$(BIN)/python -m airflow_provider_aep.emulator.demo $(if $(SYSTEM),--system $(SYSTEM)) $(ARGS)
 
 test: install ## run the tests
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+coverage: install ## run the tests, and say which lines none has been through
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered
 
 matrix: install ## the tests on Airflow 3.0 to 3.3, lowest and newest dependencies, Python 3.11 to 3.13
@@ -54,6 +57,17 @@ $(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
 bench-emulator: install ## how fast the emulator is
 	@$(BIN)/python benchmarks/emulator.py $(ARGS)
 
+bench-waits: $(VENV)-waits/installed ## what ten thousand waits cost a triggerer, beside dbt Cloud's
+	@$(VENV)-waits/bin/python benchmarks/waits.py $(ARGS)
+
+$(VENV)-waits/installed: $(VENV)/installed
+	@$(PYTHON) -m venv $(VENV)-waits
+	@$(VENV)-waits/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,waits]'
+	@touch $@
+
+bench-airflow: install ## from the end of a run to the end of its task, with 200 waits in a real Airflow
+	@$(BIN)/python benchmarks/waits_in_airflow.py $(ARGS)
+
 bench-rerun: install ## what an onboarding costs that is there already
 	@$(BIN)/python benchmarks/rerun.py
 
@@ -65,7 +79,7 @@ proof: storm ## the long forms of what CI has short: 200 races, 20 in real Airfl
 	  tests/onboarding/test_writers.py tests/provider/test_real_crashes.py
 
 safety: install ## take each safety step out of the engine; says which test turns red
-	@$(BIN)/python tests/safety.py
+	@$(BIN)/python tests/safety.py $(ARGS)
 
 soak: install ## fuzz the emulator for ten minutes, and kill it a hundred times in the middle of writes
 	@AEP_SOAK_SECONDS=600 AEP_SOAK_KILLS=100 $(BIN)/python -m pytest -q tests/emulator/test_soak.py
@@ -74,8 +88,8 @@ mutants: install ## break the error handling and the run table in every way; lis
 	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results
 
 constraints: install ## pin anew what is installed
-	$(BIN)/uv pip compile $(PIN) --extra emulator --extra dev --extra docs --extra cluster pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile $(PIN) --extra emulator --extra dev --extra docs --extra cluster --extra waits pyproject.toml -o constraints.txt
 	$(BIN)/uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-cluster $(VENV)-matrix .demo site
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-waits $(VENV)-cluster $(VENV)-matrix .demo site

@@ -21,8 +21,8 @@ CANDIDATES = {
     OURS: """
 from airflow_provider_aep.onboarding.names import Names
 from airflow_provider_aep.onboarding.systems import SYSTEMS
-from airflow_provider_aep.operators import control, flow, profile, source, target
-from airflow_provider_aep.sensors import flow_run
+from airflow_provider_aep.operators import control, flow, profile, run, source, target, teardown
+from airflow_provider_aep.sensors import batch, flow_health, flow_run
 """,
     "HttpOperator": "from airflow.providers.http.operators.http import HttpOperator",
     "Databricks": "from airflow.providers.databricks.operators.databricks import DatabricksRunNowOperator",

@@ -42,7 +42,8 @@ from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.clock import ManualClock
 from airflow_provider_aep.client.errors import AepError
 from airflow_provider_aep.client.settings import AepSettings
-from airflow_provider_aep.onboarding.ensure import Attempt, ensure
+from airflow_provider_aep.onboarding.attempt import Attempt
+from airflow_provider_aep.onboarding.ensure import ensure
 from airflow_provider_aep.onboarding.identity import nonce
 
 FORK = multiprocessing.get_context("fork")  # a worker is ready at once
@@ -63,7 +64,8 @@ FAULTS: list[dict[str, Any]] = [
     {"operation": "* /data/*", "do": "answer", "status": 429, "retry_after": 1, "rate": 0.06, "seed": 4},
     {"operation": "* /data/*", "do": "answer", "status": 500, "commit": "now", "rate": 0.04, "seed": 5},
     {"operation": "* /data/*", "do": "answer", "status": 503, "rate": 0.06, "seed": 6},
-    {"operation": "* /data/*", "do": "revoke", "rate": 0.01, "seed": 7},
+    # Never twice in a row: a second refusal, of a new token, is for a person.
+    {"operation": "* /data/*", "do": "revoke", "calls": [*range(50, 100_000, 101)]},
     {"operation": "GET /data/*", "do": "lag", "seconds": 3},
 ]
 
