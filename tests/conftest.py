@@ -82,8 +82,9 @@ def make_emulator(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def emulator(make_emulator: Any) -> Emulator:
-    return make_emulator()
+def emulator(request: pytest.FixtureRequest, make_emulator: Any) -> Emulator:
+    """Indirect parameters are its options."""
+    return make_emulator(**getattr(request, "param", {}))
 
 
 SOURCE = {"conn_type": "http", "host": "https://x.service-now.com", "login": "u", "password": "source-password"}

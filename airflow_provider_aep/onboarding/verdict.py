@@ -158,16 +158,21 @@ class RunResult(Judged):
     @property
     def next_step(self) -> str:
         """What a person should do about a finished run that was not accepted."""
+        if self.verdict == Verdict.FAILED.value and self.batches:  # the run itself went well
+            start, end = _moment(self.window_start), _moment(self.window_end)
+            window = f" ({start.isoformat()} to {end.isoformat()})" if start and end else ""
+            return (
+                f"Look at the batch's errors in AEP, mend what they name, and ingest the run's window{window} anew: a "
+                "retry finds this run again. Where the flow runs on demand, let another DAG run do it, with that "
+                "window_start and window_end; when its rows have landed, clear this task."
+            )
         return _NEXT_STEP[Verdict(self.verdict)]
 
     def summary(self) -> str:
-        try:
-            since = f", started {datetime.fromtimestamp((self.started_at or 0) / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
-        except (ValueError, OverflowError, OSError):
-            since = ""
+        since = f", started {at:%Y-%m-%d %H:%M:%S} UTC" if (at := _moment(self.started_at)) else ""
         not_there = [f"{id_} {s!r}" for id_, s in self.batches.items() if _batch_verdict(s) is not Verdict.SUCCEEDED]
         return (
-            f"run {self.run_id} of flow {self.flow_id}{since if self.started_at else ''}: {self.verdict} "
+            f"run {self.run_id} of flow {self.flow_id}{since}: {self.verdict} "
             f"(status {self.status!r}), {self._said}" + (f"; batches {', '.join(not_there)}" if not_there else "")
         )
 
@@ -277,6 +282,13 @@ def judge_batch(batch: Batch) -> BatchResult:
         failed=_count(counts.failedRecordCount),
         errors=errors,
     )
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    try:
+        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _plain(status: str) -> str:

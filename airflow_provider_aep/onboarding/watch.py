@@ -105,7 +105,7 @@ def look(awaited: Awaited, *, check_batches: bool = True) -> Steps[Seen]:
 
 
 def concluded(awaited: Awaited, result: RunResult, *, check_batches: bool = True) -> Steps[Seen]:
-    """What else speaks for or against a run that was judged: another in its place, its batches."""
+    """What else speaks for or against a run that was judged: its batches, another in its place."""
     if result.verdict == Verdict.FAILED.value and (other := (yield from _in_place_of(awaited))):
         return (yield from concluded(awaited.learnt(other), judge(other), check_batches=check_batches))
     if not check_batches or result.verdict not in {Verdict.SUCCEEDED.value, Verdict.PARTIAL.value}:
@@ -117,7 +117,10 @@ def concluded(awaited: Awaited, result: RunResult, *, check_batches: bool = True
             batches.append((yield from freshly(catalog.get_batch(id_))))
         except (AepNotFoundError, AepPermissionError) as e:
             remarks.append(f"Whether the batch {id_} has landed is not known: {e}")
-    return Seen(awaited, judge_batches(result, batches) if batches else result, tuple(remarks))
+    result = judge_batches(result, batches) if batches else result
+    if result.verdict == Verdict.FAILED.value and (other := (yield from _in_place_of(awaited))):
+        return (yield from concluded(awaited.learnt(other), judge(other)))
+    return Seen(awaited, result, tuple(remarks))
 
 
 def _run(awaited: Awaited) -> Steps[Run | None]:
@@ -188,12 +191,13 @@ def _younger(flow_id: str, moment: float) -> Steps[list[Run]]:
 
 
 def _in_place_of(awaited: Awaited) -> Steps[Run | None]:
-    """The youngest run of the same window that was created later: AEP or a person has triggered it again."""
+    """The youngest run of the same window that was created later: AEP or a person has had its rows taken again."""
     if awaited.window is None or not awaited.created:
         return None
     runs = yield from _younger(awaited.flow_id, awaited.created)
-    others = [run for run in runs if run.id != awaited.run_id and run.window == awaited.window]
-    return max(others, key=lambda run: run.createdAt, default=None)
+    others = [run for run in runs if (run.createdAt, run.id) > (awaited.created, awaited.run_id or "")]
+    same = [run for run in others if run.window == awaited.window]
+    return max(same, key=lambda run: (run.createdAt, run.id), default=None)
 
 
 def check_that_it_will_run(flow: Flow) -> None:

@@ -13,7 +13,7 @@ from airflow_provider_aep.client.steps import Steps, every
 from airflow_provider_aep.onboarding.attempt import Attempt, Note
 from airflow_provider_aep.onboarding.given import checked_moment
 from airflow_provider_aep.onboarding.verdict import Verdict, judge
-from airflow_provider_aep.onboarding.watch import Awaited, concluded
+from airflow_provider_aep.onboarding.watch import LAG, Awaited, Seen, concluded
 
 _LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
 """A partial run's rows have landed, too, but for those that never will."""
@@ -77,55 +77,81 @@ def _found_out(flow: Flow, last: int, now: float, attempt: Attempt) -> Steps[Win
         raise AepUnavailableError(
             f"The window of this run of the flow {flow.name!r} ({flow.id}) would end at {_told(last)}, which is still "
             "to come",
-            next_step="Try again then; or give window_end.",
+            next_step="Try again then; or give a window_end that has passed.",
         )
     runs = [run for run in (yield from every(flow_service.list_runs(flow.id))) if run.flowId == flow.id]
     chosen = attempt.note(f"aep:window:{flow.id}:{last}")
     first = chosen.read().get("start")
     if first is None or not Window(first, last).note(attempt, flow.id).read():  # no try has sent anything yet
-        # One that ends where this one does may be this task's own, of another try.
-        ends = [end for run in runs if _is(run, _LANDED) and (end := run.window[1]) is not None]
-        if (first := max((end for end in ends if end < last), default=None)) is None:
-            if ends:
-                raise _is_there(flow, min(ends), last)
-            if waits := [run.id for run in runs if _is(run, {Verdict.WAITING.value})]:
-                raise AepUnavailableError(
-                    f"The first run of the flow {flow.name!r} ({flow.id}) to land will say where the window begins; "
-                    f"{waits[0]} is under way",
-                    next_step="Try again later.",
-                )
-            due = int(flow.scheduleParams.get("startTime") or 0)
-            if not runs and flow.state == "enabled" and now < due + attempt.settle:
-                raise AepUnavailableError(
-                    f"The first run of the flow {flow.name!r} ({flow.id}) will say where the window begins; it is due "
-                    f"at {_told(due)}",
-                    next_step="Try again later.",
-                )
-            raise AepConfigurationError(
-                f"Nothing says where the window of a run of the flow {flow.name!r} ({flow.id}) begins: the DAG run's "
-                "data interval is empty, and no run of the flow has landed before",
-                next_step="Schedule the DAG with CronDataIntervalTimetable (a cron text or preset such as @daily gives "
-                "empty intervals in Airflow 3), or give window_start and window_end; window_start=0 takes everything.",
-            )
-        yield from _check_that_landed(flow, [run for run in runs if _is(run, _LANDED) and run.window[1] == first])
+        _check_first_run(flow, runs, now)
+        first = _last_end(flow, runs, last)
+        # One that ends where this window does may be this task's own, of another try.
+        yield from _check_that_landed(flow, [r for r in runs if _is(r, _LANDED) and r.window[1] == first], now)
         chosen.write(start=first)
     return Window(first, last, found_out=True)
 
 
-def _check_that_landed(flow: Flow, runs: list[Run]) -> Steps[None]:
+def _check_first_run(flow: Flow, runs: list[Run], now: float) -> None:
+    """The run that AEP starts of itself may take what is before its moment, whoever has taken of it before."""
+    due = int(flow.scheduleParams.get("startTime") or 0)
+    there = any("windowStartTime" not in run.params and run.createdAt >= (due - 1) * 1000 for run in runs)
+    if flow.state == "enabled" and now < due + LAG and not there:
+        raise AepUnavailableError(
+            f"The first run of the flow {flow.name!r} ({flow.id}) will say where the window begins; it is due at "
+            f"{_told(due)}, and AEP does not list it yet",
+            next_step="Try again later.",
+        )
+
+
+def _last_end(flow: Flow, runs: list[Run], last: int) -> int:
+    ends = [end for run in runs if _is(run, _LANDED) and (end := run.window[1]) is not None]
+    if before := [end for end in ends if end < last]:
+        return max(before)
+    if ends:
+        raise AepConfigurationError(
+            f"The flow {flow.name!r} ({flow.id}) has taken rows up to {_told(min(ends))}, and this run would end at "
+            f"{_told(last)}, before",
+            next_step="If its rows are there, mark the task as success; or give window_start and window_end.",
+        )
+    if waits := [run.id for run in runs if _is(run, {Verdict.WAITING.value})]:
+        raise AepUnavailableError(
+            f"The first run of the flow {flow.name!r} ({flow.id}) to land will say where the window begins; "
+            f"{waits[0]} is under way",
+            next_step="Try again later.",
+        )
+    nothing = f"Nothing says where the window of a run of the flow {flow.name!r} ({flow.id}) begins: "
+    if odd := [f"{run.id} {judge(run).status!r}" for run in runs if not _is(run, {Verdict.FAILED.value})]:
+        raise AepConfigurationError(
+            f"{nothing}which rows these have taken is not known: {', '.join(odd)}",
+            next_step="Look at them in AEP, and give window_start and window_end.",
+        )
+    raise AepConfigurationError(
+        f"{nothing}the DAG run's data interval is empty, and no run of the flow has landed before",
+        next_step="Schedule the DAG with CronDataIntervalTimetable (a cron text or preset such as @daily gives empty "
+        "intervals in Airflow 3), or give window_start and window_end; window_start=0 takes everything.",
+    )
+
+
+def _check_that_landed(flow: Flow, runs: list[Run], now: float) -> Steps[None]:
     """A run is called a success before its batches have landed, or failed to: then its rows would be in no window.
 
-    :param runs: those whose window ends where this one would begin; one that has landed will do
+    :param runs: those whose window ends where this one would begin; what one has not landed, another may have
     """
-    found = []
+    there, missing = [], []
     for run in runs:
         seen = yield from concluded(Awaited(flow.id, run.id), judge(run))
         assert seen.result is not None
-        if seen.result.verdict in _LANDED:
-            return
-        found.append(seen.result)
-    told = "; ".join(str(result) for result in found)
-    if any(result.verdict == Verdict.WAITING.value for result in found):
+        # Catalog, too, is behind. What it does not show for longer than that, it does not show to us.
+        unseen = bool(seen.remarks) and (seen.result.completed_at or run.createdAt) > (now - LAG) * 1000
+        if seen.result.verdict in _LANDED and not unseen:
+            there.append(run.window[0] or 0)
+        else:
+            missing.append((run.window[0] or 0, seen))
+    gaps = [seen for start, seen in missing if not any(other <= start for other in there)]
+    if not gaps:
+        return
+    told = "; ".join(map(_summary, gaps))
+    if any(seen.result and seen.result.verdict in {Verdict.WAITING.value, *_LANDED} for seen in gaps):
         raise AepUnavailableError(
             f"Where this window begins is not known before the rows before it have landed: {told}",
             next_step="Try again later.",
@@ -136,12 +162,9 @@ def _check_that_landed(flow: Flow, runs: list[Run]) -> Steps[None]:
     )
 
 
-def _is_there(flow: Flow, end: int, last: int) -> AepConfigurationError:
-    return AepConfigurationError(
-        f"The flow {flow.name!r} ({flow.id}) has taken rows up to {_told(end)}, and this run would end at "
-        f"{_told(last)}, before",
-        next_step="If its rows are there, mark the task as success; or give window_start and window_end.",
-    )
+def _summary(seen: Seen) -> str:
+    assert seen.result is not None
+    return seen.result.summary() + ("; Catalog does not show all of its batches" if seen.remarks else "")
 
 
 def _told(moment: float) -> str:

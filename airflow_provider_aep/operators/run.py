@@ -30,9 +30,13 @@ class AepRunFlowOperator(LandsRows, AepOperator):
 
     The window is what is given; else the DAG run's data interval, if it is longer than zero; else from the end of the
     flow's last window that has landed to the logical date (of a DAG run without one, what it was to run after): for one
-    DAG run after the other, ``max_active_runs=1``. Nothing that says where it begins is an error, and so are rows that
-    another run has taken. ``@daily`` and cron texts give empty intervals in Airflow 3;
-    ``CronDataIntervalTimetable`` gives those of old.
+    DAG run after the other, ``max_active_runs=1`` of the DAG and of a backfill, which has a limit of its own. Nothing
+    that says where it begins is an error, and so are rows that another run has taken. ``@daily`` and cron texts give
+    empty intervals in Airflow 3; ``CronDataIntervalTimetable`` gives those of old.
+
+    A window that is given, or is a data interval, is taken whatever other runs have taken: a DAG run without an
+    interval beside those that have one takes rows that the next interval takes again. Sources without a delta column
+    (Zendesk) tell rows by no moment, and a run may take all of them, whatever its window; the log warns.
 
     With the dataset's asset or an asset alias among its ``outlets`` (:mod:`~.assets`), a run that was accepted emits an
     event there.
@@ -158,6 +162,11 @@ class AepRunFlowOperator(LandsRows, AepOperator):
         window = follow(client, window_of(flow, *times, now, attempt))
         spec = client.send(flow_service.get_flow_spec(flow.flowSpec.id if flow.flowSpec else ""))
         origin = client.send(flow_service.get_source_connection(flow.sourceConnectionIds[0]))
+        if not spec.takes_delta:
+            self.log.warning(
+                "The source of flow %r takes no delta column: a run may take all of its rows, whatever its window",
+                flow.name,
+            )
         params = run_params(
             flow,
             takes_delta=spec.takes_delta,

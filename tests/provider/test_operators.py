@@ -16,6 +16,7 @@ from airflow_provider_aep.operators.flow import (
     AepCreateMappingSetOperator,
     AepGetFlowSpecOperator,
 )
+from airflow_provider_aep.operators.run import AepRunFlowOperator
 from airflow_provider_aep.operators.source import (
     AepCreateBaseConnectionOperator,
     AepCreateSourceConnectionOperator,
@@ -155,10 +156,8 @@ LOGINS = {
 }
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-@pytest.mark.parametrize("frequency", ["once", "day"])
-def test_every_system_is_onboarded(emulator, connect, name, frequency):
-    connect(emulator, source=LOGINS[name])
+def wired(name):
+    """Everything up to the flow, for a system."""
     system = SYSTEMS[name]
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base, system=name)
     columns = run(AepExploreOperator, base_connection_id=base, table=system.table)
@@ -166,21 +165,43 @@ def test_every_system_is_onboarded(emulator, connect, name, frequency):
     schema = run(AepCreateSchemaOperator, title=NAMES.schema)
     dataset = run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
     pairs = {"schema_id": schema, "columns": columns, "mappings": system.mappings_of(None)}
-    parts = {
+    return {
+        "columns": columns,
         "source_connection_id": run(AepCreateSourceConnectionOperator, name=NAMES.source, **rows),
         "target_connection_id": run(AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset),
         "mapping_set": run(AepCreateMappingSetOperator, name=NAMES.mapping, **pairs),
         "flow_spec": run(AepGetFlowSpecOperator, base_connection_id=base),
     }
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("frequency", ["once", "day"])
+def test_every_system_is_onboarded(emulator, connect, name, frequency):
+    connect(emulator, source=LOGINS[name])
+    system, parts = SYSTEMS[name], wired(name)
     delta = None if frequency == "once" else system.delta_column
     for _ in range(2):
-        run(AepCreateFlowOperator, name=NAMES.flow, frequency=frequency, delta_column=delta, columns=columns, **parts)
+        run(AepCreateFlowOperator, name=NAMES.flow, frequency=frequency, delta_column=delta, **parts)
         writes = emulator.writes()
         assert len([w for w in writes if not w.endswith("validate")]) == 7
     _, stored = emulator.world.store.everywhere("sourceConnections")[0]
     assert stored["connectionSpec"]["id"] == system.connection_spec_id
     assert stored["data"] == {"format": "json" if name == "zendesk" else "tabular"}
-    assert stored["params"] == ({} if name == "zendesk" else {"tableName": system.table, "columns": columns})
+    assert stored["params"] == ({} if name == "zendesk" else {"tableName": system.table, "columns": parts["columns"]})
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_runs_on_demand(emulator, connect, told, name):
+    connect(emulator, source=LOGINS[name])
+    emulator.freeze()
+    made = run(AepCreateFlowOperator, name=NAMES.flow, frequency="once", start_in_minutes=1, **wired(name))
+    emulator.advance(600)
+    delta, window = SYSTEMS[name].delta_column, {"window_start": 0, "window_end": "2030-01-01T00:00:00+00:00"}
+    emulator.thaw()
+    given = {"delta_column": delta, "max_failed_ratio": 1.0, "poke_interval": 0.1, **window}
+    assert run(AepRunFlowOperator, flow_id=made, **given)["read"] > 0
+    warned = any("takes no delta column: a run may take all" in text for level, text in told() if level == "warning")
+    assert warned == (name == "zendesk")
 
 
 def test_records_are_explored_by_dot_path(emulator, connect):

@@ -14,6 +14,7 @@ from waits import fire, put_run
 from airflow_provider_aep.client import client
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
 from airflow_provider_aep.onboarding import verdict
+from airflow_provider_aep.onboarding.watch import LAG
 from airflow_provider_aep.operators.control import AepDisableFlowOperator
 from airflow_provider_aep.operators.run import AepRunFlowOperator
 
@@ -199,28 +200,56 @@ def test_rows_that_another_run_may_have_taken_are_for_a_person(aep, once, landed
     assert aep.writes() == before
 
 
-def test_the_first_run_is_waited_for(aep, parts):
-    """Where it ends is where the next begins."""
+@pytest.mark.parametrize("emulator", [{"run_delay": 150.0}], indirect=True)
+@pytest.mark.parametrize("others", [False, True])
+def test_the_first_run_is_waited_for(aep, parts, others):
+    """Where it ends is where the next begins. It takes everything before, whoever has taken of that before it."""
     aep.freeze()
     fresh = flow(parts, start_in_minutes=1)
+    at, empty = aep.world.clock.now(), context((DAY, DAY), DAY)
+    if others:
+        put_window(aep, "other", fresh, datetime.fromtimestamp(0, UTC), DAY - timedelta(days=1), status="success")
     before = aep.writes()
     aep.fault("RUN *", "run", outcome="stuck")
-    aep.fault("GET */runs", "lag", seconds=90)
-    for moment in (0, 70):  # it is due, but not listed yet
-        aep.advance(moment)
+    for moment in (0, 70, 200):  # it is due, but AEP has not begun it yet
+        aep.advance(at + moment - aep.world.clock.now())
         with pytest.raises(AepRetryableError, match="first run of the flow .* is due at .*Try again later"):
-            run(fresh, context((DAY, DAY), DAY))
-    aep.advance(100)
+            run(fresh, empty)
+    aep.advance(30)
     with pytest.raises(AepRetryableError, match="is under way.*Try again later"):
-        run(fresh, context((DAY, DAY), DAY))
+        run(fresh, empty)
     assert aep.writes() == before
+
+
+@pytest.mark.parametrize("emulator", [{"run_delay": 10_000.0}], indirect=True)
+def test_a_first_run_that_aep_does_not_list_is_not_waited_for_without_end(aep, parts):
+    """It may have been so long ago that AEP has forgotten it."""
+    aep.freeze()
+    fresh = flow(parts, start_in_minutes=1)
+    aep.advance(62 + LAG)
+    with pytest.raises(AepPermanentError, match="Nothing says where the window"):
+        run(fresh, context((DAY, DAY), DAY))
+
+
+@pytest.mark.parametrize("params", ["echoed", "dropped"])
+@pytest.mark.parametrize("status", ["cancelled", "success"])
+def test_rows_of_which_nobody_knows_where_they_end_are_for_a_person(aep, parts, status, params):
+    """Everything would be taken once more by window_start=0."""
+    aep.freeze()
+    fresh = flow(parts, start_in_minutes=1)
+    aep.fault("RUN *", "run", outcome="failed", calls=[1])
+    aep.advance(600)
+    put_run(aep, "odd", fresh, created=2 * 10**12, status=status)
+    with pytest.raises(AepPermanentError, match=f"is not known: odd '{status}'.*give window_start and") as caught:
+        run(fresh, context((DAY, DAY), DAY))
+    assert "window_start=0" not in str(caught.value)
 
 
 def test_a_window_that_is_found_out_does_not_end_later_than_now(aep, once, landed):
     """What arrives in between would be in no window."""
     at, notes = days(40), Notes()
     before = aep.writes()
-    with pytest.raises(AepRetryableError, match="which is still to come.*Try again then; or give window_end"):
+    with pytest.raises(AepRetryableError, match="which is still to come.*Try again then; or give a window_end that"):
         run(once, context((at, at), at, notes=notes))
     assert aep.writes() == before
     aep.freeze(at.timestamp())
@@ -245,6 +274,30 @@ def test_rows_whose_batch_has_not_landed_are_not_passed_over(aep, once, landed, 
     assert aep.writes() == before
     run(once, window_start=days(1), window_end=landed)  # the window once more, and this time it lands
     run(once, context((at, at), at))
+    assert windows(aep)[-1] == seconds(landed, at)
+
+
+def test_rows_that_a_narrower_run_has_landed_are_not_all_of_them(aep, once, landed):
+    at, [*_, (scope, batch)] = days(9), aep.world.store.everywhere("batches")
+    aep.world.store.put("batches", scope, batch["id"], {**batch, "status": "failed"})
+    run(once, window_start=days(1) + timedelta(hours=1), window_end=landed)
+    with pytest.raises(AepPermanentError, match="have not landed.*'failed'.*Ingest that window again"):
+        run(once, context((at, at), at))
+    run(once, window_start=days(1) - timedelta(hours=1), window_end=landed)
+    run(once, context((at, at), at))
+    assert windows(aep)[-1] == seconds(landed, at)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_batch_that_catalog_does_not_show_yet_is_waited_for(aep, once, landed, status):
+    """Its run is a success to AEP, but it may still fail. It is not waited for without end."""
+    at = days(9)
+    aep.fault("GET */batches/{id}", "answer", status=status)
+    with pytest.raises(AepRetryableError, match="is not known before.*Catalog does not show all of its batches"):
+        run(once, context((at, at), at))
+    aep.freeze()
+    aep.advance(LAG + 1)
+    run(once, context((at, at), at), wait=False)
     assert windows(aep)[-1] == seconds(landed, at)
 
 
@@ -407,6 +460,21 @@ def test_a_batch_that_did_not_land_is_nothing_that_a_retry_mends(aep, once, defe
     with pytest.raises(AepPermanentError, match="failed .*batches"):
         run(once, context(day, DAY, try_number=2, notes=notes), deferrable)
     assert len(windows(aep)) == 1
+
+
+@pytest.mark.parametrize("deferrable", MODES)
+def test_what_has_landed_in_place_of_it_will_do(aep, once, deferrable):
+    """Its rows were ingested by another DAG run, as the error said."""
+    notes, day = Notes(), (DAY, DAY + timedelta(days=1))
+    run(once, context(day, DAY, notes=notes))
+    for scope, batch in aep.world.store.everywhere("batches"):
+        aep.world.store.put("batches", scope, batch["id"], {**batch, "status": "failed"})
+    said = "window \\(2025-07-01T00:00:00\\+00:00 to 2025-07-02T00:00:00\\+00:00\\) anew.*clear this task"
+    with pytest.raises(AepPermanentError, match=said):
+        run(once, context(day, DAY, try_number=2, notes=notes), deferrable)
+    again = run(once, window_start=day[0], window_end=day[1])
+    assert run(once, context(day, DAY, try_number=3, notes=notes), deferrable)["run_id"] == again["run_id"]
+    assert len(windows(aep)) == 2
 
 
 @pytest.mark.parametrize("deferrable", MODES)
