@@ -23,7 +23,7 @@ LANDED = "aep"
 """The name of the alias that stands for every dataset."""
 
 _ORG = re.compile(r"([0-9A-Za-z]+)(?:@AdobeOrg)?")
-_PATH = re.compile(r"/([a-z][a-z0-9-]*)/dataset/([0-9A-Za-z_-]+)")
+_PATH = re.compile(r"/([a-z0-9][a-z0-9-]*)/dataset/([0-9A-Za-z_-]+)")
 
 
 def create_asset(*, org_id: str, sandbox: str, dataset_id: str, **options: Any) -> Asset:
@@ -74,7 +74,7 @@ class LandsRows:
     def _landed(self, context: Any, result: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_aep.hooks.landing import Landing
 
-        self._landing = Landing.of(self.aep_conn_id, result, self.log)
+        self._landing = Landing.of(self.aep_conn_id, result, self.outlets, self.log)
         if self._landing:
             self._landing.emit(context or {}, self.outlets)
         return result

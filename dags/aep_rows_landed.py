@@ -13,10 +13,9 @@ with DAG("aep_rows_landed", schedule=[rows]):
 
     @task
     def use(triggering_asset_events):
-        for event in triggering_asset_events[rows]:
-            landed = event.extra["payload"]
-            for batch in landed["batches"]:
-                print(f"Batch {batch['batch_id']}: {batch['verdict']}, {batch['written']} of {batch['read']} records")
-        return landed["records"]
+        told = [event.extra["payload"] for event in triggering_asset_events[rows]]
+        for batch in (batch for landed in told for batch in landed["batches"]):
+            print(f"Batch {batch['batch_id']}: {batch['verdict']}, {batch['written']} of {batch['read']} records")
+        return sum(landed["records"] for landed in told)
 
     use()

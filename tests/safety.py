@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 ENGINE = "airflow_provider_aep/onboarding/ensure.py"
 RUNS = "airflow_provider_aep/onboarding/on_demand.py"
 WAITS = "airflow_provider_aep/onboarding/wait.py"
+WATCH = "airflow_provider_aep/onboarding/watch.py"
 WINDOW = "airflow_provider_aep/onboarding/window.py"
 KINDS = "airflow_provider_aep/onboarding/kinds.py"
 SUCCESSION = "airflow_provider_aep/onboarding/succession.py"
@@ -135,8 +136,9 @@ STEPS = [
     ("wait for a first run no longer than AEP's lists lag", WINDOW, "now < due + LAG and", "True and"),
     ("rows of which nobody knows are for a person", WINDOW, "    if odd := [", "    if odd := 0 and ["),
     ("a narrower run has not landed all", WINDOW, "if not any(other <= start for other in there)]", "if not there]"),
-    ("wait for Catalog to show a batch", WINDOW, "unseen = bool(seen.remarks) and", "unseen = False and"),
-    ("wait for Catalog no longer than it lags", WINDOW, "(seen.result.completed_at or run.createdAt) > (now - LAG) * 1000", "True"),
+    ("wait for Catalog to show a batch", WATCH, "may_come = may_come or isinstance(e, AepNotFoundError)", "pass"),
+    ("wait for AEP to name a batch", WATCH, "        may_come = True\n", ""),
+    ("wait for Catalog no longer than it lags", WATCH, "and may_come and young:", "and may_come:"),
     ("a moment of Airflow's clock is not one of AEP's", RUNS, "attempt.since + client.server_now() - client.clock.now()", "attempt.since"),
     ("start no run of a flow that is not enabled", RUNS, "        self._check_enabled()\n        self._check_overlap()\n", "        self._check_overlap()\n"),
     ("trigger no run again of a flow that is not enabled", RUNS, "        self._check_enabled()\n        self._check_overlap(beside", "        self._check_overlap(beside"),
@@ -160,6 +162,7 @@ def taken_out(step: tuple[str, str, str, str]) -> str:
         shutil.copytree(ROOT, copy, ignore=ignored)
         (copy / file).write_text((copy / file).read_text().replace(old, new))
         tests = {TEARDOWN: ["tests/provider/test_teardown.py"], WINDOW: RUN_FLOW, RUNS: RUN_FLOW}
+        tests[WATCH] = ["tests/provider/test_waiting.py"]
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:warnings"]
         command += tests.get(file, ["tests/onboarding"])
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True)

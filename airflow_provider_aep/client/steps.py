@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -54,8 +54,11 @@ def follow(client: AepClient, steps: Steps[T]) -> T:
             resume = partial(steps.throw, e)
 
 
-async def afollow(client: AsyncAepClient, steps: Steps[T]) -> T:
-    """:func:`follow` on an event loop."""
+async def afollow(client: AsyncAepClient, steps: Steps[T], turn: Callable[[], Awaitable[None]] | None = None) -> T:
+    """:func:`follow` on an event loop.
+
+    :param turn: awaited before each call
+    """
     resume = partial(steps.send, None)
     while True:
         try:
@@ -64,6 +67,8 @@ async def afollow(client: AsyncAepClient, steps: Steps[T]) -> T:
             return done.value
         try:
             if isinstance(asked, Call):
+                if turn:
+                    await turn()
                 resume = partial(steps.send, await client.send(asked))
             else:
                 await client.clock.asleep(asked)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.errors import AepAnswerError, AepError
 from airflow_provider_aep.client.steps import Steps, follow
+from airflow_provider_aep.exceptions import AepRetryableError
 from airflow_provider_aep.hooks.aep import AepHook
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ class Landing:
     result: dict[str, Any]
 
     @classmethod
-    def of(cls, aep_conn_id: str, result: dict[str, Any], told: Any) -> Landing | None:
-        """``None`` where nothing has landed, or AEP does not say where: that changes nothing about the run."""
+    def of(cls, aep_conn_id: str, result: dict[str, Any], outlets: Any, told: Any) -> Landing | None:
+        """``None`` where nothing has landed, or AEP does not say where: that changes nothing about the run.
+
+        :raises AepRetryableError: AEP does not say it now, and somebody waits for the event
+        """
         if result["written"] == 0:
             return None
         hook = AepHook(aep_conn_id)
@@ -40,6 +44,9 @@ class Landing:
             with hook.get_conn() as client:
                 source, dataset = follow(client, _ends(str(result["flow_id"])))
         except AepError as e:
+            if e.retryable and outlets:
+                why = f"No event tells yet of the rows of run {result['run_id']}, which have landed: {e}"
+                raise AepRetryableError(why, e.retry_after) from e
             told.warning("No event tells of the rows of run %s: %s", result["run_id"], e)
             return None
         return cls(hook.settings.org_id, hook.settings.sandbox, dataset, source, result)
@@ -53,9 +60,9 @@ class Landing:
         events = context.get("outlet_events")
         if events is None:
             return
-        asset = create_asset(org_id=self.org_id, sandbox=self.sandbox, dataset_id=self.dataset_id)
         extra = {name: self.result[name] for name in _TOLD}
         for outlet in outlets:
+            asset = create_asset(org_id=self.org_id, sandbox=self.sandbox, dataset_id=self.dataset_id)
             if isinstance(outlet, AssetAlias):
                 events[outlet].add(asset, extra)
             elif isinstance(outlet, Asset) and outlet.uri == asset.uri:

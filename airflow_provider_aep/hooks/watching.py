@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow_provider_aep.client.client import DEADLINE
-from airflow_provider_aep.client.errors import AepError
-from airflow_provider_aep.client.steps import follow
+from airflow_provider_aep.client.errors import AepConfigurationError, AepError
+from airflow_provider_aep.client.steps import Steps, follow
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError, airflow_errors
 from airflow_provider_aep.hooks.aep import AepHook
 from airflow_provider_aep.onboarding.diagnostics import described
@@ -57,8 +58,13 @@ class Watching:
         :param task: one with the arguments of :class:`~.sensors.flow_run.AepFlowRunSensor`
         :raises AepConfigurationError: one of them means nothing
         """
+        rows = task.log_sample_rows
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
+            raise AepConfigurationError(
+                f"log_sample_rows is {rows!r}", next_step="It must be a number of rows, not below 0."
+            )
         limits = task.on_partial, task.max_failed_ratio, task.max_failed_records, task.on_empty
-        return cls(task.aep_conn_id, task.log, link, Tolerance(*limits), task.check_batches, task.log_sample_rows)
+        return cls(task.aep_conn_id, task.log, link, Tolerance(*limits), task.check_batches, rows)
 
     def look(self, awaited: Awaited, patience: Patience) -> Seen:
         """One look; that AEP does not answer for a while shows nothing.
@@ -66,20 +72,12 @@ class Watching:
         :raises AepPermanentError: waiting is in vain
         :raises AepRetryableError: AEP has not answered for too long
         """
-        with airflow_errors(), AepHook(self.aep_conn_id).get_conn(max(min(patience.limit, DEADLINE), 1)) as client:
-            asked = client.clock.now()
-            try:
-                seen = follow(client, look(awaited, check_batches=self.check_batches))
-            except AepError as e:
-                patience.failed(e, asked, client.clock.now())
-                self.told.warning("Still waiting: %s", e)
-                return Seen(awaited)
-        patience.heard()
-        return seen
+        return self._seen(partial(look, awaited), Seen(awaited), patience)
 
-    def resumed(self, event: Mapping[str, Any] | None) -> Seen | None:
+    def resumed(self, event: Mapping[str, Any] | None, patience: Patience) -> Seen | None:
         """What the trigger has seen; ``None`` if its time was over.
 
+        :param patience: that of the trigger goes on here
         :raises AepPermanentError: as for :meth:`look`, or nobody knows such an event
         :raises AepRetryableError: likewise
         """
@@ -94,16 +92,25 @@ class Watching:
         if not event.get("result"):
             raise AepPermanentError(f"Unknown event: {event!r}")
         awaited, result = Awaited.of(event["awaited"]), RunResult(**event["result"])
-        if event.get("complete") or not self.check_batches:
+        if event.get("complete"):
             return Seen(awaited, result, tuple(event.get("remarks") or ()))
-        with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:
+        patience.since = event.get("unreachable")
+        return self._seen(partial(concluded, awaited, result), Seen(awaited, ended=True), patience)
+
+    def _seen(self, steps: Callable[..., Steps[Seen]], otherwise: Seen, patience: Patience) -> Seen:
+        """
+        :param otherwise: what is seen where AEP does not answer
+        """
+        with airflow_errors(), AepHook(self.aep_conn_id).get_conn(max(min(patience.limit, DEADLINE), 1)) as client:
+            asked = client.clock.now()
             try:
-                return follow(client, concluded(awaited, result))
+                seen = follow(client, steps(client.server_now, check_batches=self.check_batches))
             except AepError as e:
-                if not e.retryable:
-                    raise
+                patience.failed(e, asked, client.clock.now())
                 self.told.warning("Still waiting: %s", e)
-                return Seen(awaited)
+                return otherwise
+        patience.heard()
+        return seen
 
     def accepted(self, seen: Seen, bad: type[Exception] = AepPermanentError) -> dict[str, Any]:
         """The run as a dict, if it is as good as it must be; a bad one is described in the log.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,12 +31,12 @@ class Health:
     next_step: str = ""
 
 
-def checked(flow_id: str, max_age: float | None, now: float) -> Steps[Health | None]:
+def checked(flow_id: str, max_age: float | None, server_now: Callable[[], float]) -> Steps[Health | None]:
     """How a flow is; ``None`` as long as that cannot be told, because its first run is not due yet.
 
     :param max_age: seconds since the last run has started; twice the flow's interval and a quarter of an hour unless
         given
-    :param now: the server's time, in seconds since the epoch
+    :param server_now: in seconds since the epoch; right once the server has answered
     :raises AepConfigurationError: the flow is not scheduled repeatedly
     """
     flow: Flow = yield from freshly(flow_service.get_flow(flow_id))
@@ -51,6 +52,7 @@ def checked(flow_id: str, max_age: float | None, now: float) -> Steps[Health | N
     longest = 2 * length + GRACE if max_age is None else max_age
     page = yield flow_service.list_runs(flow.id, orderby="-createdAt")
     runs: list[Run] = [run for run in page.items if run.flowId == flow.id]
+    now = server_now()
     ended = next((r for r in map(judge, runs) if r.verdict != Verdict.WAITING.value), None)
     last = max((run.createdAt / 1000 for run in runs), default=None)
     if last is None and now - float(schedule.get("startTime") or 0) <= longest:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_aep.client import catalog
@@ -27,14 +27,16 @@ class Watermark:
     of the time after it.
 
     :param since: milliseconds since the epoch: whatever began before has landed and been told, or will not land
-    :param told: ids of batches that began since then and have been told
+    :param told: batches that began since then and have been told, and when they began
+    :param open: likewise, those that have neither landed nor failed; a list may leave one out once
     """
 
     since: int
-    told: frozenset[str] = frozenset()
+    told: Mapping[str, int] = field(default_factory=dict)
+    open: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"since": self.since, "told": sorted(self.told)}
+        return {"since": self.since, "told": dict(self.told), "open": dict(self.open)}
 
     @classmethod
     def nothing(cls, now: float) -> Watermark:
@@ -43,7 +45,7 @@ class Watermark:
 
     @classmethod
     def of(cls, known: dict[str, Any]) -> Watermark:
-        return cls(int(known["since"]), frozenset(known["told"]))
+        return cls(int(known["since"]), known["told"], known["open"])
 
 
 def landed(
@@ -60,11 +62,13 @@ def landed(
     began = {batch.id: batch.created or int(now * 1000) for batch in batches}
     results = {batch.id: judge_batch(batch) for batch in batches}
     there = sorted((id_ for id_, r in results.items() if r.verdict in _LANDED), key=lambda id_: began[id_])
-    still_open = [began[id_] for id_, r in results.items() if r.verdict in _OPEN]
-    then = min([int((now - LAG) * 1000), *(at for at in still_open if at > (now - HORIZON) * 1000)])
-    after = Watermark(max(since, then), frozenset(id_ for id_ in there if began[id_] >= max(since, then)))
-    told = mark.told if mark else frozenset(there)
-    return [results[id_] for id_ in there if id_ not in told], after
+    still_open = {id_: began[id_] for id_, r in results.items() if r.verdict in _OPEN}
+    told = {**(mark.told if mark else {}), **{id_: began[id_] for id_ in there}}
+    left_out = {id_: at for id_, at in (mark.open if mark else {}).items() if id_ not in results}
+    held = (at for at in (*still_open.values(), *left_out.values()) if at > (now - HORIZON) * 1000)
+    then = max(since, min([int((now - LAG) * 1000), *held]))
+    after = Watermark(then, {id_: at for id_, at in told.items() if at >= then}, still_open)
+    return [results[id_] for id_ in there if mark and id_ not in mark.told], after
 
 
 def dataset_named(name: str) -> Steps[str | None]:

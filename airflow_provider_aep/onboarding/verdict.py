@@ -259,11 +259,14 @@ def judge_batches(result: RunResult, batches: Iterable[Batch]) -> RunResult:
     for verdict in (Verdict.FAILED, Verdict.UNKNOWN, Verdict.WAITING):
         if verdict.value in verdicts:
             return replace(result, verdict=verdict.value)
-    if result.verdict == Verdict.SUCCEEDED.value and Verdict.PARTIAL.value in verdicts:
-        failed = sum(batch.failed or 0 for batch in judged)
-        codes = [error for batch in judged for error in batch.errors]
-        return replace(result, verdict=Verdict.PARTIAL.value, failed=result.failed or failed or None, errors=codes)
-    return result
+    if Verdict.PARTIAL.value not in verdicts:
+        return result
+    counts = [batch.failed or 0 for batch in judged if batch.verdict == Verdict.PARTIAL.value]
+    failed = max(result.failed or 0, sum(counts))
+    if not result.failed and 0 in counts:  # something was lost that nobody has counted
+        failed = 0
+    errors = result.errors + [error for batch in judged for error in batch.errors]
+    return replace(result, verdict=Verdict.PARTIAL.value, failed=failed or None, errors=errors)
 
 
 def judge_batch(batch: Batch) -> BatchResult:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_aep.client import catalog, flow_service
+from airflow_provider_aep.client.client import MAX_PAGES
 from airflow_provider_aep.client.errors import (
+    AepAnswerError,
     AepConfigurationError,
     AepError,
     AepNotFoundError,
@@ -26,6 +29,8 @@ LAG = 600
 """Seconds by which AEP's lists may be behind."""
 
 CREATED, WINDOW = "created", "window"
+
+_LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,47 +85,67 @@ class Seen:
     :param awaited: what to look at next
     :param result: of the run; ``None`` as long as there is none
     :param remarks: what could not be looked at, for the log
+    :param ended: whether the run has, and only its batches are waited for
     """
 
     awaited: Awaited
     result: RunResult | None = None
     remarks: tuple[str, ...] = field(default=())
+    ended: bool = False
 
     @property
     def over(self) -> bool:
         return self.result is not None and self.result.verdict != Verdict.WAITING.value
 
 
-def look(awaited: Awaited, *, check_batches: bool = True) -> Steps[Seen]:
+def look(awaited: Awaited, server_now: Callable[[], float], *, check_batches: bool = True) -> Steps[Seen]:
     """One look, from the run to what it left in the lake.
 
+    :param server_now: in seconds since the epoch; right once the server has answered
     :raises AepNotFoundError: the run has vanished, or the flow was deleted
     :raises AepConfigurationError: there is no run and will be none, or it is another flow's
     """
     run = yield from _run(awaited)
     if run is None:
         check_that_it_will_run((yield from freshly(flow_service.get_flow(awaited.flow_id))))
+        if awaited.since is None:  # its first run is younger than this look, but for the time that lists are behind
+            awaited = replace(awaited, since=server_now() - LAG, since_of=CREATED)
         return Seen(awaited)
-    return (yield from concluded(awaited.learnt(run), judge(run), check_batches=check_batches))
+    return (yield from concluded(awaited.learnt(run), judge(run), server_now, check_batches=check_batches))
 
 
-def concluded(awaited: Awaited, result: RunResult, *, check_batches: bool = True) -> Steps[Seen]:
+def concluded(
+    awaited: Awaited, result: RunResult, server_now: Callable[[], float], *, check_batches: bool = True
+) -> Steps[Seen]:
     """What else speaks for or against a run that was judged: its batches, another in its place."""
+    if result.verdict in _LANDED and check_batches:
+        seen = yield from _with_batches(awaited, result, server_now)
+        result = seen.result or result
+    else:
+        seen = Seen(awaited, result)
     if result.verdict == Verdict.FAILED.value and (other := (yield from _in_place_of(awaited))):
-        return (yield from concluded(awaited.learnt(other), judge(other), check_batches=check_batches))
-    if not check_batches or result.verdict not in {Verdict.SUCCEEDED.value, Verdict.PARTIAL.value}:
-        return Seen(awaited, result)
+        return (yield from concluded(awaited.learnt(other), judge(other), server_now, check_batches=check_batches))
+    return seen
+
+
+def _with_batches(awaited: Awaited, result: RunResult, server_now: Callable[[], float]) -> Steps[Seen]:
+    """A run that went well, and what became of its batches."""
     batches: list[Batch] = []
-    remarks = []
+    remarks, may_come = [], False
     for id_ in dict.fromkeys(result.batch_ids):
         try:
             batches.append((yield from freshly(catalog.get_batch(id_))))
         except (AepNotFoundError, AepPermissionError) as e:
-            remarks.append(f"Whether the batch {id_} has landed is not known: {e}")
+            remarks.append(f"Whether the batch {id_} has landed is not known: {e.message} [{e.where}]")
+            may_come = may_come or isinstance(e, AepNotFoundError)
+    if not result.batch_ids and result.written != 0:
+        remarks.append(f"Whether the rows of run {result.run_id} have landed is not known: AEP names no batch of it")
+        may_come = True
     result = judge_batches(result, batches) if batches else result
-    if result.verdict == Verdict.FAILED.value and (other := (yield from _in_place_of(awaited))):
-        return (yield from concluded(awaited.learnt(other), judge(other)))
-    return Seen(awaited, result, tuple(remarks))
+    young = (result.completed_at or awaited.created) / 1000 > server_now() - LAG
+    if result.verdict in _LANDED and may_come and young:  # what AEP's lists do not show later, they never will
+        result = replace(result, verdict=Verdict.WAITING.value)
+    return Seen(awaited, result, tuple(remarks), ended=result.verdict == Verdict.WAITING.value)
 
 
 def _run(awaited: Awaited) -> Steps[Run | None]:
@@ -172,22 +197,31 @@ def _first(awaited: Awaited) -> Steps[Run | None]:
 def chosen(awaited: Awaited, runs: list[Run]) -> Run | None:
     """The one that is waited for, of a flow's runs."""
     since = (awaited.since or 0) * 1000
-    if awaited.since_of == WINDOW:
-        starts = [((run.window[0] or 0) * 1000, run.createdAt, n) for n, run in enumerate(runs)]
-    else:
-        starts = [(run.createdAt, 0, n) for n, run in enumerate(runs)]
-    return runs[min(due)[-1]] if (due := [s for s in starts if s[0] >= since]) else None
+    if awaited.since_of == CREATED:
+        return min((run for run in runs if run.createdAt >= since), key=lambda run: run.createdAt, default=None)
+    starts = [(start * 1000, run.createdAt, n) for n, run in enumerate(runs) if (start := run.window[0]) is not None]
+    first = runs[min(due)[-1]] if (due := [s for s in starts if s[0] >= since]) else None
+    # One whose window AEP does not tell may be the one: if it is over, it decides; else it will tell.
+    odd = [r for r in runs if r.window[0] is None and since <= r.createdAt < (first.createdAt if first else math.inf)]
+    if not odd:
+        return first
+    eldest = min(odd, key=lambda run: run.createdAt)
+    return None if judge(eldest).verdict == Verdict.WAITING.value else eldest
 
 
 def _younger(flow_id: str, moment: float) -> Steps[list[Run]]:
     """The runs of a flow that were created at a moment (milliseconds since the epoch) or later."""
     call, found = flow_service.list_runs(flow_id, orderby="-createdAt"), []
-    while True:
+    for _ in range(MAX_PAGES):
         page = yield call
         found += [run for run in page.items if run.flowId == flow_id and run.createdAt >= moment]
         if page.next is None or any(run.createdAt < moment for run in page.items):
             return found
         call = page.next(call)
+    raise AepAnswerError(
+        f"The list of the runs of flow {flow_id} did not end after {MAX_PAGES} pages",
+        next_step="Wait for a run by its id, or since a later moment.",
+    )
 
 
 def _in_place_of(awaited: Awaited) -> Steps[Run | None]:

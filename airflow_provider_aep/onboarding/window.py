@@ -13,7 +13,7 @@ from airflow_provider_aep.client.steps import Steps, every
 from airflow_provider_aep.onboarding.attempt import Attempt, Note
 from airflow_provider_aep.onboarding.given import checked_moment
 from airflow_provider_aep.onboarding.verdict import Verdict, judge
-from airflow_provider_aep.onboarding.watch import LAG, Awaited, Seen, concluded
+from airflow_provider_aep.onboarding.watch import LAG, Awaited, concluded
 
 _LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
 """A partial run's rows have landed, too, but for those that never will."""
@@ -139,19 +139,16 @@ def _check_that_landed(flow: Flow, runs: list[Run], now: float) -> Steps[None]:
     """
     there, missing = [], []
     for run in runs:
-        seen = yield from concluded(Awaited(flow.id, run.id), judge(run))
-        assert seen.result is not None
-        # Catalog, too, is behind. What it does not show for longer than that, it does not show to us.
-        unseen = bool(seen.remarks) and (seen.result.completed_at or run.createdAt) > (now - LAG) * 1000
-        if seen.result.verdict in _LANDED and not unseen:
+        seen = yield from concluded(Awaited(flow.id, run.id, created=run.createdAt), judge(run), lambda: now)
+        if seen.result and seen.result.verdict in _LANDED:
             there.append(run.window[0] or 0)
         else:
             missing.append((run.window[0] or 0, seen))
     gaps = [seen for start, seen in missing if not any(other <= start for other in there)]
     if not gaps:
         return
-    told = "; ".join(map(_summary, gaps))
-    if any(seen.result and seen.result.verdict in {Verdict.WAITING.value, *_LANDED} for seen in gaps):
+    told = "; ".join(text for seen in gaps if seen.result for text in (seen.result.summary(), *seen.remarks))
+    if not all(seen.over for seen in gaps):
         raise AepUnavailableError(
             f"Where this window begins is not known before the rows before it have landed: {told}",
             next_step="Try again later.",
@@ -160,11 +157,6 @@ def _check_that_landed(flow: Flow, runs: list[Run], now: float) -> Steps[None]:
         f"The rows before this window have not landed: {told}",
         next_step="Ingest that window again, with its window_start and window_end; then run this task again.",
     )
-
-
-def _summary(seen: Seen) -> str:
-    assert seen.result is not None
-    return seen.result.summary() + ("; Catalog does not show all of its batches" if seen.remarks else "")
 
 
 def _told(moment: float) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_aep.client.client import AepClient
     from airflow_provider_aep.hooks.watching import Watching
     from airflow_provider_aep.onboarding.attempt import Attempt
-    from airflow_provider_aep.onboarding.watch import Awaited, Seen
+    from airflow_provider_aep.onboarding.watch import Awaited, Patience, Seen
 
 
 class AepRunFlowOperator(LandsRows, AepOperator):
@@ -137,7 +137,7 @@ class AepRunFlowOperator(LandsRows, AepOperator):
         while True:
             seen = watching.look(seen.awaited, patience)
             if seen.over or deferrable:
-                return self._ended_or_deferred(seen, deadline, context)
+                return self._ended_or_deferred(seen, deadline, patience, context)
             self._check_time(deadline)
             self._tell(seen)
             time.sleep(self.poke_interval)
@@ -191,10 +191,13 @@ class AepRunFlowOperator(LandsRows, AepOperator):
         self, context: Context, event: Mapping[str, Any] | None = None, deadline: float | None = None
     ) -> dict[str, Any]:
         """Resume after the trigger fired."""
-        seen = self._watching().resumed(event)
+        from airflow_provider_aep.onboarding.watch import Patience
+
+        patience = Patience(self.max_unreachable)
+        seen = self._watching().resumed(event, patience)
         if seen is None:
             raise self._late()
-        return self._ended_or_deferred(seen, time.time() if deadline is None else deadline, context)
+        return self._ended_or_deferred(seen, time.time() if deadline is None else deadline, patience, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         from airflow_provider_aep.hooks.watching import LOST, lost
@@ -203,7 +206,7 @@ class AepRunFlowOperator(LandsRows, AepOperator):
             raise lost(next_kwargs, self._late())
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _ended_or_deferred(self, seen: Seen, deadline: float, context: Context) -> dict[str, Any]:
+    def _ended_or_deferred(self, seen: Seen, deadline: float, patience: Patience, context: Context) -> dict[str, Any]:
         from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
         from airflow_provider_aep.hooks.watching import GRACE
         from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
@@ -225,7 +228,8 @@ class AepRunFlowOperator(LandsRows, AepOperator):
                 seen=seen.awaited.as_dict(),
                 deadline=deadline,
                 max_unreachable=self.max_unreachable,
-                complete=bool(seen.result and seen.result.batches),  # they are on their way, the run has ended
+                unreachable=patience.since,
+                complete=seen.ended,
             ),
             method_name="execute_complete",
             kwargs={"deadline": deadline},
@@ -250,7 +254,8 @@ class AepRunFlowOperator(LandsRows, AepOperator):
         return self.timeout if limit is None else min(self.timeout, limit.total_seconds())
 
     def _tell(self, seen: Seen) -> None:
-        self.log.info("Waiting: %s", seen.result.summary() if seen.result else seen.awaited)
+        what = seen.result.summary() if seen.result else str(seen.awaited)
+        self.log.info("Waiting: %s", "; ".join([what, *seen.remarks]))
 
     def on_kill(self) -> None:
         from airflow_provider_aep.hooks.watching import GOES_ON

@@ -80,12 +80,13 @@ class AepFlowHealthSensor(BaseSensorOperator):
             flow_id = checked_id(self.flow_id, "flow_id")
             with AepHook(self.aep_conn_id).get_conn() as client:
                 try:
-                    health = follow(client, checked(flow_id, self.max_age, client.server_now()))
+                    health = follow(client, checked(flow_id, self.max_age, client.server_now))
                     result = health.result if health else None
                     seen = Seen(Awaited(flow_id))
                     if health and not health.ill and result:
                         awaited = Awaited(flow_id, result.run_id)
-                        seen = follow(client, concluded(awaited, result, check_batches=self.check_batches))
+                        check = self.check_batches
+                        seen = follow(client, concluded(awaited, result, client.server_now, check_batches=check))
                 except AepError as e:
                     if not e.retryable:
                         raise

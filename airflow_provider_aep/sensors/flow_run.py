@@ -55,7 +55,8 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
     :param max_failed_records: number of failed records up to which it does; with a share, both must hold
     :param on_empty: ``fail``, ``warn`` or ``succeed`` for a run that had nothing to read
     :param check_batches: whether the run's batches must have landed, too; Catalog is asked, once the run has ended
-    :param no_run_timeout: seconds in which a run must appear; the sensor's ``timeout`` unless given
+    :param no_run_timeout: seconds in which a run must appear; the sensor's ``timeout`` unless given. Where a task
+        starts in the triggerer, they count from when that begins to watch, and anew if it is restarted
     :param max_unreachable: seconds for which AEP may fail to answer without a break, before the task fails and may be
         tried again
     :param log_sample_rows: how many failed rows the log of a bad run shows; they may hold personal data
@@ -146,7 +147,7 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
                 awaited, patience = self._wait
                 deadline = time.time() + self._longest()
                 seen = watching.look(awaited, patience)
-                return self._ended_or_deferred(seen, deadline, self._no_run_deadline(None), context)
+                return self._ended_or_deferred(seen, deadline, self._no_run_deadline(None), patience, context)
         try:
             return super().execute(context)
         except AirflowSensorTimeout as e:
@@ -175,11 +176,13 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None, **until: Any) -> Any:
         """Resume after the trigger fired; :meth:`resume_execution` does what Airflow does around a poke."""
-        watching = self._watching()
-        seen = watching.resumed(event)
+        from airflow_provider_aep.onboarding.watch import Patience
+
+        patience = Patience(self.max_unreachable)
+        seen = self._watching().resumed(event, patience)
         if seen is None:
             raise self._timed_out(has_run="run_id" in ((event or {}).get("awaited") or {}))
-        return self._ended_or_deferred(seen, until.get("deadline"), until.get("no_run_deadline"), context)
+        return self._ended_or_deferred(seen, until.get("deadline"), until.get("no_run_deadline"), patience, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         from airflow_provider_aep.hooks.watching import LOST, lost
@@ -190,7 +193,7 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def _ended_or_deferred(
-        self, seen: Seen, deadline: float | None, no_run_deadline: float | None, context: Context
+        self, seen: Seen, deadline: float | None, no_run_deadline: float | None, patience: Patience, context: Context
     ) -> Any:
         if seen.over:
             return self._accepted(seen, context)
@@ -200,18 +203,20 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
         from airflow_provider_aep.hooks.watching import GRACE
         from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
-        within = None if deadline is None else timedelta(seconds=deadline - time.time() + self.poke_interval + GRACE)
+        interval = self._rendered_interval()  # a task that is resumed has its template again
+        within = None if deadline is None else timedelta(seconds=deadline - time.time() + interval + GRACE)
         trigger = AepFlowRunTrigger(
             flow_id=self.flow_id,
             run_id=self.run_id,
             aep_conn_id=self.aep_conn_id,
-            poke_interval=self.poke_interval,
+            poke_interval=interval,
             since_of=self.since_of,
             seen=seen.awaited.as_dict(),
             deadline=deadline,
             no_run_deadline=no_run_deadline,
             max_unreachable=self.max_unreachable,
-            complete=bool(seen.result and seen.result.batches),  # they are on their way, the run has ended
+            unreachable=patience.since,
+            complete=seen.ended,
         )
         return self.defer(
             trigger=trigger,
@@ -232,6 +237,7 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
             trigger_kwargs={
                 **given,
                 "since_of": self.since_of,
+                "no_run_timeout": self.no_run_timeout,
                 "max_unreachable": self.max_unreachable,
                 "complete": self.check_batches,
                 "tolerance": {
@@ -271,7 +277,7 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
     def _timed_out(self, has_run: bool = False) -> AirflowSensorTimeout:
         """:param has_run: whether one has appeared, where this task has not looked itself"""
         has_run = has_run or bool(self._wait and self._wait[0].run_id) or bool(self.run_id)
-        if self.no_run_timeout is not None and not has_run:
+        if self.no_run_timeout is not None and self.no_run_timeout <= self._longest() and not has_run:
             return AirflowSensorTimeout(f"No run of flow {self.flow_id} has appeared within {self.no_run_timeout:g} s")
         what = f"run {self.run_id} of flow {self.flow_id}" if self.run_id else f"a run of flow {self.flow_id}"
         return AirflowSensorTimeout(f"Waited {self._longest():g} s for {what}, and it has not ended")
@@ -354,7 +360,7 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
 
     def _tell(self, seen: Seen) -> None:
         if seen.result is not None:
-            self.log.info("Waiting: %s", seen.result.summary())
+            self.log.info("Waiting: %s", "; ".join([seen.result.summary(), *seen.remarks]))
         else:
             self.log.info("Waiting: no run of flow %s is there yet", self.flow_id)
 

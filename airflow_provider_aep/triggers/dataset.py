@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -12,8 +13,6 @@ from airflow_provider_aep.client.errors import AepConfigurationError, AepError
 
 if TYPE_CHECKING:
     from airflow.triggers.shared_stream import SharedStreamProducer
-
-_KEY = "aep:landed"
 
 
 class Round:
@@ -131,14 +130,20 @@ class AepDatasetTrigger(BaseEventTrigger):
         store = getattr(self, "asset_state_store", None)
         return [] if store is None else [*store._by_name.values(), *store._by_uri.values()]
 
+    @property
+    def _key(self) -> str:
+        """One asset may be watched by several triggers, each with a watermark of its own."""
+        what = "\n".join(map(str, (self.aep_conn_id, self.dataset_id, self.dataset_name)))
+        return f"aep:landed:{sha256(what.encode()).hexdigest()[:16]}"
+
     async def _stored(self) -> dict[str, Any] | None:
-        notes = [note for place in self._places() if isinstance(note := await place.aget(_KEY), dict)]
+        notes = [note for place in self._places() if isinstance(note := await place.aget(self._key), dict)]
         return min(notes, key=lambda note: int(note["since"]), default=None)
 
     def _noting(self, note: dict[str, Any]) -> Callable[[], Awaitable[None]]:
         async def write() -> None:
             for place in self._places():
-                await place.aset(_KEY, note)
+                await place.aset(self._key, note)
 
         return write
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -21,8 +22,8 @@ class AepFlowRunTrigger(BaseTrigger):
     All waits of a triggerer for one credential and sandbox share one poller (:mod:`~.hub`). Nothing secret is among the
     arguments; they are JSON, and deadlines are moments, so that a restart of the triggerer changes nothing.
 
-    The event is a dict with ``awaited`` and one of: ``result`` (the run as a dict), ``timed_out``, or ``error`` (a
-    message) with ``retryable`` and ``retry_after``.
+    The event is a dict with ``awaited``, ``unreachable`` and one of: ``result`` (the run as a dict), ``timed_out``, or
+    ``error`` (a message) with ``retryable`` and ``retry_after``.
 
     :param flow_id: the flow
     :param run_id: the run; without it, the flow's first since a moment
@@ -31,7 +32,9 @@ class AepFlowRunTrigger(BaseTrigger):
     :param seen: what is known of the run, as ``Awaited.as_dict`` gives it; ``None``: nobody has looked yet
     :param deadline: seconds since the epoch after which nothing is waited for any more
     :param no_run_deadline: likewise, as long as there is no run
+    :param no_run_timeout: of a task that has started here: seconds from now on, for the same
     :param max_unreachable: seconds for which AEP may fail to answer without a break
+    :param unreachable: since when it has not, in seconds since the epoch
     :param complete: whether the end is that of the run's batches, too
     :param tolerance: of a task that has started here: a run within it ends the task, without a worker
     """
@@ -48,7 +51,9 @@ class AepFlowRunTrigger(BaseTrigger):
         seen: Mapping[str, Any] | None = None,
         deadline: float | None = None,
         no_run_deadline: float | None = None,
+        no_run_timeout: float | None = None,
         max_unreachable: float = MAX_UNREACHABLE,
+        unreachable: float | None = None,
         complete: bool = False,
         tolerance: Mapping[str, Any] | None = None,
     ) -> None:
@@ -62,7 +67,9 @@ class AepFlowRunTrigger(BaseTrigger):
         self.seen = seen
         self.deadline = deadline
         self.no_run_deadline = no_run_deadline
+        self.no_run_timeout = no_run_timeout
         self.max_unreachable = max_unreachable
+        self.unreachable = unreachable
         self.complete = complete
         self.tolerance = tolerance
 
@@ -79,7 +86,9 @@ class AepFlowRunTrigger(BaseTrigger):
                 "seen": self.seen,
                 "deadline": self.deadline,
                 "no_run_deadline": self.no_run_deadline,
+                "no_run_timeout": self.no_run_timeout,
                 "max_unreachable": self.max_unreachable,
+                "unreachable": self.unreachable,
                 "complete": self.complete,
                 "tolerance": self.tolerance,
             },
@@ -94,16 +103,20 @@ class AepFlowRunTrigger(BaseTrigger):
 
     async def _event(self) -> dict[str, Any]:
         awaited: Awaited | None = None
+        patience = Patience(self.max_unreachable, self.unreachable)
+        no_run_deadline = self.no_run_deadline
+        if self.no_run_timeout is not None:
+            no_run_deadline = time.time() + self.no_run_timeout
         try:
             awaited = self._awaited()
             wait = Wait(
                 awaited,
                 float(self.poke_interval),
                 self.deadline,
-                self.no_run_deadline,
+                no_run_deadline,
                 looked=self.seen is not None,
                 complete=self.complete,
-                patience=Patience(self.max_unreachable),
+                patience=patience,
             )
             try:
                 seen = await wait_for(self.aep_conn_id, wait)
@@ -116,7 +129,8 @@ class AepFlowRunTrigger(BaseTrigger):
         else:
             result = seen.result
             event = {"result": result.as_dict() if result else None, "remarks": list(seen.remarks)}
-        return {**event, "awaited": awaited.as_dict() if awaited else None, "complete": self.complete}
+        known = awaited.as_dict() if awaited else None
+        return {**event, "awaited": known, "complete": self.complete, "unreachable": patience.since}
 
     def _awaited(self) -> Awaited:
         """

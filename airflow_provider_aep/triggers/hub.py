@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,6 @@ from airflow_provider_aep.client.steps import Steps, afollow, every
 from airflow_provider_aep.hooks.aep import AepHook, requests_per_second
 from airflow_provider_aep.onboarding.verdict import Verdict, judge
 from airflow_provider_aep.onboarding.watch import (
-    LAG,
     Awaited,
     Patience,
     Seen,
@@ -55,6 +55,12 @@ DEADLINE = 30.0
 
 WELCOME = 1.0
 """Seconds in which newcomers gather that nobody has looked for yet."""
+
+TOGETHER_AGAIN = 600.0
+"""Seconds after which AEP is asked for many at a time again, where it has refused."""
+
+CONNECTION_FOR = 60.0
+"""Seconds for which newcomers believe what an Airflow connection said."""
 
 FLOWS_EVERY = 5
 """Rounds after which the flows are looked at that have no run yet: nobody waits for a disabled one."""
@@ -90,6 +96,10 @@ class Wait:
     @property
     def waits(self) -> bool:
         return self.future is not None and not self.future.done()
+
+    def is_late(self, now: float) -> bool:
+        until = [self.deadline, self.no_run_deadline if self.awaited.run_id is None else None]
+        return any(at is not None and now >= at for at in until)
 
     def end(self, how: Seen | Exception) -> None:
         if self.future is None or self.future.done():
@@ -135,8 +145,8 @@ class Hub:
         self._groups: dict[float, set[Wait]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._newcomers: set[Wait] = set()
-        self._in_one = True
-        """Whether AEP takes several ids in one filter."""
+        self._refused = -math.inf
+        """When AEP took no list of ids at last, in seconds since the epoch."""
 
     @property
     def settings(self) -> AepSettings:
@@ -149,6 +159,7 @@ class Hub:
         :raises AepError: it cannot be watched any more, or AEP has not answered for too long
         """
         wait.future = asyncio.get_running_loop().create_future()
+        wait.floor = wait.awaited.since or 0.0
         interval = max(round(wait.interval, 3), 0.001)
         group = self._groups.setdefault(interval, set())
         group.add(wait)
@@ -172,8 +183,10 @@ class Hub:
         :raises AepError: that of a call which the steps do not handle
         """
         async with self._at_once:
-            await self._budget.turn()
-            return await afollow(self._client, steps)
+            return await self._carried_out(steps)
+
+    async def _carried_out(self, steps: Steps[T]) -> T:
+        return await afollow(self._client, steps, self._budget.turn)
 
     def server_now(self) -> float:
         return self._client.server_now()
@@ -208,10 +221,7 @@ class Hub:
         """Look once at what is waited for; whatever goes wrong there ends no other wait, nor the hub."""
         now = self._client.clock.now()
         for wait in waits:
-            late = wait.deadline is not None and now >= wait.deadline
-            if late or (
-                wait.awaited.run_id is None and wait.no_run_deadline is not None and now >= wait.no_run_deadline
-            ):
+            if wait.is_late(now):
                 wait.end(TimedOut())
         waits = [w for w in waits if w.waits]
         known = [w for w in waits if w.awaited.run_id is not None]
@@ -233,12 +243,10 @@ class Hub:
         alone = []
         for wait in waits:
             run = by_id.get(str(wait.awaited.run_id))
-            if run is None or run.flowId != wait.awaited.flow_id:
+            if run is None or run.flowId != wait.awaited.flow_id or self._has_ended(wait, run):
                 alone.append(wait)
             else:
                 wait.patience.heard()
-                if self._has_ended(wait, run):
-                    alone.append(wait)
         await self._each_alone(alone)
 
     async def _look_for_runs(self, waits: Sequence[Wait], with_flows: bool) -> None:
@@ -256,10 +264,11 @@ class Hub:
             by_flow.setdefault(run.flowId, []).append(run)
         alone = []
         for wait in waits:
-            wait.patience.heard()
             mine = [run for run in by_flow.get(wait.awaited.flow_id, []) if run.createdAt >= wait.floor * 1000]
             if (first := chosen(wait.awaited, mine)) and self._has_ended(wait, first):
                 alone.append(wait)
+            else:
+                wait.patience.heard()
         await self._each_alone(alone)
         if with_flows and (left := [w for w in waits if w.awaited.run_id is None and w.waits]):
             await self._look_at_flows(left)
@@ -278,10 +287,15 @@ class Hub:
                 await self._each_alone([wait])  # it is gone, or not listed yet
 
     def _has_ended(self, wait: Wait, run: Run) -> bool:
-        """Take note of a run that was seen; whether it has ended and has to be looked at alone."""
-        if wait.awaited.run_id != run.id or not wait.awaited.created:
-            wait.awaited = wait.awaited.learnt(run)
-        result = judge(run)
+        """Take note of a run that was seen; whether it has ended and has to be looked at alone, with its batches."""
+        try:
+            if wait.awaited.run_id != run.id or not wait.awaited.created:
+                wait.awaited = wait.awaited.learnt(run)
+            result = judge(run)
+        except Exception as e:  # one odd answer must not hide a hundred others
+            log.exception("The answer about run %s is not understood", run.id)
+            wait.end(AepAnswerError(f"What AEP says of run {run.id} is not understood: {type(e).__name__}"))
+            return False
         if result.verdict == Verdict.WAITING.value:
             return False
         if wait.complete:
@@ -291,7 +305,7 @@ class Hub:
 
     async def _asked(self, waits: Sequence[Wait], steps: Steps[list[T]]) -> list[T] | None:
         """What AEP lists; ``None`` if it does not, and then everything that can be done about that is done."""
-        if not self._in_one:
+        if self._client.clock.now() < self._refused + TOGETHER_AGAIN:
             await self._each_alone(waits)
             return None
         began = self._client.clock.now()
@@ -300,7 +314,8 @@ class Hub:
         except (AepInvalidRequestError, AepAnswerError) as e:
             # Either it takes no list of ids, or one of the many is not as it should be: each is asked for alone.
             log.warning("AEP does not tell of %d waits in one answer, so each is asked for alone: %s", len(waits), e)
-            self._in_one = not isinstance(e, AepInvalidRequestError)
+            if isinstance(e, AepInvalidRequestError):
+                self._refused = began
             await self._each_alone(waits)
         except AepError as e:
             log.warning("%d waits go on without an answer of AEP: %s", len(waits), e)
@@ -314,17 +329,18 @@ class Hub:
         began = self._client.clock.now()
         try:
             async with self._at_once:
+                if wait.is_late(self._client.clock.now()):  # it has stood in line
+                    wait.end(TimedOut())
                 if not wait.waits:
                     return
-                await self._budget.turn()
-                seen = await afollow(self._client, look(wait.awaited, check_batches=wait.complete))
+                look_at_it = look(wait.awaited, self.server_now, check_batches=wait.complete)
+                seen = await self._carried_out(look_at_it)
         except AepError as e:
             self._failed([wait], e, began)
             return
         wait.patience.heard()
         wait.awaited = seen.awaited
-        # The first run of a flow that has none is younger than this look, but for the time that lists are behind.
-        wait.floor = wait.awaited.since or self._client.server_now() - LAG
+        wait.floor = wait.awaited.since or 0.0
         if seen.over:
             wait.end(seen)
 
@@ -354,10 +370,13 @@ class _Loop:
         self.users: dict[AepSettings, int] = {}
         self.budgets: dict[tuple[str, str], Budget] = {}
         self.lookups: dict[str, asyncio.Task[AepHook]] = {}
+        self.looked_up: dict[str, float] = {}
 
     async def hook(self, conn_id: str) -> AepHook:
-        """Looked up once, as long as somebody waits: it blocks, so a thread does it."""
-        if conn_id not in self.lookups:
+        """Looked up once in a while, as long as somebody waits: it blocks, so a thread does it."""
+        now = asyncio.get_running_loop().time()
+        if conn_id not in self.lookups or now > self.looked_up[conn_id] + CONNECTION_FOR:
+            self.looked_up[conn_id] = now
             self.lookups[conn_id] = asyncio.create_task(_looked_up(conn_id), context=contextvars.Context())
         lookup = self.lookups[conn_id]
         try:

@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.models import Batch, Run
 from airflow_provider_aep.onboarding import verdict as module
-from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance, judge, judge_batch
+from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance, judge, judge_batch, judge_batches
 
 STATUSES = [
     (None, "waiting"),
@@ -314,3 +314,30 @@ def test_what_deserves_a_warning(tolerance, made, warns):
 
 def test_an_empty_run_says_what_to_look_at():
     assert "on_empty" in result("succeeded", read=0).next_step
+
+
+@pytest.mark.parametrize(
+    ("run_failed", "batches", "failed"),
+    [
+        (1, [(500, True)], 500),  # the batch has counted more
+        (3, [(0, True)], 3),  # the run has counted what the batch has not
+        (0, [(0, True)], None),
+        (0, [(0, True), (1, True)], None),  # something was lost that nobody has counted
+        (0, [(2, False), (1, True)], 3),
+    ],
+)
+def test_what_a_batch_has_lost_counts_beside_what_its_run_says(run_failed, batches, failed):
+    made = [
+        Batch.model_validate(
+            {
+                "id": str(n),
+                "status": "success",
+                "metrics": {"failedRecordCount": lost},
+                "errors": [{"code": "X"}] * coded,
+            }
+        )
+        for n, (lost, coded) in enumerate(batches)
+    ]
+    judged = judge_batches(result("partial" if run_failed else "succeeded", failed=run_failed), made)
+    assert (judged.verdict, judged.failed) == ("partial", failed)
+    assert Tolerance(max_failed_records=1).accepts(judged) is False

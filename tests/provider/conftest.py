@@ -51,6 +51,20 @@ def aep(emulator, connect, monkeypatch):
 
 
 @pytest.fixture
+def impatient(monkeypatch):
+    """Nothing is repeated within one look."""
+    from airflow_provider_aep.client import client
+
+    init = client._Plan.__init__
+
+    def without_deadline(self, settings, clock, tokens, on_token, deadline):
+        init(self, settings, clock, tokens, on_token, 60)
+        self.deadline = 0.0
+
+    monkeypatch.setattr(client._Plan, "__init__", without_deadline)
+
+
+@pytest.fixture
 def parts(aep):
     """Everything up to the flow."""
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base)

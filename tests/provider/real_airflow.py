@@ -32,6 +32,7 @@ class RealAirflow:
     def __init__(self, url: str, home: Path, output: Path, env: dict[str, str], group: int) -> None:
         self.url, self.home, self.output, self._env = url, home, output, env
         self.groups = [group]
+        self._checked = time.monotonic()
         self._http = httpx.Client(base_url=f"{url}/api/v2", trust_env=False, timeout=60)
 
     def log_in(self) -> None:
@@ -40,6 +41,7 @@ class RealAirflow:
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
         """What the API answers; where SQLite is busy it says 500, and is asked again."""
+        self._keep_up()
         deadline = time.monotonic() + 30
         while (answer := self._http.request(method, path, **options)).status_code >= 500:
             assert time.monotonic() < deadline, f"{answer.status_code} {answer.text}; see {self.output}"
@@ -87,10 +89,22 @@ class RealAirflow:
                 process.kill()
         psutil.wait_procs([*killed.values()], timeout=30)
         meanwhile()
+        self._start("triggerer")
+
+    def _start(self, component: str) -> None:
         with self.output.open("ab") as out:
-            command = [sys.executable, "-m", "airflow", "triggerer"]
+            command = [sys.executable, "-m", "airflow", component]
             started = subprocess.Popen(command, env=self._env, stdout=out, stderr=out, start_new_session=True)
         self.groups.append(started.pid)
+
+    def _keep_up(self) -> None:
+        """A scheduler that has died is started again, as by a service manager: a roll-back in SQLite ends it."""
+        if time.monotonic() < self._checked + 5:
+            return
+        self._checked = time.monotonic()
+        there = [p for group in self.groups for p in _family(group)]
+        if not any("scheduler" in " ".join(_command(p)) for p in there):
+            self._start("scheduler")
 
     def until_ready(self, dag_id: str, process: subprocess.Popen[bytes]) -> None:
         """Wait until all components are healthy and the DAG is there."""
@@ -107,6 +121,14 @@ class RealAirflow:
             except (httpx.HTTPError, KeyError, ValueError):
                 pass
             time.sleep(0.5)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def _command(process: psutil.Process) -> list[str]:

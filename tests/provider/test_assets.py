@@ -11,6 +11,7 @@ from tasks import flow
 from waits import MODES, wait
 
 from airflow_provider_aep.assets import convert_asset_to_openlineage, create_asset, landed, sanitize_uri
+from airflow_provider_aep.exceptions import AepRetryableError
 from airflow_provider_aep.operators.run import AepRunFlowOperator
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
@@ -119,6 +120,23 @@ def test_where_aep_does_not_say_where_they_are_the_task_is_as_good(aep, landed_r
     assert aep.unfired() == []
 
 
+def test_an_event_is_not_lost_because_aep_does_not_answer(aep, landed_run, impatient):
+    """A retry finds the run, and tells."""
+    flow_id, asset = landed_run
+    _, _, result = watched(flow_id)
+    aep.fault("GET */targetConnections/{id}", "answer", status=503)
+    assert watched(flow_id)[2] == result  # nobody waits for it
+    with pytest.raises(AepRetryableError, match=f"No event tells yet of the rows of run {result['run_id']}"):
+        watched(flow_id, outlets=[landed()])
+    aep.world.faults.clear()
+    _, events, _ = watched(flow_id, outlets=[landed()])
+    assert [uri for uri, _ in events[landed()].told] == [asset.uri]
+
+
+def test_every_sandbox_of_a_connection_has_an_address():
+    assert create_asset(org_id="A@AdobeOrg", sandbox="2dev", dataset_id="d").uri == "aep://A/2dev/dataset/d"
+
+
 @pytest.mark.parametrize(
     ("kind", "field", "says"),
     [
@@ -144,7 +162,7 @@ def test_every_mode_tells_it(aep, mode, monkeypatch):
     from airflow_provider_aep.hooks.landing import Landing
 
     seen = []
-    monkeypatch.setattr(Landing, "of", lambda conn_id, result, told: seen.append(result["run_id"]))
+    monkeypatch.setattr(Landing, "of", lambda conn_id, result, outlets, told: seen.append(result["run_id"]))
     put_run(aep, status="inProgress")
     wait(mode, meanwhile=lambda: put_run(aep), check_batches=False)
     assert seen == ["r1"]

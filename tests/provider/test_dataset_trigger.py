@@ -111,6 +111,37 @@ def test_what_is_kept_does_not_grow(aep, look):
     assert len(look.mark["told"]) <= 3
 
 
+def leave_out(aep, id_):
+    """A batch that a list does not show, though it is there."""
+    aep.world.store.put("batches", scope(aep), id_, {**aep.world.store.get("batches", scope(aep), id_), "dataSet": "e"})
+
+
+def come_back(aep, id_, status):
+    body = aep.world.store.get("batches", scope(aep), id_)
+    aep.world.store.put("batches", scope(aep), id_, {**body, "dataSet": "d", "status": status})
+
+
+def test_one_that_a_list_leaves_out_once_is_not_told_again(aep, look):
+    look()
+    put(aep, "b")
+    assert look() == ["b"]
+    leave_out(aep, "b")
+    assert look() == []
+    come_back(aep, "b", "success")
+    assert look() == []
+
+
+def test_one_on_its_way_that_a_list_leaves_out_once_is_not_lost(aep, look):
+    look()
+    put(aep, "slow", "processing")
+    look()
+    aep.advance(7200)
+    leave_out(aep, "slow")
+    look()
+    come_back(aep, "slow", "success")
+    assert look() == ["slow"]
+
+
 def test_of_another_dataset_nothing_is_told(aep, look):
     look()
     put(aep, "other", to="e")
@@ -195,6 +226,22 @@ def test_a_triggerer_that_starts_anew_goes_on(aep, made):
     assert fired(a_trigger(**trigger), store=store) == []
 
 
+def test_an_asset_may_have_two_watchers(aep, made):
+    """Each has a watermark of its own, in the one store of their asset."""
+    store = Store()
+    put(aep, "slow", "processing", ago=3600, to=made)
+
+    def look(id_):
+        return [b["batch_id"] for event in fired(a_trigger(dataset_id=id_), store=store) for b in event["batches"]]
+
+    assert (look(made), look("other")) == ([], [])
+    put(aep, "one", to=made)
+    put(aep, "two", to="other")
+    put(aep, "slow", "success", to=made)
+    assert (sorted(look(made)), look("other")) == (["one", "slow"], ["two"])
+    assert (look(made), look("other")) == ([], [])
+
+
 def test_an_event_that_is_not_stored_is_fired_again(aep, made):
     store = Store()
     fired(a_trigger(dataset_id=made), store=store)
@@ -203,7 +250,7 @@ def test_an_event_that_is_not_stored_is_fired_again(aep, made):
     assert len(fired(a_trigger(dataset_id=made), store=store)) == 1
 
 
-def test_an_outage_ends_nothing_and_hides_nothing(aep, made, caplog, monkeypatch):
+def test_an_outage_ends_nothing_and_hides_nothing(aep, made, told, monkeypatch):
     monkeypatch.setattr("airflow_provider_aep.triggers.hub.DEADLINE", 0.1)
 
     def down():
@@ -212,11 +259,19 @@ def test_an_outage_ends_nothing_and_hides_nothing(aep, made, caplog, monkeypatch
 
     [event] = fired(a_trigger(dataset_id=made), [down, lambda: aep.world.faults.clear()])
     assert [b["batch_id"] for b in event["batches"]] == ["b"]
+    assert [text for level, text in told() if level == "error" and f"The dataset {made} cannot be watched now" in text]
 
 
-@pytest.mark.parametrize("given", [{"dataset_name": "nothing"}, {"dataset_id": "d", "aep_conn_id": "nothing"}])
-def test_what_cannot_be_watched_is_said_and_tried_again(aep, given, capfd):
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"dataset_name": "nothing"}, "There is no dataset nothing yet"),
+        ({"dataset_id": "d", "aep_conn_id": "nothing"}, "The dataset d cannot be watched now: There is no Airflow"),
+    ],
+)
+def test_what_cannot_be_watched_is_said_and_tried_again(aep, given, says, told):
     assert fired(a_trigger(**given), [lambda: None]) == []
+    assert len([text for _, text in told() if says in text]) == 2
 
 
 def sleeps(monkeypatch, how):

@@ -216,6 +216,118 @@ def test_a_budget_spreads_requests_and_obeys_retry_after(aep):
     assert Clock.slept == [0.1, 0.2, 7.0]
 
 
+def test_each_request_has_its_turn(aep):
+    """Also those of one look: of each batch of a run, and of each page of a list."""
+    for n in range(10):
+        put_run(aep, f"r{n}")
+        ids = [f"b{n}-{m}" for m in range(3)]
+        scope = Scope(aep.world.options.org_id, "dev")
+        body = aep.world.store.get("runs", scope, f"r{n}")
+        body["activities"] = [{"id": "promotion", "targetInfo": [{"reference": {"type": "Batch", "ids": ids}}]}]
+        aep.world.store.put("runs", scope, f"r{n}", body)
+        for id_ in ids:
+            aep.world.store.add("batches", scope, id_, {"id": id_, "status": "success", "metrics": {}})
+    turns = []
+
+    class Counted(Budget):
+        async def turn(self):
+            turns.append(1)
+
+    async def main():
+        async with hub_at(aep) as hub:
+            hub._budget = Counted(1000.0, SystemClock())
+            return await ends(hub, [wait(f"r{n}", complete=True) for n in range(10)])
+
+    assert {seen.result.verdict for seen in asyncio.run(main())} == {"succeeded"}
+    asked = [r for r in aep.requests() if r["operation"] != "POST token"]
+    assert len(turns) == len(asked) > 40
+
+
+def test_one_answer_that_is_not_understood_hides_no_other(aep, monkeypatch):
+    for n in range(3):
+        put_run(aep, f"r{n}")
+    judge = module.judge
+
+    def odd(run):
+        if run.id == "r1":
+            raise TypeError("odd")
+        return judge(run)
+
+    monkeypatch.setattr(module, "judge", odd)
+
+    async def main():
+        async with hub_at(aep) as hub:
+            return await ends(hub, [wait(f"r{n}") for n in range(3)])
+
+    one, two, three = asyncio.run(main())
+    assert (one.awaited.run_id, three.awaited.run_id) == ("r0", "r2")
+    assert "What AEP says of run r1 is not understood: TypeError" in str(two)
+
+
+@pytest.mark.parametrize("given", [None, "soon"])
+def test_a_window_that_is_no_number_is_none(aep, given):
+    put_run(aep, "r1")
+    scope = Scope(aep.world.options.org_id, "dev")
+    body = aep.world.store.get("runs", scope, "r1")
+    params = {"windowStartTime": given, "windowEndTime": given}
+    aep.world.store.put("runs", scope, "r1", {**body, "params": params})
+
+    async def main():
+        async with hub_at(aep) as hub:
+            return await ends(hub, [wait("r1")])
+
+    [seen] = asyncio.run(main())
+    assert seen.result.window_start is None
+
+
+def test_many_are_asked_for_at_a_time_again_after_a_refusal(aep, monkeypatch):
+    monkeypatch.setattr(module, "TOGETHER_AGAIN", 0.0)
+    for n in range(5):
+        put_run(aep, f"r{n}", status="inProgress")
+    aep.fault("GET */runs", "answer", status=400, code="1440-400", calls=[1])
+
+    async def main():
+        async with hub_at(aep, clock=(clock := Rounds())) as hub:
+            tasks = await beginning(hub, [wait(f"r{n}") for n in range(5)])
+            for _ in range(3):
+                await clock.round()
+            for task in tasks:
+                task.cancel()
+
+    asyncio.run(main())
+    assert (len(aep.requests("GET */runs")), len(aep.requests("GET */runs/{id}"))) == (3, 5)
+
+
+def test_those_that_somebody_has_looked_for_are_not_looked_for_alone(aep):
+    """A triggerer that begins anew with thousands of them would have no turn for anything else."""
+    flows = [f"f{n}" for n in range(50)]
+    put_flows(aep, *flows)
+
+    async def main():
+        async with hub_at(aep, clock=(clock := Rounds())) as hub:
+            since = SystemClock().now() - 10
+            waits = [Wait(Awaited(f, since=since), INTERVAL, looked=True) for f in flows]
+            tasks = await beginning(hub, waits)
+            await clock.round()
+            for task in tasks:
+                task.cancel()
+
+    asyncio.run(main())
+    assert len(aep.requests("GET */runs")) == 1
+
+
+def test_a_connection_that_was_changed_is_looked_up_again(aep, connect, monkeypatch):
+    monkeypatch.setattr(module, "CONNECTION_FOR", -1.0)
+
+    async def main():
+        async with hub_of("aep_default") as one:
+            connect(aep, extra={"sandbox": "prod"})
+            async with hub_of("aep_default") as other:
+                return one.settings.sandbox, other.settings.sandbox
+
+    assert asyncio.run(main()) == ("dev", "prod")
+
+
 def test_it_begins_with_the_first_wait_and_ends_with_the_last(aep):
     put_run(aep, "r1", status="inProgress")
 

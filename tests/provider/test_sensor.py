@@ -1,6 +1,7 @@
 """The flow run sensor: poking, rescheduling and deferring end alike, for every outcome."""
 
 import json
+import time
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
@@ -159,7 +160,8 @@ def test_a_named_run_that_vanishes_while_deferred_is_permanent(aep):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_run_that_is_not_there_yet_is_waited_for(aep, mode):
-    assert wait(mode, meanwhile=lambda: put_run(aep))["run_id"] == "r1"
+    appears = {"created": int(time.time() * 1000), "read": 0}
+    assert wait(mode, meanwhile=lambda: put_run(aep, **appears))["run_id"] == "r1"
 
 
 def test_waiting_has_an_end(aep):
@@ -203,6 +205,7 @@ def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
         ({"max_failed_ratio": 2}, "max_failed_ratio is 2"),
         ({"max_failed_records": -1}, "max_failed_records is -1"),
         ({"on_empty": "skip"}, "on_empty is 'skip'"),
+        ({"log_sample_rows": -1}, "log_sample_rows is -1"),
         ({"poke_interval": "often"}, "poke_interval is 'often'.*above 0"),
         ({"poke_interval": "0"}, "poke_interval is '0'"),
         ({"poke_interval": 0}, "poke_interval is 0"),

@@ -1,6 +1,7 @@
 """Which run a wait is bound to, and how it ends when that run, its flow, its batches or AEP itself do not stay put."""
 
 import asyncio
+import time
 from datetime import timedelta
 from threading import Timer
 
@@ -50,7 +51,8 @@ def ended(mode, error=AepPermanentError, **arguments):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("named", [True, False])
-def test_a_failed_run_that_was_triggered_again_is_followed_to_the_new_one(aep, mode, named):
+@pytest.mark.parametrize("check_batches", [True, False])
+def test_a_failed_run_that_was_triggered_again_is_followed_to_the_new_one(aep, mode, named, check_batches):
     put_run(aep, "r1", status="failed", created=10, **windowed(0, HOUR))
     put_run(aep, "r2", status="inProgress", created=20, **windowed(0, HOUR))
     put_run(aep, "r3", status="success", created=30, **windowed(HOUR, 2 * HOUR))
@@ -58,7 +60,19 @@ def test_a_failed_run_that_was_triggered_again_is_followed_to_the_new_one(aep, m
     def again():
         put_run(aep, "r2", created=20, **windowed(0, HOUR))
 
-    assert wait(mode, meanwhile=again, **({"run_id": "r1"} if named else {}))["run_id"] == "r2"
+    given = {"run_id": "r1"} if named else {}
+    assert wait(mode, meanwhile=again, check_batches=check_batches, **given)["run_id"] == "r2"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_fails_and_is_triggered_again_meanwhile_is_followed(aep, mode):
+    put_run(aep, "r1", status="inProgress", created=10, **windowed(0, HOUR))
+
+    def again():
+        put_run(aep, "r1", status="failed", created=10, **windowed(0, HOUR))
+        put_run(aep, "r2", created=20, **windowed(0, HOUR))
+
+    assert wait(mode, meanwhile=again, check_batches=False)["run_id"] == "r2"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -121,6 +135,19 @@ def test_the_first_run_since_a_moment(aep, mode, arguments, which):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_does_not_tell_its_window_may_be_the_one(aep, mode):
+    """It is not passed over for a later one that does; one that is under way will tell."""
+    window = {"since": 3600, "since_of": "window"}
+    put_run(aep, "r1", status="inProgress", created=2 * HOUR)
+    put_run(aep, "r2", created=3 * HOUR, **windowed(HOUR, 2 * HOUR))
+    said = ended(mode, meanwhile=lambda: put_run(aep, "r1", status="failed", created=2 * HOUR), **window)
+    assert said.startswith("Not accepted: run r1 of flow f")
+    put_run(aep, "r1", status="inProgress", created=2 * HOUR)
+    tells = {"created": 2 * HOUR, **windowed(0, HOUR)}
+    assert wait(mode, meanwhile=lambda: put_run(aep, "r1", **tells), **window)["run_id"] == "r2"
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_the_first_run_since_a_moment_may_be_yet_to_come(aep, mode):
     put_run(aep, "r1", status="failed", created=HOUR)
     assert wait(mode, since=2 * 3600, meanwhile=lambda: put_run(aep, "r2", created=2 * HOUR))["run_id"] == "r2"
@@ -140,6 +167,8 @@ def test_that_none_appears_has_an_end_of_its_own(aep, mode):
     assert said == "No run of flow f has appeared within 0.2 s"
     put_run(aep, status="inProgress")
     assert ended(mode, AirflowSensorTimeout, no_run_timeout=0.2, timeout=0.5).startswith("Waited 0.5 s for")
+    vanish(aep)
+    assert ended(mode, AirflowSensorTimeout, no_run_timeout=60, timeout=0.2).startswith("Waited 0.2 s for a run of")
 
 
 @pytest.mark.parametrize("given", [{"since_of": "end"}, {"since": "soon"}, {"max_unreachable": -1}])
@@ -196,6 +225,62 @@ def test_a_batch_with_failed_rows_makes_a_success_partial(aep, mode):
     assert "partial" in ended(mode)
 
 
+def now():
+    """In milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_a_batch_that_aep_does_not_show_yet_is_waited_for(aep, mode, named, status):
+    """A run is called a success before Catalog knows its batches, or before it says itself which they are."""
+    (put_run_with_batch if named else put_run)(aep, created=now())
+
+    def shown():
+        put_batch(aep, status)
+        put_run_with_batch(aep, created=now())
+
+    if status == "success":
+        assert wait(mode, meanwhile=shown)["batches"] == {BATCH: "success"}
+    else:
+        assert "'failed'" in ended(mode, meanwhile=shown)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_names_no_batch_long_after_its_end_is_said(aep, told, mode):
+    put_run(aep)
+    assert wait(mode)["run_id"] == "r1"
+    assert [level for level, text in told() if "AEP names no batch of it" in text] == ["warning"]
+    put_run(aep, "r1", read=0)
+    assert wait(mode)["run_id"] == "r1"
+    assert [text for level, text in told() if level == "warning"] == []
+
+
+@pytest.mark.parametrize("interval", ["0.05", timedelta(seconds=0.05)])
+def test_a_task_that_is_resumed_has_its_template_again(aep, interval):
+    put_run_with_batch(aep, status="inProgress")
+    put_batch(aep, "loading")
+
+    def lands():
+        put_run_with_batch(aep)
+        Timer(0.5, put_batch, (aep, "success")).start()
+
+    assert wait("deferrable", meanwhile=lands, poke_interval=interval)["run_id"] == "r1"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_catalog_that_does_not_answer_for_too_long_is_an_error_too(aep, impatient, mode):
+    put_run_with_batch(aep, status="inProgress")
+
+    def breaks():
+        put_run_with_batch(aep)
+        aep.fault("GET */catalog/*", "answer", status=503)
+
+    said = ended(mode, AepRetryableError, meanwhile=breaks, max_unreachable=0.3)
+    assert said.startswith("AEP has not answered for 0.3 s; at last: ")
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_batch_that_catalog_does_not_know_is_said_and_no_more(aep, told, mode):
     put_run_with_batch(aep)
@@ -217,20 +302,6 @@ def test_an_aep_that_does_not_answer_for_too_long_is_an_error_that_may_pass(aep,
         said.add(str(caught.value).split(" [")[0])
         aep.world.faults.clear()
     assert len(said) == 1
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """Nothing is repeated within one look."""
-    from airflow_provider_aep.client import client
-
-    init = client._Plan.__init__
-
-    def without_deadline(self, settings, clock, tokens, on_token, deadline):
-        init(self, settings, clock, tokens, on_token, 60)
-        self.deadline = 0.0
-
-    monkeypatch.setattr(client._Plan, "__init__", without_deadline)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -334,6 +405,22 @@ def test_whatever_is_not_good_goes_on_in_a_worker(aep, made, arguments):
     else:
         with pytest.raises(AepPermanentError, match="Not accepted: run r1"):
             resumed.resume_execution("execute_complete", {"event": event.payload}, {})
+
+
+def test_an_outage_of_catalog_ends_a_wait_there_too(aep, impatient):
+    put_run_with_batch(aep)
+    aep.fault("GET */catalog/*", "answer", status=503)
+    payload = started(aep, run_id="r1", max_unreachable=0.3).payload
+    with pytest.raises(AepRetryableError, match="AEP has not answered for 0.3 s"):
+        sensor("poke", start_in_triggerer=True).resume_execution("execute_complete", {"event": payload}, {})
+
+
+def test_that_no_run_appears_ends_a_wait_there_too(aep):
+    payload = started(aep, no_run_timeout=0.2).payload
+    with pytest.raises(AirflowSensorTimeout, match="No run of flow f has appeared within 0.2 s"):
+        sensor("poke", start_in_triggerer=True, no_run_timeout=0.2).resume_execution(
+            "execute_complete", {"event": payload}, {}
+        )
 
 
 def test_an_interval_of_any_kind_arrives_there_as_a_number():
