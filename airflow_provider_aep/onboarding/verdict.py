@@ -265,7 +265,8 @@ def judge_batches(result: RunResult, batches: Iterable[Batch]) -> RunResult:
     failed = max(result.failed or 0, sum(counts))
     if not result.failed and 0 in counts:  # something was lost that nobody has counted
         failed = 0
-    errors = result.errors + [error for batch in judged for error in batch.errors]
+    named = {error["code"] for error in result.errors}  # by the run, with the activity and how often
+    errors = result.errors + [e for batch in judged for e in batch.errors if e["code"] not in named]
     return replace(result, verdict=Verdict.PARTIAL.value, failed=failed or None, errors=errors)
 
 

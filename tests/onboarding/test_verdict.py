@@ -1,6 +1,7 @@
 """The table that decides whether a run went well."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -341,3 +342,10 @@ def test_what_a_batch_has_lost_counts_beside_what_its_run_says(run_failed, batch
     judged = judge_batches(result("partial" if run_failed else "succeeded", failed=run_failed), made)
     assert (judged.verdict, judged.failed) == ("partial", failed)
     assert Tolerance(max_failed_records=1).accepts(judged) is False
+
+
+def test_a_batch_adds_the_codes_that_its_run_does_not_name():
+    coded = [{"code": "A"}, {"code": "B"}]
+    batch = Batch.model_validate({"id": "b", "status": "success", "metrics": {}, "errors": coded})
+    run = replace(result(), errors=[{"activity": "x", "code": "A", "records": 1}])
+    assert judge_batches(run, [batch]).errors == [*run.errors, {"activity": "batch", "code": "B"}]

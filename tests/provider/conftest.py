@@ -26,10 +26,11 @@ from airflow_provider_aep.operators.target import (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two whole Airflows at once are too much for a small machine: one process runs them one after the other."""
-    for item in items:
-        if "start_airflow" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("airflow"))
+    """Two processes run the whole Airflows, one after the other: more at once would starve a small machine."""
+    whole = [item for item in items if "start_airflow" in getattr(item, "fixturenames", ())]
+    files = sorted({item.path for item in whole})
+    for item in whole:
+        item.add_marker(pytest.mark.xdist_group(f"airflow {files.index(item.path) % 2}"))
 
 
 @pytest.fixture

@@ -67,15 +67,16 @@ class RealAirflow:
         while (state := self.ask("GET", path)["state"]) not in {"success", "failed"}:
             assert time.monotonic() < deadline, f"{dag_id} is still {state}; see {self.output}"
             time.sleep(0.5)
-        tasks = {t["task_id"]: t["state"] for t in self.ask("GET", f"{path}/taskInstances")["task_instances"]}
-        for task in (t for t, ended in tasks.items() if ended == "failed"):  # shown by pytest if it should not have
-            print(f"{dag_id}.{task}:", *self.log(f"{path}/taskInstances/{task}"), sep="\n")
-        return state, tasks
+        tasks = self.ask("GET", f"{path}/taskInstances")["task_instances"]
+        for task in (t for t in tasks if t["state"] == "failed"):  # shown by pytest if it should not have
+            lines = self.log(f"{path}/taskInstances/{task['task_id']}", map_index=task["map_index"])
+            print(f"{dag_id}.{task['task_id']}:", *lines, sep="\n")
+        return state, {t["task_id"]: t["state"] for t in tasks}
 
-    def log(self, task: str, attempt: int = 1) -> list[dict[str, Any]]:
+    def log(self, task: str, attempt: int = 1, map_index: int = -1) -> list[dict[str, Any]]:
         """The log of a task by its path, line by line."""
-        answer = self.ask("GET", f"{task}/logs/{attempt}", params={"full_content": True})
-        return list(answer["content"])
+        asked = {"full_content": True, "map_index": map_index}
+        return list(self.ask("GET", f"{task}/logs/{attempt}", params=asked)["content"])
 
     def restart_triggerer(self, meanwhile: Callable[[], Any] = lambda: None) -> None:
         """Kill the triggerer with -9, its runner too, and start another one."""

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,15 @@ def runs_of(airflow, dag):
 
 
 def test_both_dags_for_every_system_and_the_links(emulator, airflow):
-    tasks = {}
-    for dag in BOTH:
+    def onboard(dag):
         for system in SYSTEMS:
             conf = {**QUICK, "name": f"{dag[21:]} {system}", "system": system}
-            state, tasks[dag] = airflow.run(dag, conf)
-            assert state == "success", (system, tasks[dag])
+            state, tasks = airflow.run(dag, conf)
+            assert state == "success", (system, tasks)
+        return tasks
+
+    with ThreadPoolExecutor(len(BOTH)) as pool:
+        tasks = dict(zip(BOTH, pool.map(onboard, BOTH), strict=True))
     assert len(emulator.world.store.everywhere("flows")) == 8
 
     root = "https://experience.adobe.com/#/@EMULATOR@AdobeOrg/sname:dev/platform/"

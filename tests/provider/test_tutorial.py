@@ -90,7 +90,8 @@ def test_columns_that_cannot_be_fields_of_one_class(aep, names):
     )
 
 
-def test_what_is_no_ad_hoc_class_is_refused(aep, explored):
+def test_what_is_no_ad_hoc_class_is_refused(aep, explored, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
     refused(aep, "columns is None, not a list", AepCreateAdHocClassOperator, title="c", columns=None)
     schema = run(AepCreateSchemaOperator, title=NAMES.schema)
     refused(aep, "XDM-1011-404", AepCreateAdHocSchemaOperator, title="s", class_id=schema)
