@@ -11,6 +11,9 @@ import pytest
 from real_airflow import PATIENCE
 from tasks import flow
 
+from airflow_provider_aep.client.models import Run
+from airflow_provider_aep.onboarding.verdict import judge
+
 DAGS = Path(__file__).parents[2] / "dags"
 DAYS = int(os.environ.get("AEP_SOAK_DAYS", "7"))
 ON_DEMAND, MONITOR = "aep_ingest_on_demand", "aep_monitor"
@@ -149,7 +152,11 @@ def watched_over(emulator, airflow):
         if run["flowId"] == airflow.flows["well"]:
             run["metrics"]["recordSummary"]["failedRecordCount"] = 0
             run["metrics"]["statusSummary"] = {"status": "success"}
-            emulator.world.store.put("runs", scope, run["id"], {**run, "activities": []})
+            activities = [{**a, "statusSummary": {"status": "success"}} for a in run["activities"]]
+            emulator.world.store.put("runs", scope, run["id"], {**run, "activities": activities})
+            for id_ in judge(Run.model_validate(run)).batch_ids:
+                batch = emulator.world.store.get("batches", scope, id_)
+                emulator.world.store.put("batches", scope, id_, {**batch, "metrics": {}, "errors": []})
     for scope, body in emulator.world.store.everywhere("flows"):
         if body["id"] == airflow.flows["disabled"]:
             emulator.world.store.put("flows", scope, body["id"], {**body, "state": "disabled"})
