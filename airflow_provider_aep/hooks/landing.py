@@ -44,7 +44,7 @@ class Landing:
             with hook.get_conn() as client:
                 source, dataset = follow(client, _ends(str(result["flow_id"])))
         except AepError as e:
-            if e.retryable and outlets:
+            if e.retryable and any(map(_hears, outlets)):
                 why = f"No event tells yet of the rows of run {result['run_id']}, which have landed: {e}"
                 raise AepRetryableError(why, e.retry_after) from e
             told.warning("No event tells of the rows of run %s: %s", result["run_id"], e)
@@ -53,7 +53,7 @@ class Landing:
 
     def emit(self, context: Mapping[str, Any], outlets: Any) -> None:
         """An event of the dataset's asset, by each alias among a task's outlets and by the asset itself."""
-        from airflow.providers.common.compat.sdk import Asset, AssetAlias
+        from airflow.providers.common.compat.sdk import AssetAlias
 
         from airflow_provider_aep.assets import create_asset
 
@@ -61,11 +61,11 @@ class Landing:
         if events is None:
             return
         extra = {name: self.result[name] for name in _TOLD}
-        for outlet in outlets:
+        for outlet in filter(_hears, outlets):
             asset = create_asset(org_id=self.org_id, sandbox=self.sandbox, dataset_id=self.dataset_id)
             if isinstance(outlet, AssetAlias):
                 events[outlet].add(asset, extra)
-            elif isinstance(outlet, Asset) and outlet.uri == asset.uri:
+            elif outlet.uri == asset.uri:
                 events[outlet].extra = extra
 
     def lineage(self) -> OperatorLineage[Any, Any]:
@@ -95,6 +95,15 @@ class Landing:
                 "externalQuery": ExternalQueryRunFacet(externalQueryId=self.result["run_id"], source=namespace)
             },
         )
+
+
+def _hears(outlet: Any) -> bool:
+    """Whether it is one that rows in AEP may concern."""
+    from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+    from airflow_provider_aep.assets import SCHEME
+
+    return isinstance(outlet, AssetAlias) or (isinstance(outlet, Asset) and outlet.uri.startswith(f"{SCHEME}://"))
 
 
 def _ends(flow_id: str) -> Steps[tuple[str, str]]:
