@@ -24,8 +24,8 @@ class AepModel(BaseModel):
         return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 
-def _seconds(value: object) -> int | None:
-    """A moment as AEP echoes it, number or text; ``None`` if it is neither."""
+def whole(value: object) -> int | None:
+    """A number as AEP echoes it, or its text; ``None`` if it is neither."""
     try:
         return int(float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -204,11 +204,11 @@ class Run(AepModel):
     @property
     def window(self) -> tuple[int | None, int | None]:
         """Start and end in seconds since the epoch: as it was asked for, or else as AEP has understood it."""
-        start, end = (_seconds(self.params.get(name)) for name in ("windowStartTime", "windowEndTime"))
+        start, end = (whole(self.params.get(name)) for name in ("windowStartTime", "windowEndTime"))
         if start is not None and end is not None:
             return start, end
         known = self.metrics.durationSummary.extensions
-        start, end = known.get("windowStart"), known.get("windowEnd")
+        start, end = whole(known.get("windowStart")), whole(known.get("windowEnd"))
         return None if start is None else start // 1000, None if end is None else end // 1000
 
 

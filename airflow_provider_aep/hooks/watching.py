@@ -95,7 +95,7 @@ class Watching:
         if event.get("complete"):
             return Seen(awaited, result, tuple(event.get("remarks") or ()))
         patience.since = event.get("unreachable")
-        return self._seen(partial(concluded, awaited, result), Seen(awaited, ended=True), patience)
+        return self._seen(partial(concluded, awaited, result), Seen(awaited, ended=self.check_batches), patience)
 
     def _seen(self, steps: Callable[..., Steps[Seen]], otherwise: Seen, patience: Patience) -> Seen:
         """

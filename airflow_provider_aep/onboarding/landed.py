@@ -28,7 +28,7 @@ class Watermark:
 
     :param since: milliseconds since the epoch: whatever began before has landed and been told, or will not land
     :param told: batches that began since then and have been told, and when they began
-    :param open: likewise, those that have neither landed nor failed; a list may leave one out once
+    :param open: likewise, those that have neither landed nor failed; a list may leave one out for a while
     """
 
     since: int
@@ -65,9 +65,9 @@ def landed(
     still_open = {id_: began[id_] for id_, r in results.items() if r.verdict in _OPEN}
     told = {**(mark.told if mark else {}), **{id_: began[id_] for id_ in there}}
     left_out = {id_: at for id_, at in (mark.open if mark else {}).items() if id_ not in results}
-    held = (at for at in (*still_open.values(), *left_out.values()) if at > (now - HORIZON) * 1000)
-    then = max(since, min([int((now - LAG) * 1000), *held]))
-    after = Watermark(then, {id_: at for id_, at in told.items() if at >= then}, still_open)
+    held = {id_: at for id_, at in {**left_out, **still_open}.items() if at > (now - HORIZON) * 1000}
+    then = max(since, min([int((now - LAG) * 1000), *held.values()]))
+    after = Watermark(then, {id_: at for id_, at in told.items() if at >= then}, held)
     return [results[id_] for id_ in there if mark and id_ not in mark.told], after
 
 

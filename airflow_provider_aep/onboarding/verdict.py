@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.models import Batch, Run
+from airflow_provider_aep.client.models import Batch, Run, whole
 
 
 class Verdict(StrEnum):
@@ -215,7 +215,9 @@ def judge(run: Run) -> RunResult:
         # AEP counts after it has said success, and what is not counted yet may have failed.
         verdict = Verdict.WAITING
     duration, size = metrics.durationSummary, metrics.sizeSummary
-    start, end = run.window
+    told = (whole(duration.extensions.get(name)) for name in ("windowStart", "windowEnd"))
+    asked = (at if at is None else at * 1000 for at in run.window)
+    start, end = (a if t is None else t for t, a in zip(told, asked, strict=True))
     return RunResult(
         run_id=run.id,
         flow_id=run.flowId,
@@ -224,8 +226,8 @@ def judge(run: Run) -> RunResult:
         read=_count(records.inputRecordCount),
         written=_count(records.outputRecordCount),
         failed=_count(records.failedRecordCount),
-        window_start=duration.extensions.get("windowStart", start and start * 1000),
-        window_end=duration.extensions.get("windowEnd", end and end * 1000),
+        window_start=start,
+        window_end=end,
         started_at=duration.startedAtUTC,
         completed_at=duration.completedAtUTC,
         bytes_read=_count(size.inputBytes),

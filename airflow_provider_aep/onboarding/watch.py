@@ -134,7 +134,7 @@ def _with_batches(awaited: Awaited, result: RunResult, server_now: Callable[[], 
     remarks, may_come = [], False
     for id_ in dict.fromkeys(result.batch_ids):
         try:
-            batches.append((yield from freshly(catalog.get_batch(id_))))
+            batches.append((yield catalog.get_batch(id_)))
         except (AepNotFoundError, AepPermissionError) as e:
             remarks.append(f"Whether the batch {id_} has landed is not known: {e.message} [{e.where}]")
             may_come = may_come or isinstance(e, AepNotFoundError)
@@ -201,8 +201,10 @@ def chosen(awaited: Awaited, runs: list[Run]) -> Run | None:
         return min((run for run in runs if run.createdAt >= since), key=lambda run: run.createdAt, default=None)
     starts = [(start * 1000, run.createdAt, n) for n, run in enumerate(runs) if (start := run.window[0]) is not None]
     first = runs[min(due)[-1]] if (due := [s for s in starts if s[0] >= since]) else None
-    # One whose window AEP does not tell may be the one: if it is over, it decides; else it will tell.
-    odd = [r for r in runs if r.window[0] is None and since <= r.createdAt < (first.createdAt if first else math.inf)]
+    # One whose window AEP does not tell may be the one. It will tell; where it never has, it must not be passed over
+    # for a later one that is well; but that it is well itself says nothing of the window that is waited for.
+    until = first.createdAt if first else math.inf
+    odd = [r for r in runs if r.window[0] is None and since <= r.createdAt < until and judge(r).verdict not in _LANDED]
     if not odd:
         return first
     eldest = min(odd, key=lambda run: run.createdAt)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class AepFlowHealthSensor(BaseSensorOperator):
     """Fail unless a scheduled flow is enabled, on time, and its last run was as good as it must be.
 
-    It waits only for the first run of a new flow. Put it into a DAG that runs as often as you want to know.
+    It waits only for the first run of a new flow, and for the batches of the last to land. Put it into a DAG that runs
+    as often as you want to know.
 
     :param flow_id: (templated)
     :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
@@ -95,6 +96,9 @@ class AepFlowHealthSensor(BaseSensorOperator):
         if health and health.ill:
             raise AepPermanentError(f"The flow {flow_id} is not well: {health.ill}. Next step: {health.next_step}")
         if not seen.over:
-            self.log.info("Flow %s has no run yet that has ended", flow_id)
+            if seen.result:
+                self.log.info("Waiting: %s", "; ".join([seen.result.summary(), *seen.remarks]))
+            else:
+                self.log.info("Flow %s has no run yet that has ended", flow_id)
             return PokeReturnValue(False)
         return PokeReturnValue(True, watching.accepted(seen))

@@ -182,29 +182,32 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
         seen = self._watching().resumed(event, patience)
         if seen is None:
             raise self._timed_out(has_run="run_id" in ((event or {}).get("awaited") or {}))
-        return self._ended_or_deferred(seen, until.get("deadline"), until.get("no_run_deadline"), patience, context)
+        deadline = until.get("deadline")
+        if deadline is None:  # it has started in the triggerer
+            deadline = time.time() + self._longest()
+        return self._ended_or_deferred(seen, deadline, until.get("no_run_deadline"), patience, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         from airflow_provider_aep.hooks.watching import LOST, lost
 
         with self._softly():
             if next_method == LOST:
-                raise lost(next_kwargs, self._timed_out())
+                raise lost(next_kwargs, self._timed_out(has_run=True))
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
     def _ended_or_deferred(
-        self, seen: Seen, deadline: float | None, no_run_deadline: float | None, patience: Patience, context: Context
+        self, seen: Seen, deadline: float, no_run_deadline: float | None, patience: Patience, context: Context
     ) -> Any:
         if seen.over:
             return self._accepted(seen, context)
-        if deadline is not None and time.time() >= deadline:
+        if time.time() >= deadline:
             raise self._timed_out()
         self._tell(seen)
         from airflow_provider_aep.hooks.watching import GRACE
         from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
         interval = self._rendered_interval()  # a task that is resumed has its template again
-        within = None if deadline is None else timedelta(seconds=deadline - time.time() + interval + GRACE)
+        within = timedelta(seconds=deadline - time.time() + interval + GRACE)
         trigger = AepFlowRunTrigger(
             flow_id=self.flow_id,
             run_id=self.run_id,
@@ -361,6 +364,8 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
     def _tell(self, seen: Seen) -> None:
         if seen.result is not None:
             self.log.info("Waiting: %s", "; ".join([seen.result.summary(), *seen.remarks]))
+        elif seen.awaited.run_id is not None:
+            self.log.info("Waiting: %s", seen.awaited)
         else:
             self.log.info("Waiting: no run of flow %s is there yet", self.flow_id)
 

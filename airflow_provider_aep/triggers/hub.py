@@ -10,8 +10,8 @@ import asyncio
 import contextvars
 import logging
 import math
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -243,10 +243,9 @@ class Hub:
         alone = []
         for wait in waits:
             run = by_id.get(str(wait.awaited.run_id))
-            if run is None or run.flowId != wait.awaited.flow_id or self._has_ended(wait, run):
-                alone.append(wait)
-            else:
-                wait.patience.heard()
+            with _understood(wait):
+                if run is None or run.flowId != wait.awaited.flow_id or self._has_ended(wait, run):
+                    alone.append(wait)
         await self._each_alone(alone)
 
     async def _look_for_runs(self, waits: Sequence[Wait], with_flows: bool) -> None:
@@ -265,10 +264,11 @@ class Hub:
         alone = []
         for wait in waits:
             mine = [run for run in by_flow.get(wait.awaited.flow_id, []) if run.createdAt >= wait.floor * 1000]
-            if (first := chosen(wait.awaited, mine)) and self._has_ended(wait, first):
-                alone.append(wait)
-            else:
-                wait.patience.heard()
+            with _understood(wait):
+                if (first := chosen(wait.awaited, mine)) is None:
+                    wait.patience.heard()
+                elif self._has_ended(wait, first):
+                    alone.append(wait)
         await self._each_alone(alone)
         if with_flows and (left := [w for w in waits if w.awaited.run_id is None and w.waits]):
             await self._look_at_flows(left)
@@ -288,15 +288,11 @@ class Hub:
 
     def _has_ended(self, wait: Wait, run: Run) -> bool:
         """Take note of a run that was seen; whether it has ended and has to be looked at alone, with its batches."""
-        try:
-            if wait.awaited.run_id != run.id or not wait.awaited.created:
-                wait.awaited = wait.awaited.learnt(run)
-            result = judge(run)
-        except Exception as e:  # one odd answer must not hide a hundred others
-            log.exception("The answer about run %s is not understood", run.id)
-            wait.end(AepAnswerError(f"What AEP says of run {run.id} is not understood: {type(e).__name__}"))
-            return False
+        if wait.awaited.run_id != run.id or not wait.awaited.created:
+            wait.awaited = wait.awaited.learnt(run)
+        result = judge(run)
         if result.verdict == Verdict.WAITING.value:
+            wait.patience.heard()
             return False
         if wait.complete:
             return True
@@ -333,10 +329,13 @@ class Hub:
                     wait.end(TimedOut())
                 if not wait.waits:
                     return
-                look_at_it = look(wait.awaited, self.server_now, check_batches=wait.complete)
-                seen = await self._carried_out(look_at_it)
+                seen = None
+                with _understood(wait):
+                    seen = await self._carried_out(look(wait.awaited, self.server_now, check_batches=wait.complete))
         except AepError as e:
             self._failed([wait], e, began)
+            return
+        if seen is None:
             return
         wait.patience.heard()
         wait.awaited = seen.awaited
@@ -352,6 +351,18 @@ class Hub:
                 wait.patience.failed(error, began, now)
             except AepError as e:
                 wait.end(e)
+
+
+@contextmanager
+def _understood(wait: Wait) -> Generator[None, None, None]:
+    """One odd answer ends its own wait, and must not hide a hundred others."""
+    try:
+        yield
+    except AepError:
+        raise
+    except Exception as e:
+        log.exception("What AEP says of %s is not understood", wait.awaited)
+        wait.end(AepAnswerError(f"What AEP says of {wait.awaited} is not understood: {type(e).__name__}"))
 
 
 def _chunks(waits: Sequence[Wait]) -> Iterator[Sequence[Wait]]:

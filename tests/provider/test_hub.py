@@ -261,7 +261,31 @@ def test_one_answer_that_is_not_understood_hides_no_other(aep, monkeypatch):
 
     one, two, three = asyncio.run(main())
     assert (one.awaited.run_id, three.awaited.run_id) == ("r0", "r2")
-    assert "What AEP says of run r1 is not understood: TypeError" in str(two)
+    assert "What AEP says of run r1 of flow f is not understood: TypeError" in str(two)
+
+
+@pytest.mark.parametrize("where", ["chosen", "look"])
+def test_nor_does_one_in_a_list_or_in_a_look_alone(aep, monkeypatch, where):
+    put_flows(aep, "f1", "f2")
+    for n in (1, 2):
+        put_run(aep, f"r{n}", flow=f"f{n}", created=int(SystemClock().now() * 1000))
+    known = getattr(module, where)
+
+    def odd(awaited, *rest, **more):
+        if awaited.flow_id == "f1":
+            raise TypeError("odd")
+        return known(awaited, *rest, **more)
+
+    monkeypatch.setattr(module, where, odd)
+    since = SystemClock().now() - 60 if where == "chosen" else None
+
+    async def main():
+        async with hub_at(aep) as hub:
+            return await ends(hub, [Wait(Awaited(f, since=since), INTERVAL) for f in ("f1", "f2")])
+
+    one, two = asyncio.run(main())
+    assert two.awaited.run_id == "r2"
+    assert "the first run of flow f1 is not understood: TypeError" in str(one)
 
 
 @pytest.mark.parametrize("given", [None, "soon"])
@@ -278,6 +302,9 @@ def test_a_window_that_is_no_number_is_none(aep, given):
 
     [seen] = asyncio.run(main())
     assert seen.result.window_start is None
+    put_run(aep, "r1", durationSummary={"extensions": {"windowStart": given, "windowEnd": "3600000"}})
+    [seen] = asyncio.run(main())
+    assert (seen.result.window_start, seen.result.window_end) == (None, 3_600_000)
 
 
 def test_many_are_asked_for_at_a_time_again_after_a_refusal(aep, monkeypatch):

@@ -6,7 +6,7 @@ from datetime import timedelta
 from threading import Timer
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
 from waits import MODES, put_flow, put_run, sensor, wait
 
@@ -142,6 +142,8 @@ def test_a_run_that_does_not_tell_its_window_may_be_the_one(aep, mode):
     put_run(aep, "r2", created=3 * HOUR, **windowed(HOUR, 2 * HOUR))
     said = ended(mode, meanwhile=lambda: put_run(aep, "r1", status="failed", created=2 * HOUR), **window)
     assert said.startswith("Not accepted: run r1 of flow f")
+    put_run(aep, "r1", created=2 * HOUR)  # that it is well says nothing of the window
+    assert wait(mode, **window)["run_id"] == "r2"
     put_run(aep, "r1", status="inProgress", created=2 * HOUR)
     tells = {"created": 2 * HOUR, **windowed(0, HOUR)}
     assert wait(mode, meanwhile=lambda: put_run(aep, "r1", **tells), **window)["run_id"] == "r2"
@@ -413,6 +415,40 @@ def test_an_outage_of_catalog_ends_a_wait_there_too(aep, impatient):
     payload = started(aep, run_id="r1", max_unreachable=0.3).payload
     with pytest.raises(AepRetryableError, match="AEP has not answered for 0.3 s"):
         sensor("poke", start_in_triggerer=True).resume_execution("execute_complete", {"event": payload}, {})
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_a_wait_that_goes_on_from_there_has_an_end(aep, impatient, down):
+    """Its run has failed, and another of its window is under way; or AEP does not say whether."""
+    put_run(aep, "r1", status="failed", created=10, **windowed(0, HOUR))
+    put_run(aep, "r2", status="inProgress", created=20, **windowed(0, HOUR))
+    payload = started(aep, run_id="r1", check_batches=False).payload
+    if down:
+        aep.fault("GET */runs", "answer", status=503)
+    task = sensor("poke", start_in_triggerer=True, run_id="r1", check_batches=False)
+    with pytest.raises(TaskDeferred) as caught:
+        task.resume_execution("execute_complete", {"event": payload}, {})
+    assert 0 < caught.value.trigger.deadline - time.time() <= 5
+    assert not caught.value.trigger.complete
+    assert (caught.value.trigger.unreachable is not None) == down
+
+
+def test_an_outage_between_triggerer_and_worker_counts_as_one(aep, impatient):
+    """The list answers and the look of the worker does not, again and again."""
+    put_run(aep, "r1", status="inProgress", created=10, **windowed(0, HOUR))
+
+    def fails():
+        put_run(aep, "r1", status="failed", created=10, **windowed(0, HOUR))
+        aep.fault("GET */runs", "answer", status=503, calls=range(2, 1000, 2))
+
+    said = ended("deferrable", AepRetryableError, meanwhile=fails, max_unreachable=0.3, check_batches=False)
+    assert said.startswith("AEP has not answered for 0.3 s")
+
+
+def test_that_the_time_is_over_is_said_there_too(aep):
+    task = sensor("poke", start_in_triggerer=True, no_run_timeout=2)
+    with pytest.raises(AirflowSensorTimeout, match="^Waited 5 s for a run of flow f"):
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, {})
 
 
 def test_that_no_run_appears_ends_a_wait_there_too(aep):
