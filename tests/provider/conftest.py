@@ -26,11 +26,9 @@ from airflow_provider_aep.operators.target import (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The whole Airflows, which take longest and mostly wait, come first in each of two processes: two at a time."""
-    whole = [item for item in items if "start_airflow" in getattr(item, "fixturenames", ())]
-    others = [item for item in items if "start_airflow" not in getattr(item, "fixturenames", ())]
-    half, third = len(whole) // 2, len(items) // 3
-    items[:] = [*whole[:half], *others[: third - half], *whole[half:], *others[third - half :]]
+    """The whole Airflows, which take longest, come first, and so one after the other in one process: two at a time are
+    too much for a small machine."""
+    items.sort(key=lambda item: "start_airflow" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def airflow(emulator, start_airflow, tmp_path):
         put_run(emulator, outcome, status="inProgress")
     options = {
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
-        "AIRFLOW__CORE__PARALLELISM": "24",
+        "AIRFLOW__CORE__PARALLELISM": "16",
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
         "AIRFLOW_CONN_AEP_DEAD": json.dumps(DEAD),
     }
