@@ -34,7 +34,7 @@ class RealAirflow:
         self.url, self.home, self.output, self._env = url, home, output, env
         self.groups = [group]
         self._checked = time.monotonic()
-        self._http = httpx.Client(base_url=f"{url}/api/v2", trust_env=False, timeout=60)
+        self._http = httpx.Client(base_url=f"{url}/api/v2", trust_env=False, timeout=PATIENCE)
 
     def log_in(self) -> None:
         token = httpx.get(f"{self.url}/auth/token", trust_env=False).raise_for_status().json()["access_token"]
