@@ -32,7 +32,7 @@ STEPS = [
     ("compare names exactly", ENGINE, "if f.name == self.name and f.id not in", "if f.id not in"),
     ("suspect a second try", ENGINE, "if self.attempt.tried_before and not note:", "if False:"),
     ("suspect what was noted as sent", ENGINE, 'if "sent" in note:', "if False:"),
-    ("wait on suspicion", ENGINE, "            self._wait_until(since + self.attempt.settle)\n            there =", "            there ="),
+    ("wait on suspicion", ENGINE, "            wait_until(self.client, since + self.attempt.settle, self.attempt.settle)\n            there =", "            there ="),
     ("look again after the wait", ENGINE, "settle)\n            there = self._find()", "settle)\n            there = None"),
     ("note before a create", ENGINE, "announce=self._announce", "announce=None"),
     ("note what was made", ENGINE, "self.note.write(id=id_, sent=self.sent)", "pass"),

@@ -32,7 +32,7 @@ class Landing:
     result: dict[str, Any]
 
     @classmethod
-    def of(cls, aep_conn_id: str, result: dict[str, Any], outlets: Any, told: Any) -> Landing | None:
+    def of(cls, aep_conn_id: str, result: dict[str, Any], outlets: Any, log: Any) -> Landing | None:
         """``None`` where nothing has landed, or AEP does not say where: that changes nothing about the run.
 
         :raises AepRetryableError: AEP does not say it now, and somebody waits for the event
@@ -47,7 +47,7 @@ class Landing:
             if e.retryable and any(map(_hears, outlets)):
                 why = f"No event tells yet of the rows of run {result['run_id']}, which have landed: {e}"
                 raise AepRetryableError(why, e.retry_after) from e
-            told.warning("No event tells of the rows of run %s: %s", result["run_id"], e)
+            log.warning("No event tells of the rows of run %s: %s", result["run_id"], e)
             return None
         return cls(hook.settings.org_id, hook.settings.sandbox, dataset, source, result)
 

@@ -39,13 +39,13 @@ def lost(next_kwargs: Mapping[str, Any] | None, late: Exception) -> Exception:
 @dataclass(frozen=True)
 class Watching:
     """
-    :param told: where a person reads about it
+    :param log: of the task
     :param link: the address of a run in AEP's user interface
     :param rows: how many failed rows the log shows
     """
 
     aep_conn_id: str
-    told: Any  # Airflow's logger is another class in each version
+    log: Any  # Airflow's logger is another class in each version
     link: Callable[..., str]
     tolerance: Tolerance
     check_batches: bool = True
@@ -107,7 +107,7 @@ class Watching:
                 seen = follow(client, steps(client.server_now, check_batches=self.check_batches))
             except AepError as e:
                 patience.failed(e, asked, client.clock.now())
-                self.told.warning("Still waiting: %s", e)
+                self.log.warning("Still waiting: %s", e)
                 return otherwise
         patience.heard()
         return seen
@@ -121,13 +121,13 @@ class Watching:
         result = seen.result
         assert result is not None
         for remark in seen.remarks:
-            self.told.warning(remark)
+            self.log.warning(remark)
         good, warns = self.tolerance.accepts(result), self.tolerance.warns(result)
         if not good or warns:
             self._describe(result)
         if not good:
             raise bad(f"Not accepted: {result.summary()}. Next step: {result.next_step}")
-        (self.told.warning if warns else self.told.info)("Accepted: %s", result.summary())
+        (self.log.warning if warns else self.log.info)("Accepted: %s", result.summary())
         return result.as_dict()
 
     def _describe(self, result: RunResult) -> None:
@@ -135,7 +135,7 @@ class Watching:
             hook = AepHook(self.aep_conn_id)
             with hook.get_conn() as client:
                 for line in follow(client, described(result, rows=self.rows)):
-                    self.told.warning(line)
-                self.told.warning("The run in AEP: %s", self.link(hook.settings, "run", result.flow_id, result.run_id))
+                    self.log.warning(line)
+                self.log.warning("The run in AEP: %s", self.link(hook.settings, "run", result.flow_id, result.run_id))
         except AepError as e:  # it is about how the run went, and changes nothing about it
-            self.told.warning("More is not known of the run: %s", e)
+            self.log.warning("More is not known of the run: %s", e)

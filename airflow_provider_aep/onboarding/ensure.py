@@ -26,7 +26,7 @@ from airflow_provider_aep.onboarding.identity import Marker, identity, signed
 from airflow_provider_aep.onboarding.kind import Body, Found, Kind, in_description
 from airflow_provider_aep.onboarding.names import checked_name, put_aside
 from airflow_provider_aep.onboarding.users import user_of
-from airflow_provider_aep.onboarding.wait import GOING, act, fresh, gone, read, settled
+from airflow_provider_aep.onboarding.wait import GOING, act, fresh, gone, read, settled, wait_until
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class _Ensuring:
         among = self.attempt.concurrent_writers
         there = (self._find() or self._remembered()) if among else (self._remembered() or self._find())
         if there is None and (since := self._suspicious_since()) is not None:
-            self._wait_until(since + self.attempt.settle)
+            wait_until(self.client, since + self.attempt.settle, self.attempt.settle)
             there = self._find()
         if there is not None:
             return self._use(there)
@@ -177,10 +177,6 @@ class _Ensuring:
         if self.attempt.tried_before and not note:  # nothing is noted, or what was is lost
             return self.client.server_now()
         return None
-
-    def _wait_until(self, moment: float) -> None:
-        if (seconds := moment - self.client.server_now()) > 0:
-            self.client.clock.sleep(min(seconds, self.attempt.settle))
 
     # -- create -----------------------------------------------------------------------------------------------------
 

@@ -9,13 +9,12 @@ from typing import Any
 from airflow_provider_aep.client import catalog
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.steps import Steps, every
-from airflow_provider_aep.onboarding.verdict import BatchResult, Verdict, judge_batch
+from airflow_provider_aep.onboarding.verdict import LANDED, BatchResult, Verdict, judge_batch
 from airflow_provider_aep.onboarding.watch import LAG
 
 HORIZON = 7 * 86_400
 """Seconds after which nobody waits for a batch any more that has begun and neither landed nor failed."""
 
-_LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
 _OPEN = frozenset({Verdict.WAITING.value, Verdict.UNKNOWN.value})
 
 
@@ -61,7 +60,7 @@ def landed(
     now = server_now()
     began = {batch.id: batch.created or int(now * 1000) for batch in batches}
     results = {batch.id: judge_batch(batch) for batch in batches}
-    there = sorted((id_ for id_, r in results.items() if r.verdict in _LANDED), key=lambda id_: began[id_])
+    there = sorted((id_ for id_, r in results.items() if r.verdict in LANDED), key=lambda id_: began[id_])
     still_open = {id_: began[id_] for id_, r in results.items() if r.verdict in _OPEN}
     told = {**(mark.told if mark else {}), **{id_: began[id_] for id_ in there}}
     left_out = {id_: at for id_, at in (mark.open if mark else {}).items() if id_ not in results}

@@ -22,7 +22,7 @@ from airflow_provider_aep.client.models import Flow, Run
 from airflow_provider_aep.onboarding.attempt import Attempt
 from airflow_provider_aep.onboarding.schedule import check_moment, check_no_delta
 from airflow_provider_aep.onboarding.verdict import Verdict, judge
-from airflow_provider_aep.onboarding.wait import STATE_POLL
+from airflow_provider_aep.onboarding.wait import STATE_POLL, wait_until
 from airflow_provider_aep.onboarding.window import Window
 
 _SECOND = 1000  # in milliseconds: what the server's clock is told to
@@ -246,7 +246,7 @@ class _Starting:
             self._keep(id=id_, sent=sent, again=self.client.server_now())
 
         if "again" in self.known:  # an earlier try did, of which reads may know nothing yet
-            self._wait_until(self.known["again"] + self.attempt.settle)
+            wait_until(self.client, self.known["again"] + self.attempt.settle, self.attempt.settle)
         for _ in range(2):
             if there := self._under_way(id_, sent):
                 return there
@@ -302,10 +302,6 @@ class _Starting:
             return run.flowId == self.flow.id and young and run.window == self.window
 
         return [run for run in self.client.items(flow_service.list_runs(self.flow.id)) if is_one(run)]
-
-    def _wait_until(self, moment: float) -> None:
-        if (seconds := moment - self.client.server_now()) > 0:
-            self.client.clock.sleep(min(seconds, self.attempt.settle))
 
     def _uncertain(self) -> AepUncertainError:
         return AepUncertainError(

@@ -25,6 +25,9 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
+"""A partial run's rows have landed, too, but for those that never will."""
+
 _TABLE = {
     "": Verdict.WAITING,
     "queued": Verdict.WAITING,

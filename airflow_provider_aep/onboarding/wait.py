@@ -46,6 +46,12 @@ def fresh(client: AepClient, call: Call[T]) -> T:
     return follow(client, freshly(call))
 
 
+def wait_until(client: AepClient, moment: float, longest: float) -> None:
+    """Wait for a moment of the server's clock (seconds since the epoch), but no longer than so many seconds."""
+    if (seconds := moment - client.server_now()) > 0:
+        client.clock.sleep(min(seconds, longest))
+
+
 def eventually(client: AepClient, there: Callable[[], bool]) -> bool:
     """Whether something that may have been written a moment ago is there: AEP's reads lag behind its writes."""
     for wait in FRESH_WAITS:

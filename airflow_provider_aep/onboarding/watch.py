@@ -19,7 +19,8 @@ from airflow_provider_aep.client.errors import (
 )
 from airflow_provider_aep.client.models import Batch, Flow, Run
 from airflow_provider_aep.client.steps import Steps
-from airflow_provider_aep.onboarding.verdict import RunResult, Verdict, judge, judge_batches
+from airflow_provider_aep.onboarding.given import checked_id, checked_moment
+from airflow_provider_aep.onboarding.verdict import LANDED, RunResult, Verdict, judge, judge_batches
 from airflow_provider_aep.onboarding.wait import GOING, freshly
 
 MAX_UNREACHABLE = 900.0
@@ -29,8 +30,6 @@ LAG = 600
 """Seconds by which AEP's lists may be behind."""
 
 CREATED, WINDOW = "created", "window"
-
-_LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,15 @@ class Awaited:
             raise AepConfigurationError(
                 f"since_of is {self.since_of!r}", next_step=f"It must be {CREATED} or {WINDOW}."
             )
+
+    @classmethod
+    def asked(cls, flow_id: object, run_id: object, since: object, since_of: str) -> Awaited:
+        """What an author asks for, as templates render it.
+
+        :raises AepConfigurationError: one of them is no id, no moment, or another word
+        """
+        named = None if run_id in {None, "", "None"} else checked_id(run_id, "run_id")
+        return cls(checked_id(flow_id, "flow_id"), named, checked_moment(since, "since"), since_of)
 
     def __str__(self) -> str:
         if self.run_id:
@@ -118,7 +126,7 @@ def concluded(
     awaited: Awaited, result: RunResult, server_now: Callable[[], float], *, check_batches: bool = True
 ) -> Steps[Seen]:
     """What else speaks for or against a run that was judged: its batches, another in its place."""
-    if result.verdict in _LANDED and check_batches:
+    if result.verdict in LANDED and check_batches:
         seen = yield from _with_batches(awaited, result, server_now)
         result = seen.result or result
     else:
@@ -143,7 +151,7 @@ def _with_batches(awaited: Awaited, result: RunResult, server_now: Callable[[], 
         may_come = True
     result = judge_batches(result, batches) if batches else result
     young = (result.completed_at or awaited.created) / 1000 > server_now() - LAG
-    if result.verdict in _LANDED and may_come and young:  # what AEP's lists do not show later, they never will
+    if result.verdict in LANDED and may_come and young:  # what AEP's lists do not show later, they never will
         result = replace(result, verdict=Verdict.WAITING.value)
     return Seen(awaited, result, tuple(remarks), ended=result.verdict == Verdict.WAITING.value)
 
@@ -204,7 +212,7 @@ def chosen(awaited: Awaited, runs: list[Run]) -> Run | None:
     # One whose window AEP does not tell may be the one. It will tell; where it never has, it must not be passed over
     # for a later one that is well; but that it is well itself says nothing of the window that is waited for.
     until = first.createdAt if first else math.inf
-    odd = [r for r in runs if r.window[0] is None and since <= r.createdAt < until and judge(r).verdict not in _LANDED]
+    odd = [r for r in runs if r.window[0] is None and since <= r.createdAt < until and judge(r).verdict not in LANDED]
     if not odd:
         return first
     eldest = min(odd, key=lambda run: run.createdAt)

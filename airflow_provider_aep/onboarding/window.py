@@ -12,11 +12,8 @@ from airflow_provider_aep.client.models import Flow, Run
 from airflow_provider_aep.client.steps import Steps, every
 from airflow_provider_aep.onboarding.attempt import Attempt, Note
 from airflow_provider_aep.onboarding.given import checked_moment
-from airflow_provider_aep.onboarding.verdict import Verdict, judge
+from airflow_provider_aep.onboarding.verdict import LANDED, Verdict, judge
 from airflow_provider_aep.onboarding.watch import LAG, Awaited, concluded
-
-_LANDED = frozenset({Verdict.SUCCEEDED.value, Verdict.PARTIAL.value})
-"""A partial run's rows have landed, too, but for those that never will."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +82,7 @@ def _found_out(flow: Flow, last: int, now: float, attempt: Attempt) -> Steps[Win
     if first is None or not Window(first, last).note(attempt, flow.id).read():  # no try has sent anything yet
         _check_first_run(flow, runs, now)
         first = _last_end(flow, runs, last)
-        # One that ends where this window does may be this task's own, of another try.
-        yield from _check_that_landed(flow, [r for r in runs if _is(r, _LANDED) and r.window[1] == first], now)
+        yield from _check_that_landed(flow, [r for r in runs if _is(r, LANDED) and r.window[1] == first], now)
         chosen.write(start=first)
     return Window(first, last, found_out=True)
 
@@ -104,7 +100,8 @@ def _check_first_run(flow: Flow, runs: list[Run], now: float) -> None:
 
 
 def _last_end(flow: Flow, runs: list[Run], last: int) -> int:
-    ends = [end for run in runs if _is(run, _LANDED) and (end := run.window[1]) is not None]
+    ends = [end for run in runs if _is(run, LANDED) and (end := run.window[1]) is not None]
+    # One that ends where this window does may be this task's own, of another try.
     if before := [end for end in ends if end < last]:
         return max(before)
     if ends:
@@ -140,7 +137,7 @@ def _check_that_landed(flow: Flow, runs: list[Run], now: float) -> Steps[None]:
     there, missing = [], []
     for run in runs:
         seen = yield from concluded(Awaited(flow.id, run.id, created=run.createdAt), judge(run), lambda: now)
-        if seen.result and seen.result.verdict in _LANDED:
+        if seen.result and seen.result.verdict in LANDED:
             there.append(run.window[0] or 0)
         else:
             missing.append((run.window[0] or 0, seen))

@@ -213,7 +213,6 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
             run_id=self.run_id,
             aep_conn_id=self.aep_conn_id,
             poke_interval=interval,
-            since_of=self.since_of,
             seen=seen.awaited.as_dict(),
             deadline=deadline,
             no_run_deadline=no_run_deadline,
@@ -299,12 +298,9 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
         return Watching.of(self, page)
 
     def _awaited(self) -> Awaited:
-        from airflow_provider_aep.onboarding.given import checked_id, checked_moment
         from airflow_provider_aep.onboarding.watch import Awaited
 
-        run_id = None if self.run_id in {None, "", "None"} else checked_id(self.run_id, "run_id")
-        since = checked_moment(self.since, "since")
-        return Awaited(checked_id(self.flow_id, "flow_id"), run_id, since, self.since_of)
+        return Awaited.asked(self.flow_id, self.run_id, self.since, self.since_of)
 
     def _rendered_interval(self) -> float:
         from airflow_provider_aep.client.errors import AepConfigurationError

@@ -10,7 +10,6 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_aep.client.errors import AepConfigurationError, AepError
 from airflow_provider_aep.hooks.watching import GOES_ON
-from airflow_provider_aep.onboarding.given import checked_id, checked_moment
 from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance
 from airflow_provider_aep.onboarding.watch import MAX_UNREACHABLE, Awaited, Patience
 from airflow_provider_aep.triggers.hub import TimedOut, Wait, wait_for
@@ -144,8 +143,7 @@ class AepFlowRunTrigger(BaseTrigger):
             raise AepConfigurationError(
                 f"poke_interval is {self.poke_interval!r}", next_step="It must be a number of seconds above 0."
             ) from None
-        run_id = None if self.run_id in {None, "", "None"} else checked_id(self.run_id, "run_id")
-        return Awaited(checked_id(self.flow_id, "flow_id"), run_id, checked_moment(self.since, "since"), self.since_of)
+        return Awaited.asked(self.flow_id, self.run_id, self.since, self.since_of)
 
     def _accepted(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """The result of a run that is as good as it must be, without a word to be said about it."""

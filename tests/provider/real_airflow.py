@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,8 @@ def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Ge
 
     :param dag_id: a DAG that must be there before it begins
     """
-    folder = ExitStack()
-    database = Path(folder.enter_context(tempfile.TemporaryDirectory(dir=_in_memory()))) / "airflow.db"
+    folder = tempfile.TemporaryDirectory(dir=_in_memory(), ignore_cleanup_errors=True)
+    database = Path(folder.name) / "airflow.db"
     # SQLite lets others read while one writes.
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -193,7 +193,7 @@ def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Ge
                 with suppress(ChildProcessError):
                     os.waitpid(-1, os.WNOHANG)
                 time.sleep(0.1)
-        folder.close()
+        folder.cleanup()
 
 
 def _in_memory() -> str | None:

@@ -8,18 +8,10 @@ from waits import put_run
 
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError
-from airflow_provider_aep.onboarding import wait
 from airflow_provider_aep.sensors.batch import AepBatchSensor
 from airflow_provider_aep.sensors.flow_health import AepFlowHealthSensor
 
 HOUR = 3600
-
-
-@pytest.fixture
-def aep(emulator, connect, monkeypatch):
-    connect(emulator)
-    monkeypatch.setattr(wait, "FRESH_WAITS", ())
-    return emulator
 
 
 def scope(aep):

@@ -12,19 +12,11 @@ from airflow_provider_aep.client.clock import SystemClock
 from airflow_provider_aep.client.errors import AepCredentialsError, AepError, AepNotFoundError
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.hooks import aep as hook
-from airflow_provider_aep.onboarding import wait as engine
 from airflow_provider_aep.onboarding.watch import Awaited, Patience
 from airflow_provider_aep.triggers import hub as module
 from airflow_provider_aep.triggers.hub import Budget, Hub, TimedOut, Wait, hub_of, wait_for
 
 INTERVAL = 0.2
-
-
-@pytest.fixture
-def aep(emulator, connect, monkeypatch):
-    connect(emulator)
-    monkeypatch.setattr(engine, "FRESH_WAITS", ())
-    return emulator
 
 
 class Rounds(SystemClock):

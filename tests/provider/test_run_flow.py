@@ -449,13 +449,17 @@ def test_modes_end_alike(aep, once):
         assert len(said) == 1
 
 
+def fail_batches(aep):
+    for scope, batch in aep.world.store.everywhere("batches"):
+        aep.world.store.put("batches", scope, batch["id"], {**batch, "status": "failed"})
+
+
 @pytest.mark.parametrize("deferrable", MODES)
 def test_a_batch_that_did_not_land_is_nothing_that_a_retry_mends(aep, once, deferrable):
     """The run itself went well, so AEP does not trigger it again."""
     notes, day = Notes(), (DAY, DAY + timedelta(days=1))
     run(once, context(day, DAY, notes=notes))
-    for scope, batch in aep.world.store.everywhere("batches"):
-        aep.world.store.put("batches", scope, batch["id"], {**batch, "status": "failed"})
+    fail_batches(aep)
     with pytest.raises(AepPermanentError, match="failed .*batches"):
         run(once, context(day, DAY, try_number=2, notes=notes), deferrable)
     assert len(windows(aep)) == 1
@@ -466,8 +470,7 @@ def test_what_has_landed_in_place_of_it_will_do(aep, once, deferrable):
     """Its rows were ingested by another DAG run, as the error said."""
     notes, day = Notes(), (DAY, DAY + timedelta(days=1))
     run(once, context(day, DAY, notes=notes))
-    for scope, batch in aep.world.store.everywhere("batches"):
-        aep.world.store.put("batches", scope, batch["id"], {**batch, "status": "failed"})
+    fail_batches(aep)
     said = "window \\(2025-07-01T00:00:00\\+00:00 to 2025-07-02T00:00:00\\+00:00\\) anew.*clear this task"
     with pytest.raises(AepPermanentError, match=said):
         run(once, context(day, DAY, try_number=2, notes=notes), deferrable)

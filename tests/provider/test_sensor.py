@@ -10,16 +10,13 @@ from waits import MODES, put_flow, put_run, sensor, wait
 from airflow_provider_aep.client.errors import AepUnavailableError
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError
-from airflow_provider_aep.onboarding import wait as engine
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
 
 @pytest.fixture
-def aep(emulator, connect, monkeypatch):
-    connect(emulator)
-    monkeypatch.setattr(engine, "FRESH_WAITS", ())
-    put_flow(emulator)
-    return emulator
+def aep(aep):
+    put_flow(aep)
+    return aep
 
 
 @pytest.mark.parametrize("mode", MODES)

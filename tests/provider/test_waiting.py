@@ -12,7 +12,6 @@ from waits import MODES, put_flow, put_run, sensor, wait
 
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
-from airflow_provider_aep.onboarding import wait as engine
 from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
 HOUR = 3_600_000
@@ -20,11 +19,9 @@ BATCH = "01ES59WPQ9EZ28BQ5W9CNXB9R6"
 
 
 @pytest.fixture
-def aep(emulator, connect, monkeypatch):
-    connect(emulator)
-    monkeypatch.setattr(engine, "FRESH_WAITS", ())
-    put_flow(emulator)
-    return emulator
+def aep(aep):
+    put_flow(aep)
+    return aep
 
 
 def windowed(start, end):
