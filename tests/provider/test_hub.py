@@ -73,6 +73,11 @@ async def beginning(hub, waits):
     return tasks
 
 
+async def until(happened):
+    while not happened():
+        await asyncio.sleep(0.01)
+
+
 def test_250_waits_are_three_requests_a_round(aep):
     for n in range(250):
         put_run(aep, f"r{n}", status="inProgress")
@@ -352,7 +357,7 @@ def test_it_begins_with_the_first_wait_and_ends_with_the_last(aep):
 
     async def main():
         tasks = [asyncio.create_task(wait_for("aep_default", wait("r1"))) for _ in range(20)]
-        await asyncio.sleep(INTERVAL * 2)
+        await until(lambda: aep.requests("GET */runs"))
         here = module._LOOPS[asyncio.get_running_loop()]
         there = len(here.hubs), len(here.lookups)
         tasks[0].cancel()
@@ -404,10 +409,10 @@ def test_credentials_that_were_renewed_meanwhile_are_looked_up_again(aep, connec
 
     async def main():
         tasks = [asyncio.create_task(wait_for("aep_default", wait("r1"))) for _ in range(20)]
-        await asyncio.sleep(INTERVAL * 2)
-        aep.fault("GET */runs", "answer", status=403, code="403025", calls=[1])
+        await until(lambda: aep.requests("GET */runs"))
         connect(aep, extra={"ui_url": "https://other.example"})  # the same AEP, by other words
-        await asyncio.sleep(INTERVAL * 3)
+        aep.fault("GET */runs", "answer", status=403, code="403025", calls=[1])
+        await until(lambda: not aep.unfired())
         put_run(aep, "r1")
         return await asyncio.gather(*tasks)
 
