@@ -1,5 +1,11 @@
 """The one place that names the HTTP library, so that another one can take its place."""
 
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
 from httpx import (
     AsyncBaseTransport,
     AsyncClient,
@@ -17,7 +23,11 @@ from httpx import (
     RequestError,
     Response,
     Timeout,
+    create_ssl_context,
 )
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = [
     "AsyncBaseTransport",
@@ -36,4 +46,16 @@ __all__ = [
     "RequestError",
     "Response",
     "Timeout",
+    "trusted",
 ]
+
+
+def trusted() -> SSLContext:
+    """The certificates that servers are checked by, as the library finds them, read once: that takes 50 ms, and a
+    triggerer's loop would stand still meanwhile."""
+    return _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _trusted(*_: str | None) -> SSLContext:
+    return create_ssl_context()

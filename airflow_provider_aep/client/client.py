@@ -69,6 +69,7 @@ class _Plan:
             "auth": self.auth,
             "timeout": _http.Timeout(**self.timeout),
             "follow_redirects": False,
+            "verify": _http.trusted(),
             "headers": {"User-Agent": f"airflow-provider-aep/{__version__}"},
         }
 
