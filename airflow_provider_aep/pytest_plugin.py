@@ -32,10 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def _world(lake: Path, source_data: Path | None = None, **options: Any) -> World:
     from airflow_provider_aep.emulator.service import Options, World
     from airflow_provider_aep.emulator.store import Store
-    from airflow_provider_aep.emulator.tables import Sources, sample_data
+    from airflow_provider_aep.emulator.tables import Sources, sample_sources
 
     settings = {"run_delay": 0.0, "lake": lake, "strict": True, "seed": 0, **options}
-    return World(Store(None), Sources(source_data or sample_data()), Options(**settings))
+    return World(Store(None), Sources(source_data) if source_data else sample_sources(), Options(**settings))
 
 
 @pytest.fixture(scope="session")
