@@ -6,9 +6,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,64 +17,14 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"  # lets a test call an oper
 os.environ["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"  # Airflow 3.1.0 colours a pipe, too
 
 import pytest
+from emulators import Emulator, emulators
 
-from airflow_provider_aep.client.auth import SHARED_TOKENS, TokenCache
-from airflow_provider_aep.client.client import AepClient
-from airflow_provider_aep.client.settings import AepSettings
-from airflow_provider_aep.emulator.server import running
-from airflow_provider_aep.emulator.service import Options, World
-from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import Sources, sample_data
-from airflow_provider_aep.emulator.testing import AepEmulator
 from airflow_provider_aep.onboarding.systems import SYSTEMS
-
-
-class Emulator(AepEmulator):
-    """A running emulator, and our client of it."""
-
-    @property
-    def state(self) -> Path:
-        """The file that its state is in."""
-        return self.lake.with_name(f"{self.lake.name}-state.db")
-
-    def settings(self, **changes: Any) -> AepSettings:
-        options = self.world.options
-        return AepSettings.checked(
-            **{
-                "client_id": options.client_id,
-                "client_secret": options.client_secret,
-                "org_id": options.org_id,
-                "sandbox": "dev",
-                "platform_url": self.url,
-                "ims_url": self.url,
-                **changes,
-            }
-        )
-
-    def client(self, **changes: Any) -> AepClient:
-        return AepClient(self.settings(**changes), tokens=TokenCache())
 
 
 @pytest.fixture
 def make_emulator(tmp_path: Path) -> Iterator[Any]:
-    """Start an emulator with options; its runs are due at once unless ``run_delay`` says otherwise.
-
-    It runs in the test's process: coverage sees it, and a test may look into its world.
-    """
-    numbers = count()
-    with ExitStack() as stack:
-
-        def make(source_data: Path | None = None, **options: Any) -> Emulator:
-            SHARED_TOKENS._tokens.clear()  # it may get the port of an earlier one
-            number = next(numbers)  # each has a state of its own
-            lake = tmp_path / f"lake{number}"
-            world = World(
-                Store(lake.with_name(f"{lake.name}-state.db")),
-                Sources(source_data or sample_data()),
-                replace(Options(run_delay=0.0, lake=lake, strict=True), **options),
-            )
-            return Emulator(stack.enter_context(running(world)), world, lake)
-
+    with emulators(tmp_path) as make:
         yield make
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,12 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "start_airflow" not in getattr(item, "fixturenames", ()))
 
 
-@pytest.fixture
-def start_airflow(tmp_path: Path) -> Any:
+@pytest.fixture(scope="session")
+def start_airflow(tmp_path_factory: pytest.TempPathFactory) -> Any:
     def start(emulator: Any, dag_id: str = "aep_customer_success_onboarding", **environment: str) -> Any:
-        home = tmp_path / "airflow"
-        home.mkdir()
-        return airflow_of(emulator, home, dag_id, **environment)
+        return airflow_of(emulator, tmp_path_factory.mktemp("airflow"), dag_id, **environment)
 
     return start
 

@@ -3,12 +3,11 @@
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from airflow_forks import airflow_in
 
 from airflow_provider_aep.emulator.demo import airflow_environment
 from airflow_provider_aep.emulator.tables import sample_data
@@ -20,29 +19,24 @@ CONF = {"name": "X", "start_in_minutes": 0.02, "poke_interval": 0.2}
 
 
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory):
-    """An Airflow home with an empty metadata database."""
-    home = tmp_path_factory.mktemp("airflow")
-    environment = {"PATH": "/usr/bin:/bin", "AIRFLOW_HOME": str(home)}
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
-    return home
+def commands(tmp_path_factory):
+    with airflow_in(tmp_path_factory.mktemp("airflow")) as there:
+        yield there
 
 
 @pytest.fixture
-def dags_test(emulator, migrated):
+def dags_test(emulator, commands):
     """Run the DAG to its end with ``airflow dags test``; gives the exit code and all that was printed."""
 
     def run(conf, dags=DAGS, dag=ONBOARDING, **environment):
-        env = airflow_environment(migrated, dags, emulator.url, emulator.world.options) | environment
-        command = [sys.executable, "-m", "airflow", "dags", "test", dag, "-c", json.dumps({**CONF, **conf})]
-        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return done.returncode, done.stdout
+        env = airflow_environment(commands.home, dags, emulator.url, emulator.world.options) | environment
+        return commands("dags", "test", dag, "-c", json.dumps({**CONF, **conf}), environment=env)
 
     return run
 
 
-def xcom(home, key):
-    with sqlite3.connect(home / "airflow.db") as db:
+def xcom(commands, key):
+    with sqlite3.connect(commands.home / "airflow.db") as db:
         rows = db.execute("SELECT task_id, value FROM xcom WHERE key = ?", (key,)).fetchall()
     # SQLite gives a number back as one.
     return {task: json.loads(value) if isinstance(value, str) else value for task, value in rows}
@@ -73,11 +67,11 @@ def test_the_readmes_dag_is_green(emulator, dags_test, tmp_path):
     assert [f["name"] for _, f in emulator.world.store.everywhere("flows")] == ["Contacts flow"]
 
 
-def test_a_table_is_onboarded_and_a_second_run_writes_nothing(emulator, dags_test, migrated):
+def test_a_table_is_onboarded_and_a_second_run_writes_nothing(emulator, dags_test, commands):
     code, said = dags_test({})
     assert code == 0, said
     assert "partial: 995 of 1000 records landed" in said
-    result = xcom(migrated, "return_value")["first_run"]
+    result = xcom(commands, "return_value")["first_run"]
     assert (result["verdict"], result["read"], result["written"], result["failed"]) == ("partial", 1000, 995, 5)
     writes = emulator.writes()
     assert len(writes) == 7
@@ -86,7 +80,7 @@ def test_a_table_is_onboarded_and_a_second_run_writes_nothing(emulator, dags_tes
     assert emulator.writes() == writes
 
 
-def test_a_flow_is_operated(emulator, dags_test, migrated):
+def test_a_flow_is_operated(emulator, dags_test, commands):
     code, said = dags_test({})
     assert code == 0, said
     [(_, flow)] = emulator.world.store.everywhere("flows")
@@ -95,7 +89,7 @@ def test_a_flow_is_operated(emulator, dags_test, migrated):
     [(_, flow)] = emulator.world.store.everywhere("flows")
     assert [t["name"] for t in flow["transformations"]] == ["Copy", "Mapping"]
     assert len(emulator.world.store.everywhere("runs")) == 2
-    assert xcom(migrated, "return_value")["batches"] == 2
+    assert xcom(commands, "return_value")["batches"] == 2
 
 
 def test_a_dataset_is_let_into_profile_and_no_second_time(emulator, dags_test):

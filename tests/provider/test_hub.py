@@ -74,7 +74,7 @@ async def beginning(hub, waits):
 
 
 async def until(happened):
-    while not happened():
+    while not happened():  # noqa: ASYNC110 - the emulator wakes nobody
         await asyncio.sleep(0.01)
 
 

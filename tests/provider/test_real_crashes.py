@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from emulators import emulators
 
 CRASHING = Path(__file__).with_name("crashing")
 SETTLE = 4
@@ -31,9 +32,15 @@ STORMS = int(os.environ.get("AEP_SOAK_STORMS", "1"))
 OPERATIONS = sorted({f"POST */{kind}" for kind in CREATES.values()})
 
 
-@pytest.fixture
-def airflow(emulator, start_airflow, tmp_path):
-    folder = shutil.copytree(CRASHING, tmp_path / "dags")
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory):
+    with emulators(tmp_path_factory.mktemp("aep")) as make:
+        yield make()
+
+
+@pytest.fixture(scope="module")
+def airflow(emulator, start_airflow, tmp_path_factory):
+    folder = shutil.copytree(CRASHING, tmp_path_factory.mktemp("crashes") / "dags")
     options = {
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
         "AIRFLOW__AEP__SETTLE": str(SETTLE),
