@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -25,6 +26,14 @@ from airflow_provider_aep.emulator.demo import airflow_environment
 DAGS = Path(__file__).parents[2] / "dags"
 PATIENCE = 600.0
 """Seconds after which what Airflow has not done counts as not done: a machine may be slow."""
+
+OF_SQLITE = """
+import sys
+
+of_sqlite = {"timeout": 3 if "api-server" in sys.argv else 60}
+"""
+"""Seconds that a component waits for another to have written. The API server writes on its loop, too, where it may wait
+for a request of its own that needs the loop to end: it had better give up, say 500 and be asked again."""
 
 
 class RealAirflow:
@@ -93,6 +102,17 @@ class RealAirflow:
         meanwhile()
         self._start("triggerer")
 
+    def end(self) -> None:
+        """At once: nothing of it is needed any more."""
+        there = [p for group in self.groups for p in _family(group)]
+        for group in self.groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        for process in there:  # one that is in a group of its own
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(there, timeout=30)
+
     def _start(self, component: str) -> None:
         with self.output.open("ab") as out:
             command = [sys.executable, "-m", "airflow", component]
@@ -148,7 +168,7 @@ def _free_port() -> int:
 
 @contextmanager
 def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Generator[RealAirflow, None, None]:
-    """``airflow standalone``, ended with all its children at the end of the block.
+    """``airflow standalone``, ended with all its children at the end of the block; its database is in ``home`` then.
 
     :param dag_id: a DAG that must be there before it begins
     """
@@ -157,6 +177,8 @@ def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Ge
     # SQLite lets others read while one writes.
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+    (home / "config").mkdir()
+    (home / "config" / "patience.py").write_text(OF_SQLITE)
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     env = airflow_environment(home, DAGS, emulator.url, emulator.world.options) | {
@@ -164,11 +186,17 @@ def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Ge
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout=60",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "patience.of_sqlite",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": "patience.of_sqlite",
         "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",  # no file of a DAG changes
+        # Airflow fails a task whose trigger fires before it has heard that the worker is through, as where all is slow.
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         # A small machine that starts many tasks at once does not answer each of them in five seconds.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
@@ -185,25 +213,12 @@ def airflow_of(emulator: Any, home: Path, dag_id: str, **environment: str) -> Ge
         airflow.until_ready(dag_id, process)
         yield airflow
     finally:
-        for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
-            for group in airflow.groups:
-                _signal_group(group, number)
-            deadline = time.monotonic() + patience
-            while any(_signal_group(group, 0) for group in airflow.groups) and time.monotonic() < deadline:
-                with suppress(ChildProcessError):
-                    os.waitpid(-1, os.WNOHANG)
-                time.sleep(0.1)
+        airflow.end()
+        for file in Path(folder.name).iterdir():
+            shutil.copy(file, home)
         folder.cleanup()
 
 
 def _in_memory() -> str | None:
     """Where SQLite's many small commits cost no disk's time: five processes write, and all but one wait."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
-def _signal_group(group: int, number: int) -> bool:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True

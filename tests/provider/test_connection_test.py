@@ -10,6 +10,7 @@ from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from real_airflow import PATIENCE
 
 from airflow_provider_aep.emulator.demo import airflow_environment
 from airflow_provider_aep.hooks import checkup
@@ -124,11 +125,11 @@ def test_nothing_that_a_host_answers_is_quoted(emulator, connect, soon, status, 
     assert "Next step: " in message
 
 
-def on_a_worker(airflow, body, seconds=60):
+def on_a_worker(airflow, body):
     """Airflow 3.3 tests a connection in the executor, too."""
     queued = airflow.ask("POST", "/connections/enqueue-test", json=body)
     headers = {"Airflow-Connection-Test-Token": queued["token"]}
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while (answer := airflow.ask("GET", "/connections/enqueue-test", headers=headers))["result_message"] is None:
         assert time.monotonic() < deadline, answer
         time.sleep(0.2)

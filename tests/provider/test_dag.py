@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -174,10 +175,11 @@ def test_no_secret_and_no_person_leaves_the_request(make_emulator, start_airflow
         for id_, fields in connections.items():
             body = {"connection_id": id_, **fields}
             airflow.ask("POST", "/connections", json={**body, "extra": json.dumps(fields.get("extra", {}))})
-        state, tasks = airflow.run(ONBOARDING, {**CONF, "name": "Green"})
-        assert state == "success", tasks
-        state, tasks = airflow.run(ONBOARDING, {**CONF, "name": "Red", "table": "gone"})
-        assert (state, tasks["explore"]) == ("failed", "failed")
+        given = [{**CONF, "name": "Green"}, {**CONF, "name": "Red", "table": "gone"}]
+        with ThreadPoolExecutor(len(given)) as pool:
+            (green, tasks), (red, others) = pool.map(lambda conf: airflow.run(ONBOARDING, conf), given)
+        assert green == "success", tasks
+        assert (red, others["explore"]) == ("failed", "failed")
     database = emulator.world.store._db
     tokens = [value for (value,) in database.execute("SELECT value FROM tokens")]
     assert tokens
@@ -192,6 +194,7 @@ def test_no_secret_and_no_person_leaves_the_request(make_emulator, start_airflow
     searched |= {str(f.relative_to(airflow.home)): f.read_bytes() for f in airflow.home.rglob("*") if f.is_file()}
     assert b"Accepted: run" in b"".join(searched.values())
     assert b"debug" in searched["standalone.log"].lower()
+    assert b"aep_servicenow" in searched["airflow.db"]
     people = ["Canaryperson", "Canarybroken", "Canaryragged"]
     canaries = ["canary-client-secret", "canary-source-password", *people, *tokens]
     found = {(c, name) for c in canaries for name, content in searched.items() if c.encode() in content}

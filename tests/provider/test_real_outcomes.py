@@ -42,7 +42,7 @@ from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 with DAG("outcomes", schedule=None):
     for outcome, (_, arguments, *_) in {OUTCOMES!r}.items():
         for mode, how in {MODES!r}.items():
-            given = {{"timeout": 600, "poke_interval": 2, "check_batches": False, **how, **arguments}}
+            given = {{"timeout": 600, "poke_interval": 2, "check_batches": False, "retries": 0, **how, **arguments}}
             AepFlowRunSensor(task_id=f"{{outcome}}-{{mode}}", flow_id="f", run_id=outcome, **given)
 """
 DEAD = {
