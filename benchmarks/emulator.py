@@ -153,9 +153,9 @@ def fixture(repeats: int) -> float:
     from airflow_provider_aep.emulator.server import running
     from airflow_provider_aep.emulator.service import Options, World
     from airflow_provider_aep.emulator.store import Store
-    from airflow_provider_aep.emulator.tables import sample_sources
+    from airflow_provider_aep.emulator.tables import Sources, sample_data
 
-    world = World(Store(None), sample_sources(), Options(strict=True, seed=0))
+    world = World(Store(None), Sources(sample_data()), Options(strict=True, seed=0))
     found = []
     with running(world) as url:
         for _ in range(repeats * 5):

@@ -44,10 +44,10 @@ def serve(runs: int) -> None:
     from airflow_provider_aep.emulator.server import running
     from airflow_provider_aep.emulator.service import Options, World
     from airflow_provider_aep.emulator.store import Scope, Store
-    from airflow_provider_aep.emulator.tables import sample_sources
+    from airflow_provider_aep.emulator.tables import Sources, sample_data
 
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Store(Path(folder) / "state.db"), sample_sources(), Options())
+        world = World(Store(Path(folder) / "state.db"), Sources(sample_data()), Options())
         scope, asked = Scope(ORG, SANDBOX), {"dbt": 0}
         ended: dict[str, dict[int, float]] = {"aep": {}, "dbt": {}}
         for n in range(runs):

@@ -32,7 +32,7 @@ from waits import put_run
 from airflow_provider_aep.emulator.server import running
 from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import sample_sources
+from airflow_provider_aep.emulator.tables import Sources, sample_data
 from airflow_provider_aep.emulator.testing import AepEmulator
 
 CAPACITY = 1000
@@ -110,7 +110,7 @@ def main() -> None:
         home.mkdir()
         dags.mkdir()
         (dags / "waits.py").write_text(DAG.format(ways=WAYS, waits=given.waits, interval=given.interval))
-        world = World(Store(Path(folder) / "state.db"), sample_sources(), Options(lake=lake))
+        world = World(Store(Path(folder) / "state.db"), Sources(sample_data()), Options(lake=lake))
         options = {
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),

@@ -51,8 +51,8 @@ __all__ = [
 
 
 def trusted() -> SSLContext:
-    """The certificates that servers are checked by, as the library finds them, read once: that takes 50 ms, and a
-    triggerer's loop would stand still meanwhile."""
+    """The certificates that servers are checked by, as the library finds them, read once in a process: that takes
+    50 ms, and a triggerer's loop would stand still meanwhile."""
     return _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 

@@ -20,7 +20,7 @@ from airflow_provider_aep.emulator.service import SANDBOX_STATES, SERVICES, Cred
 from airflow_provider_aep.emulator.shapes import parsed
 from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.switches import SWITCHES, choices
-from airflow_provider_aep.emulator.tables import Sources, sample_sources
+from airflow_provider_aep.emulator.tables import Sources, sample_data
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None) -> None:
             f"Writes under /_emulator need Authorization: Bearer {token}",
             file=sys.stderr,
         )
-    world = World(Store(a.state), Sources(a.source_data) if a.source_data else sample_sources(), options)
+    world = World(Store(a.state), Sources(a.source_data or sample_data()), options)
     if a.snapshot and world.store.dump():
         raise SystemExit(f"--snapshot: the state {a.state} has objects already; give one of them, or a new state file.")
     if a.snapshot:

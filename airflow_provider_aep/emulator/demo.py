@@ -22,7 +22,7 @@ from rich.table import Table as RichTable
 from airflow_provider_aep.emulator.server import running
 from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import Sources, sample_sources
+from airflow_provider_aep.emulator.tables import Sources, sample_data
 
 DAGS = {"onboarding": "aep_customer_success_onboarding", "tutorial": "aep_customer_success_tutorial"}
 
@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     home.mkdir(parents=True, exist_ok=True)
     log, console = home / "airflow.log", Console(highlight=False)
     options = Options(run_delay=1.0, lake=home / "lake")
-    world = World(Store(home / "state.db"), Sources(a.source_data) if a.source_data else sample_sources(), options)
+    world = World(Store(home / "state.db"), Sources(a.source_data or sample_data()), options)
     log.unlink(missing_ok=True)
     before = _last(world)
     dag = DAGS["tutorial" if a.tutorial else "onboarding"]

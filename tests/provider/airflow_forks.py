@@ -1,7 +1,8 @@
 """Airflow's commands, each in a fork of a process that has made Airflow ready for tasks: that takes ten seconds.
 
 Run as a program it reads a JSON object a line, ``{"command": [...], "environment": {...}, "output": file}``, and writes
-the exit code of each. What the provider does is imported after the fork.
+the exit code of each. What the provider does is imported after the fork. Airflow 3.3 keeps what is ready; earlier ones
+make it again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Airflow:
     """
 
     def __init__(self, home: Path, process: subprocess.Popen[str]) -> None:
-        self.home, self._process, self._numbers = home, process, 0
+        self.home, self._process = home, process
 
     def __call__(self, *command: str, environment: dict[str, str]) -> tuple[int, str]:
         """The exit code of a command, and all that it printed."""
@@ -40,14 +41,16 @@ class Airflow:
 
 @contextmanager
 def airflow_in(home: Path) -> Generator[Airflow, None, None]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")} | {"AIRFLOW_HOME": str(home)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")} | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",  # it prepares its logging, too
+        "NO_COLOR": "1",
+    }
     process = subprocess.Popen(
         [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with process:
         yield Airflow(home, process)
-        assert process.stdin
-        process.stdin.close()
 
 
 async def first_request(app: Any) -> None:

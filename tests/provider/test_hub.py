@@ -74,8 +74,9 @@ async def beginning(hub, waits):
 
 
 async def until(happened):
-    while not happened():  # noqa: ASYNC110 - the emulator wakes nobody
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while not happened():  # noqa: ASYNC110 - the emulator wakes nobody
+            await asyncio.sleep(0.01)
 
 
 def test_250_waits_are_three_requests_a_round(aep):
