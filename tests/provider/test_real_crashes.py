@@ -122,7 +122,6 @@ def test_every_kind_killed_at_every_moment(emulator, airflow):
     crash(airflow, "late-commit")
     assert emulator.unfired() == []
     check(emulator, airflow, "Crash late-commit", "late-commit", set(CREATES))
-    emulator.world.faults.clear()
 
 
 def rows_landed(emulator, name):
