@@ -8,7 +8,7 @@ from waits import put_run
 
 from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AsyncAepClient
-from airflow_provider_aep.client.clock import SystemClock
+from airflow_provider_aep.client.clock import ManualClock, SystemClock
 from airflow_provider_aep.client.errors import AepCredentialsError, AepError, AepNotFoundError
 from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.hooks import aep as hook
@@ -19,17 +19,18 @@ from airflow_provider_aep.triggers.hub import Budget, Hub, TimedOut, Wait, hub_o
 INTERVAL = 0.2
 
 
-class Rounds(SystemClock):
-    """Rounds begin when a test says so."""
+class Rounds(ManualClock):
+    """Rounds begin when a test says so, and take no time, however slow the machine is."""
 
     def __init__(self):
+        super().__init__(SystemClock().now())
         self.rests, self.go = asyncio.Event(), asyncio.Semaphore(0)
 
     async def asleep(self, seconds):
-        if seconds < 0.9 * INTERVAL:  # a turn, not a rest
-            return
-        self.rests.set()
-        await self.go.acquire()
+        if seconds >= 0.5 * INTERVAL:  # a rest, not a turn
+            self.rests.set()
+            await self.go.acquire()
+        await super().asleep(seconds)
 
     async def round(self):
         """One round, from its beginning to its end."""
