@@ -22,10 +22,10 @@ demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--tabl
 	@$(BIN)/python -m airflow_provider_aep.emulator.demo $(if $(SYSTEM),--system $(SYSTEM)) $(ARGS)
 
 test: install ## run the tests
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest -n auto
 
 coverage: install ## run the tests, and say which lines none has been through
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 
 matrix: install ## the tests on Airflow 3.0 to 3.3, lowest and newest dependencies, Python 3.11 to 3.13
 	@$(BIN)/python tests/matrix.py $(ARGS)
@@ -75,7 +75,7 @@ storm: install ## a thousand onboardings in processes that are killed at random,
 	@$(BIN)/python benchmarks/storm.py $(ARGS)
 
 proof: storm ## the long forms of what CI has short: 200 races, 20 in real Airflow, 20 onboardings there in a storm
-	@AEP_SOAK_RACES=200 AEP_SOAK_DAG_RACES=20 AEP_SOAK_STORMS=20 $(BIN)/python -m pytest -q -n auto --maxprocesses 3 \
+	@AEP_SOAK_RACES=200 AEP_SOAK_DAG_RACES=20 AEP_SOAK_STORMS=20 $(BIN)/python -m pytest -q -n auto \
 	  tests/onboarding/test_writers.py tests/provider/test_real_crashes.py
 
 safety: install ## take each safety step out of the engine; says which test turns red

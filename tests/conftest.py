@@ -17,9 +17,22 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"  # lets a test call an oper
 os.environ["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"  # Airflow 3.1.0 colours a pipe, too
 
 import pytest
-from emulators import Emulator, emulators
+from emulators import ENDED, Emulator, emulators
 
 from airflow_provider_aep.onboarding.systems import SYSTEMS
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, since most of the time is waiting; four at most, since memory is not."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def in_order() -> Iterator[None]:
+    """Every emulator has ended without an error."""
+    yield
+    for ended in ENDED:
+        ended.result()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import count
@@ -17,6 +18,10 @@ from airflow_provider_aep.emulator.service import Options, World
 from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.tables import Sources, sample_sources
 from airflow_provider_aep.emulator.testing import AepEmulator
+
+_ENDING = ThreadPoolExecutor(thread_name_prefix="ending")
+ENDED: list[Future[None]] = []
+"""Emulators end while the next test runs: each takes an eighth of a second, and nearly every test has one."""
 
 
 class Emulator(AepEmulator):
@@ -52,17 +57,20 @@ def emulators(folder: Path) -> Generator[Any, None, None]:
     They run in the test's process: coverage sees them, and a test may look into their worlds.
     """
     numbers = count()
-    with ExitStack() as stack:
+    stack = ExitStack()
 
-        def make(source_data: Path | None = None, **options: Any) -> Emulator:
-            SHARED_TOKENS._tokens.clear()  # it may get the port of an earlier one
-            number = next(numbers)  # each has a state of its own
-            lake = folder / f"lake{number}"
-            world = World(
-                Store(lake.with_name(f"{lake.name}-state.db")),
-                Sources(source_data) if source_data else sample_sources(),
-                replace(Options(run_delay=0.0, lake=lake, strict=True), **options),
-            )
-            return Emulator(stack.enter_context(running(world)), world, lake)
+    def make(source_data: Path | None = None, **options: Any) -> Emulator:
+        SHARED_TOKENS._tokens.clear()  # it may get the port of an earlier one
+        number = next(numbers)  # each has a state of its own
+        lake = folder / f"lake{number}"
+        world = World(
+            Store(lake.with_name(f"{lake.name}-state.db")),
+            Sources(source_data) if source_data else sample_sources(),
+            replace(Options(run_delay=0.0, lake=lake, strict=True), **options),
+        )
+        return Emulator(stack.enter_context(running(world)), world, lake)
 
+    try:
         yield make
+    finally:
+        ENDED.append(_ENDING.submit(stack.close))
