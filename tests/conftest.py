@@ -23,7 +23,7 @@ from airflow_provider_aep.onboarding.systems import SYSTEMS
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, since most of the time is waiting; four at most, since memory is not."""
+    """One more than there are cores, since tests mostly wait; at most four, for the sake of memory."""
     return min((os.cpu_count() or 1) + 1, 4)
 
 
