@@ -15,7 +15,6 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -225,8 +224,9 @@ def storm(make: Callable[[str, Any], Step], count: int, workers: int, seed: int,
                 else:
                     with suppress(OSError):  # it was killed a moment ago, which the next turn will see
                         near.send((one.name, one.step, one.results, one.tries))
-            if time.monotonic() >= next_kill and busy:
-                os.kill(draw.choice(list(busy.values()))[0].pid, signal.SIGKILL)
+            alive = [process for process, _ in busy.values() if process.is_alive()]
+            if time.monotonic() >= next_kill and alive:
+                draw.choice(alive).kill()  # with -9
                 killed += 1
                 next_kill = time.monotonic() + draw.expovariate(kills)
         seconds = time.monotonic() - started
