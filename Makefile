@@ -75,7 +75,7 @@ storm: install ## a thousand onboardings in processes that are killed at random,
 	@$(BIN)/python benchmarks/storm.py $(ARGS)
 
 proof: storm ## the long forms of what CI has short: 200 races, 20 in real Airflow, 20 onboardings there in a storm
-	@AEP_SOAK_RACES=200 AEP_SOAK_DAG_RACES=20 AEP_SOAK_STORMS=20 $(BIN)/python -m pytest -q -n auto \
+	@AEP_SOAK_RACES=200 AEP_SOAK_DAG_RACES=20 AEP_SOAK_STORMS=20 $(BIN)/python -m pytest -q -n auto --maxprocesses 3 \
 	  tests/onboarding/test_writers.py tests/provider/test_real_crashes.py
 
 safety: install ## take each safety step out of the engine; says which test turns red

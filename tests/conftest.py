@@ -17,7 +17,7 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"  # lets a test call an oper
 os.environ["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"  # Airflow 3.1.0 colours a pipe, too
 
 import pytest
-from emulators import ENDED, Emulator, emulators
+from emulators import ENDING, Emulator, emulators
 
 from airflow_provider_aep.onboarding.systems import SYSTEMS
 
@@ -28,11 +28,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def in_order() -> Iterator[None]:
-    """Every emulator has ended without an error."""
+def emulators_end_well() -> Iterator[None]:
+    """Said at the last test, with the folder of the test whose emulator did not."""
     yield
-    for ended in ENDED:
-        ended.result()
+    wrong = {str(folder): error for folder, ending in ENDING.items() if (error := ending.exception())}
+    assert not wrong
 
 
 @pytest.fixture

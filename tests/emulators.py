@@ -19,9 +19,9 @@ from airflow_provider_aep.emulator.store import Store
 from airflow_provider_aep.emulator.tables import Sources, sample_sources
 from airflow_provider_aep.emulator.testing import AepEmulator
 
-_ENDING = ThreadPoolExecutor(thread_name_prefix="ending")
-ENDED: list[Future[None]] = []
-"""Emulators end while the next test runs: each takes an eighth of a second, and nearly every test has one."""
+ENDING: dict[Path, Future[None]] = {}
+"""By folder: an emulator ends while the next test runs, since it takes an eighth of a second, and nearly every test has
+one."""
 
 
 class Emulator(AepEmulator):
@@ -73,4 +73,6 @@ def emulators(folder: Path) -> Generator[Any, None, None]:
     try:
         yield make
     finally:
-        ENDED.append(_ENDING.submit(stack.close))
+        pool = ThreadPoolExecutor(1)  # of its own: a fork, as mutmut's, has none of its parent's threads
+        ENDING[folder] = pool.submit(stack.close)
+        pool.shutdown(wait=False)

@@ -25,9 +25,11 @@ from airflow_provider_aep.operators.target import (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The whole Airflows, which take longest, come first, and so one after the other in one process: two at a time are
-    too much for a small machine."""
-    items.sort(key=lambda item: "start_airflow" not in getattr(item, "fixturenames", ()))
+    """The whole Airflows one after the other in one process: two at a time are too much for a small machine. And those
+    that share an Airflow in the process that has it."""
+    for item in items:
+        for shared in {"start_airflow", "commands"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def test_nothing_that_a_host_answers_is_quoted(emulator, connect, soon, status, 
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Hostile)
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     connect(emulator, host=url, **({} if honest_ims else {"extra": {"ims_url": url}}))
     ok, message = AepHook().test_connection()

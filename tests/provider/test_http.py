@@ -59,7 +59,7 @@ def recorder():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     server.url, server.received, server.answer = f"http://127.0.0.1:{server.server_address[1]}", received, answer
     yield server
     server.shutdown()

@@ -20,7 +20,7 @@ INTERVAL = 0.2
 
 
 class Rounds(ManualClock):
-    """Rounds begin when a test says so, and take no time, however slow the machine is."""
+    """Rounds begin when a test says so, and only turns take time, however slow the machine is."""
 
     def __init__(self):
         super().__init__(SystemClock().now())
