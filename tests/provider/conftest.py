@@ -24,6 +24,7 @@ from airflow_provider_aep.operators.target import (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The whole Airflows one after the other in one process: two at a time are too much for a small machine. And those
     that share an Airflow in the process that has it."""
