@@ -80,6 +80,7 @@ class Wait:
     :param looked: whether somebody has looked just before
     :param complete: whether its end is that of its batches, too; otherwise a worker looks at them
     :param floor: seconds since the epoch before which no run counts; 0: nobody has looked for one
+    :param seen_at: when it was looked at last, likewise
     :param future: what the hub ends, once somebody waits
     """
 
@@ -91,6 +92,7 @@ class Wait:
     complete: bool = False
     patience: Patience = field(default_factory=Patience)
     floor: float = 0.0
+    seen_at: float = 0.0
     future: asyncio.Future[Seen] | None = None
 
     @property
@@ -117,13 +119,13 @@ class Budget:
     """
 
     def __init__(self, per_second: float, clock: Clock) -> None:
-        self._gap, self._clock, self._next = 1 / per_second, clock, 0.0
+        self.gap, self._clock, self._next = 1 / per_second, clock, 0.0
 
     async def turn(self) -> None:
         """Wait for one's turn."""
         now = self._clock.now()
         at = max(now, self._next)
-        self._next = at + self._gap
+        self._next = at + self.gap
         if at > now:
             await self._clock.asleep(at - now)
 
@@ -160,6 +162,7 @@ class Hub:
         """
         wait.future = asyncio.get_running_loop().create_future()
         wait.floor = wait.awaited.since or 0.0
+        wait.seen_at = self._client.clock.now()
         interval = max(round(wait.interval, 3), 0.001)
         group = self._groups.setdefault(interval, set())
         group.add(wait)
@@ -204,13 +207,21 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
 
     async def _poll(self, interval: float, group: set[Wait]) -> None:
-        number, next_look = 0, self._client.clock.now()
+        number, clock = 0, self._client.clock
         while group:
-            # From look to look it is one interval, however long a look at ten thousand takes.
-            next_look = max(next_look + interval, self._client.clock.now())
-            await self._client.clock.asleep(next_look - self._client.clock.now())
+            waits = sorted(group - self._newcomers, key=lambda w: w.seen_at)
+            if (rest := self._begin(interval, waits) - clock.now()) > 0:
+                # Others may come meanwhile, and so many that it has to begin earlier.
+                await clock.asleep(min(rest, max(rest / 2, WELCOME)))
+                continue
             number += 1
-            await self._round([w for w in group if w not in self._newcomers], number % FLOWS_EVERY == 0)
+            await self._round(waits, number % FLOWS_EVERY == 0)
+
+    def _begin(self, interval: float, waits: Sequence[Wait]) -> float:
+        """When a round has to begin, so that each is looked at one interval after it was: a look at ten thousand takes
+        ten seconds of the budget."""
+        turns = (w.seen_at - n * self._budget.gap for n, w in enumerate(waits[::AT_ONCE]))
+        return interval + min(turns, default=self._client.clock.now())
 
     async def _welcome(self, gather: float) -> None:
         await self._client.clock.asleep(gather)
@@ -220,7 +231,8 @@ class Hub:
     async def _round(self, waits: Sequence[Wait], with_flows: bool) -> None:
         """Look once at what is waited for; whatever goes wrong there ends no other wait, nor the hub."""
         now = self._client.clock.now()
-        for wait in waits:
+        for n, wait in enumerate(waits):
+            wait.seen_at = now + n // AT_ONCE * self._budget.gap  # its turn, whatever comes of it
             if wait.is_late(now):
                 wait.end(TimedOut())
         waits = [w for w in waits if w.waits]

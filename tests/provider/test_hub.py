@@ -105,6 +105,23 @@ def test_250_waits_are_three_requests_a_round(aep):
     assert len(aep.requests("POST token")) == 1
 
 
+def test_the_last_of_many_is_looked_at_after_one_interval_too(aep):
+    """Three requests that take 20 s each of the budget begin 40 s before the interval is over."""
+    for n in range(300):
+        put_run(aep, f"r{n}")
+    clock = ManualClock()
+    began = clock.now()
+
+    async def main():
+        async with hub_at(aep, per_second=0.05, clock=clock) as hub:
+            waits = [wait(f"r{n}", interval=60) for n in range(300)]
+            await ends(hub, waits)
+            return sorted(w.seen_at - began for w in waits)
+
+    assert asyncio.run(main()) == [20.0] * 100 + [40.0] * 100 + [60.0] * 100
+    assert len(aep.requests("GET */runs")) == 3
+
+
 def test_flows_without_a_run_are_asked_for_together_too(aep):
     flows = [f"f{n}" for n in range(120)]
     put_flows(aep, *flows)
