@@ -80,7 +80,7 @@ class Wait:
     :param looked: whether somebody has looked just before
     :param complete: whether its end is that of its batches, too; otherwise a worker looks at them
     :param floor: seconds since the epoch before which no run counts; 0: nobody has looked for one
-    :param seen_at: when it was looked at last, likewise
+    :param seen_at: when its turn to be looked at was last, likewise
     :param future: what the hub ends, once somebody waits
     """
 
@@ -218,8 +218,8 @@ class Hub:
             await self._round(waits, number % FLOWS_EVERY == 0)
 
     def _begin(self, interval: float, waits: Sequence[Wait]) -> float:
-        """When a round has to begin, so that each is looked at one interval after it was: a look at ten thousand takes
-        ten seconds of the budget."""
+        """When a round has to begin, in seconds since the epoch, so that each is looked at one interval after it was: a
+        look at ten thousand takes ten seconds of the budget."""
         turns = (w.seen_at - n * self._budget.gap for n, w in enumerate(waits[::AT_ONCE]))
         return interval + min(turns, default=self._client.clock.now())
 

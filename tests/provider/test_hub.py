@@ -119,6 +119,7 @@ def test_the_last_of_many_is_looked_at_after_one_interval_too(aep):
             return sorted(w.seen_at - began for w in waits)
 
     assert asyncio.run(main()) == [20.0] * 100 + [40.0] * 100 + [60.0] * 100
+    assert clock.now() - began == 60  # and that was so: requests, too, wait by this clock
     assert len(aep.requests("GET */runs")) == 3
 
 
