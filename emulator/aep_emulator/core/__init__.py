@@ -1,0 +1,1 @@
+"""Parts that every other package uses: state, clock, world, HTTP errors, validation, faults."""

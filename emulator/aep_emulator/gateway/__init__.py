@@ -1,0 +1,1 @@
+"""The HTTP application: authentication, routing, faults and the journal."""

@@ -1,0 +1,1 @@
+"""The emulated services of AEP: one module or package each."""

@@ -1,0 +1,1 @@
+"""Data Prep: mapping sets."""

@@ -1,0 +1,1 @@
+"""Schema Registry: schemas, their parts, and descriptors."""
