@@ -1,7 +1,6 @@
-"""Datasets of AEP as Airflow's assets: ``aep://<org>/<sandbox>/dataset/<id>``.
+"""Airflow assets for datasets of AEP, with the URI ``aep://<org>/<sandbox>/dataset/<id>``.
 
-The organization is written without its ``@AdobeOrg``, which all of them end with: Airflow takes what is before an ``@``
-for a user's name, and drops it.
+The URI contains the organization without ``@AdobeOrg``, because Airflow removes text before an ``@`` as a user name.
 """
 
 from __future__ import annotations
@@ -14,71 +13,57 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
-    from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_aep.hooks.landing import Landing
 
 SCHEME = "aep"
-LANDED = "aep"
-"""The name of the alias that stands for every dataset."""
+ANY_DATASET = "aep"
+"""Name of the asset alias for all datasets."""
 
-_ORG = re.compile(r"([0-9A-Za-z]+)(?:@AdobeOrg)?")
+_ORG = re.compile(r"([0-9A-Za-z._-]+)(?:@AdobeOrg)?")
 _PATH = re.compile(r"/([a-z0-9][a-z0-9-]*)/dataset/([0-9A-Za-z_-]+)")
 
 
 def create_asset(*, org_id: str, sandbox: str, dataset_id: str, **options: Any) -> Asset:
-    """The asset of a dataset, by which DAGs are scheduled.
+    """Return the asset of a dataset, for schedules and outlets of DAGs.
 
-    :param org_id: the IMS organization, with or without its ``@AdobeOrg``
-    :param options: of an asset: ``extra``, ``watchers`` and the like
-    :raises ValueError: one of them cannot be part of the address
+    :param org_id: the IMS organization, with or without ``@AdobeOrg``
+    :param sandbox: name of the sandbox
+    :param dataset_id: id of the dataset
+    :param options: further arguments of the asset, such as ``extra`` and ``watchers``
+    :raises ValueError: an argument contains characters that are not allowed in the URI
     """
     return Asset(uri=f"{SCHEME}://{org_id.removesuffix('@AdobeOrg')}/{sandbox}/dataset/{dataset_id}", **options)
 
 
-def landed() -> AssetAlias:
-    """The outlet of tasks that tell of whatever dataset it is, and the schedule of a DAG that wants to hear of all.
+def any_dataset() -> AssetAlias:
+    """Return the asset alias for all datasets: an outlet for tasks that wait for runs, and a schedule for DAGs.
 
-    No task has it by itself: where two tasks make an asset known to Airflow at the same moment, Airflow fails one.
+    No task has it by default. If two tasks register the same new asset at the same time, Airflow fails one of them.
     """
-    return AssetAlias(LANDED)
+    return AssetAlias(ANY_DATASET)
+
+
+def is_aep_outlet(outlet: Any) -> bool:
+    """Return whether an outlet can receive events of AEP datasets: it is an asset of AEP, or an alias."""
+    return isinstance(outlet, AssetAlias) or (isinstance(outlet, Asset) and outlet.uri.startswith(f"{SCHEME}://"))
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Airflow's handler of these addresses.
+    """Return the normalized URI of an asset. Airflow calls it for every URI with the scheme ``aep``.
 
-    :raises ValueError: it is not ``aep://<org>/<sandbox>/dataset/<id>``
+    :raises ValueError: the URI is not ``aep://<org>/<sandbox>/dataset/<id>``
     """
     org, path = _ORG.fullmatch(uri.netloc), _PATH.fullmatch(uri.path)
     if org is None or path is None or uri.query or uri.fragment:
-        raise ValueError("An address of AEP is aep://<org>/<sandbox>/dataset/<id>, and no more")
+        raise ValueError(
+            f"The asset URI {uri.geturl()!r} is invalid. Next step: Set it to aep://<org>/<sandbox>/dataset/<id>."
+        )
     return uri._replace(netloc=org[1])
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """How OpenLineage names it."""
+    """Return the OpenLineage dataset of an asset. Airflow's OpenLineage provider calls it."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     org, _, name = asset.uri.removeprefix(f"{SCHEME}://").partition("/")
     return Dataset(namespace=f"{SCHEME}://{org}", name=name)
-
-
-class LandsRows:
-    """Of an operator or a sensor that has watched a run: it tells Airflow and OpenLineage where the rows are."""
-
-    aep_conn_id: str
-    outlets: list[Any]
-    log: Any
-    _landing: Landing | None = None
-
-    def _landed(self, context: Any, result: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_aep.hooks.landing import Landing
-
-        self._landing = Landing.of(self.aep_conn_id, result, self.outlets, self.log)
-        if self._landing:
-            self._landing.emit(context or {}, self.outlets)
-        return result
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """For Airflow's OpenLineage provider, which alone calls it."""
-        return self._landing.lineage() if self._landing else None

@@ -1,6 +1,6 @@
-"""What Airflow sees of AEP's errors: one class that a retry cannot mend and one that it can.
+"""Exceptions of operators, sensors and hooks: one class for permanent errors and one for retryable errors.
 
-The client's error, with status, AEP code, request id and next step, is the ``__cause__`` and in the message.
+The ``__cause__`` is the client's error, whose status, AEP code, request id and next step are also in the message.
 """
 
 from __future__ import annotations
@@ -14,23 +14,28 @@ from airflow_provider_aep.client.errors import AepError
 
 
 class AepPermanentError(AirflowFailException):
-    """Credentials, permission, validation or conflict: the task fails at once, without its retries."""
+    """A permanent error, such as wrong credentials or an invalid argument. The task fails without retries."""
 
 
 class AepRetryableError(AirflowException):
-    """Throttled, unavailable or unreachable.
+    """A retryable error: AEP throttles requests, is not available, or cannot be reached.
 
-    :param retry_after: seconds that AEP asked to wait, if it did
+    :param retry_after: seconds of the response's ``Retry-After``; ``None`` without one
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """Keep the message and the seconds."""
         super().__init__(message)
         self.retry_after = retry_after
 
 
 @contextmanager
 def airflow_errors() -> Generator[None, None, None]:
-    """The seam: errors of the client become Airflow's."""
+    """Convert errors of the client into exceptions of Airflow.
+
+    :raises AepPermanentError: a retry cannot succeed
+    :raises AepRetryableError: a retry may succeed
+    """
     try:
         yield
     except AepError as e:

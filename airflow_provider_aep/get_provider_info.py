@@ -1,6 +1,6 @@
-"""What Airflow discovers of this provider.
+"""Metadata of the provider for Airflow: hooks, operators, connection type and configuration options.
 
-Airflow calls this while its own configuration is being read, so this module imports nothing.
+Airflow calls it while it reads its own configuration, so this module imports nothing of Airflow.
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "sandbox": {
                         "label": "Sandbox",
-                        "description": "Lower-case sandbox name. Required: there is no default, not even prod.",
+                        "description": "Lower-case sandbox name. Required: it has no default.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "scopes": {
                         "label": "Scopes",
-                        "description": "Comma-separated, as the Developer Console shows them; blank for the usual.",
+                        "description": "Comma-separated, as the Developer Console shows them; blank for the default.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "ims_url": {
@@ -113,22 +113,22 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": {
             "aep": {
-                "description": "Settings of the Adobe Experience Platform provider that only a deployer may change.",
+                "description": "Settings of the Adobe Experience Platform provider, for administrators.",
                 "options": {
                     "allowed_hosts": {
                         "description": (
-                            "Comma-separated hosts that AEP connections may name besides *.adobe.io, *.adobelogin.com "
-                            "and loopback. Each is host or host:port; write http://host:port to allow plain HTTP."
+                            "Comma-separated hosts that AEP connections may use besides *.adobe.io, *.adobelogin.com "
+                            "and loopback. Each is host or host:port; http://host:port permits plain HTTP."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "http://aep-emulator:8787",
                         "default": "",
                     },
-                    "settle": {
+                    "creation_grace_period": {
                         "description": (
-                            "Seconds to wait where a create may have been sent whose answer nobody heard (it was lost, "
-                            "or a task is tried again), before what AEP does not list counts as not made."
+                            "Seconds that a task waits after a create with a lost response, or after an earlier try. "
+                            "If AEP's lists do not show the object then, AEP did not create it."
                         ),
                         "version_added": "0.1.0",
                         "type": "float",
@@ -137,8 +137,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "requests_per_second": {
                         "description": (
-                            "How often all waits that are deferred to one triggerer may together ask one organization "
-                            "and sandbox of AEP, which publishes no limit of its own."
+                            "Polling requests per second that all deferred waits of one triggerer send for one "
+                            "organization and sandbox. AEP publishes no limit."
                         ),
                         "version_added": "0.1.0",
                         "type": "float",
@@ -146,7 +146,7 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "10.0",
                     },
                     "allow_production_teardown": {
-                        "description": "Whether operators may delete what is ours in production sandboxes, too.",
+                        "description": "Whether operators may also delete objects in production sandboxes.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": None,

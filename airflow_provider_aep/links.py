@@ -1,4 +1,4 @@
-"""The link from a task to what it made or watched, in Experience Platform's own user interface."""
+"""Airflow operator link from a task to its object in the user interface of Experience Platform."""
 
 from __future__ import annotations
 
@@ -10,46 +10,38 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink
 if TYPE_CHECKING:
     from airflow_provider_aep.client.settings import AepSettings
 
-# The addresses of runs and datasets are in Adobe's guides (alerts, batch ingestion); what has no page of its own gets
-# the list that shows it.
-_PAGES = {
-    "flow": "source/dataflows/{0}/activity",
-    "run": "source/dataflows/{0}/activity/{1}",
-    "base connection": "source/accounts/{0}/activity",
-    "dataset": "dataset/browse/{0}",
-    "schema": "schema/browse",
-    "ad hoc class": "schema/browse",
-    "source connection": "source/dataflows",
-    "target connection": "source/dataflows",
-    "mapping set": "source/dataflows",
-}
+RUN_PAGE = "source/dataflows/{0}/activity/{1}"
+"""Path of a run's page, by the ids of flow and run. Source: Adobe's guides for alerts and batch ingestion."""
 
 
-def page(settings: AepSettings, kind: str, *ids: str) -> str:
-    """The address of an object in the user interface.
+def page(settings: AepSettings, label: str, *ids: str) -> str:
+    """Return the URL of an object in the user interface. If the object has no page, the URL is that of its list.
 
-    :param kind: Adobe's noun, as :class:`~.onboarding.ensure.Kind` has it, or ``run``
-    :param ids: of the object; of flow and run for a run
+    :param label: label of the object's resource type, or ``run``
+    :param ids: the object's id; for a run, the ids of flow and run
     """
-    path = _PAGES[kind].format(*(quote(id_, safe="") for id_ in ids))
+    from airflow_provider_aep.onboarding.resources import RESOURCE_TYPES
+
+    template = RUN_PAGE if label == "run" else RESOURCE_TYPES[label].page
+    path = template.format(*(quote(id_, safe="") for id_ in ids))
     return f"{settings.ui_url}/#/@{settings.org_id}/sname:{settings.sandbox}/platform/{path}"
 
 
 class AepLink(BaseOperatorLink):
-    """Airflow asks for it in the worker, whenever a task ends or defers, and keeps the answer."""
+    """Link to the task's object. Airflow calls it in the worker when a task ends or defers, and stores the URL."""
 
     name = "Open in Experience Platform"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Blank where there is nothing to link to."""
+        """Return the URL, or an empty text if the task has no object yet."""
         from airflow_provider_aep.client.errors import AepError
         from airflow_provider_aep.hooks.aep import AepHook
 
         target = getattr(operator, "link_target", lambda: None)()
-        # A task that failed before it was rendered still has its templates.
+        # The arguments of a task that failed before its templates were rendered are still templates.
         if target is None or not all(isinstance(part, str) and "{" not in part for part in target):
             return ""
         try:
             return page(AepHook(operator.aep_conn_id).settings, *target)
-        except AepError:  # of which the task itself has told
+        except AepError:  # the task itself reports it
             return ""

@@ -1,4 +1,4 @@
-"""Adobe Experience Platform over HTTP, sync and async, without Airflow.
+"""Client for the HTTP API of Adobe Experience Platform, synchronous and asynchronous, without Airflow.
 
-An endpoint is a function that returns a :class:`~.call.Call`, a value; a client sends it.
+Each endpoint is a function that returns a :class:`~.call.Call`. A client sends it.
 """

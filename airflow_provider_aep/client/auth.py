@@ -1,6 +1,7 @@
-"""IMS tokens (OAuth server-to-server): fetched once, shared, refreshed early, replayed once.
+"""Authentication with Adobe IMS (OAuth server-to-server): token requests, the token cache and the identity headers.
 
-Source: "Authenticate and access Experience Platform APIs". A token lives 24 hours; there is no refresh token.
+A token is valid for 24 hours, and IMS issues no refresh tokens. Source: "Authenticate and access Experience Platform
+APIs".
 """
 
 from __future__ import annotations
@@ -13,25 +14,31 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from airflow_provider_aep.client._http import Auth, Request, Response
+import httpx
+
 from airflow_provider_aep.client.clock import Clock
-from airflow_provider_aep.client.errors import AepAnswerError, Where, ims_error
+from airflow_provider_aep.client.errors import AepResponseError, Where, ims_error
 from airflow_provider_aep.client.settings import AepSettings
 
 TOKEN_PATH = "/ims/token/v3"
 REFRESH_EARLY = 300.0
-"""Seconds before its end at which a token is no longer used."""
+"""Seconds before the expiry of a token at which the client requests a new one."""
 
-SIGNATURE = ("Authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name")
-"""The headers that say who asks, and for which sandbox."""
+IDENTITY_HEADERS = ("Authorization", "x-api-key", "x-gw-ims-org-id", "x-sandbox-name")
+"""The headers that identify the credential, the organization and the sandbox of a request."""
 
 TIMEOUT: Mapping[str, float] = {"connect": 10.0, "read": 60.0, "write": 30.0, "pool": 60.0}
-_ATTEMPTS = 2  # the request, and one replay with another token
-_MILLISECONDS_ABOVE = 1_000_000  # no token lives eleven days, so a larger expires_in is in milliseconds
+"""Seconds to connect, read, write and wait for a free connection, by httpx's name of the timeout."""
+
+_ATTEMPTS = 2  # the request, and one replay with a new token
+_MILLISECONDS_ABOVE = 1_000_000  # no token is valid for eleven days, so a larger expires_in is in milliseconds
+_TOKEN_NOT_VALID = "401013"  # AEP's code for the only 401 that a new token can resolve
 
 
 @dataclass(frozen=True)
 class Token:
+    """An access token, with its expiry."""
+
     value: str = field(repr=False)
     expires_at: float
     """Seconds since the epoch."""
@@ -41,60 +48,79 @@ class HasHeaders(Protocol):
     """A response of any HTTP library."""
 
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> Mapping[str, str]:
+        """The headers, as a mapping that ignores case."""
 
 
 class TokenCache:
-    """Tokens by credential, for one process, and the locks under which one is fetched. It fetches nothing itself."""
+    """Tokens of one process by credential, and the locks that serialize token requests.
+
+    The cache itself sends no requests.
+    """
 
     def __init__(self) -> None:
+        """Create an empty cache."""
         self._tokens: dict[tuple[str, ...], Token] = {}
         self._guard = threading.Lock()
         self._locks: defaultdict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
         self._loop_locks: dict[asyncio.AbstractEventLoop, defaultdict[tuple[str, ...], asyncio.Lock]] = {}
 
     def lock(self, key: tuple[str, ...]) -> threading.Lock:
-        """Held by the thread that fetches a token for ``key``."""
+        """Return the lock that a thread holds while it requests a token.
+
+        :param key: the credential, see :attr:`.AepSettings.credential_key`
+        """
         with self._guard:
             return self._locks[key]
 
     def loop_lock(self, key: tuple[str, ...]) -> asyncio.Lock:
-        """Held by the coroutine that fetches a token for ``key``; each loop has locks of its own."""
+        """Return the lock that a coroutine holds while it requests a token; each event loop has separate locks.
+
+        :param key: the credential, see :attr:`.AepSettings.credential_key`
+        """
         loop = asyncio.get_running_loop()
-        with self._guard:  # each thread may have a loop
+        with self._guard:  # each thread may run an event loop
             if loop not in self._loop_locks:
-                # A lock holds its loop, so closed ones would stay for ever.
-                self._loop_locks = {known: locks for known, locks in self._loop_locks.items() if not known.is_closed()}
+                # A lock refers to its loop, so the locks of closed loops would keep these in memory.
+                self._loop_locks = {other: locks for other, locks in self._loop_locks.items() if not other.is_closed()}
                 self._loop_locks[loop] = defaultdict(asyncio.Lock)
             return self._loop_locks[loop][key]
 
     def get(self, key: tuple[str, ...], now: float) -> Token | None:
+        """Return a token that is valid for at least ``REFRESH_EARLY`` seconds; ``None`` without one.
+
+        :param now: seconds since the epoch
+        """
         token = self._tokens.get(key)
         return token if token and now < token.expires_at - REFRESH_EARLY else None
 
     def put(self, key: tuple[str, ...], token: Token) -> None:
+        """Store a token."""
         self._tokens[key] = token
 
     def drop(self, key: tuple[str, ...], value: str) -> None:
-        """Forget ``value``, unless somebody has replaced it already."""
+        """Remove a token that AEP rejected, unless another thread has already replaced it.
+
+        :param value: the rejected token
+        """
         current = self._tokens.get(key)
         if current and current.value == value:
             del self._tokens[key]
 
 
 SHARED_TOKENS = TokenCache()
-"""Every client of this process shares it: all threads, and all waits on one loop, cost one token a credential."""
+"""Shared by all clients of this process, so that each credential needs one token request."""
 
 
-class ImsAuth(Auth):
-    """Adds a valid token and the identity headers to a request; fetches a token where there is none.
+class ImsAuth(httpx.Auth):
+    """httpx authentication that adds a valid token and the identity headers, and requests a token when it has none.
 
-    One replay follows a 401 with code 401013 (token not valid), the only answer that a new token can mend.
+    A 401 with code 401013 (token not valid) is replayed once with a new token. A new token resolves no other 401.
 
-    :param on_token: told every token that was fetched, so that it can be masked in logs; awaited on an event loop
-    :param timeout: seconds to ``connect``, ``read``, ``write`` and wait for the ``pool``, of a token request
-    :raises AepCredentialsError: IMS refused the credentials
-    :raises AepUnreachableError: IMS gave no token for the moment
+    :param on_token: called with every new token, so that the caller can mask it in logs; awaited on an event loop
+    :param timeout: seconds of a token request to ``connect``, ``read``, ``write`` and wait for the ``pool``
+    :raises AepCredentialsError: IMS rejected the credentials
+    :raises AepUnreachableError: IMS is not available
     """
 
     def __init__(
@@ -105,6 +131,7 @@ class ImsAuth(Auth):
         on_token: Callable[[str], Any] = lambda _: None,
         timeout: Mapping[str, float] = TIMEOUT,
     ) -> None:
+        """Keep the settings; no request is sent."""
         self._settings = settings
         self._timeout = dict(timeout)
         self._key = settings.credential_key
@@ -112,49 +139,51 @@ class ImsAuth(Auth):
         self._cache = cache
         self._on_token = on_token
 
-    def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Yield the token request, if one is needed, and the request with its identity headers."""
         for _ in range(_ATTEMPTS):
-            # The lock spans a yield, in which httpx sends the token request: a thread waits for another's token.
+            # The lock spans the yield in which httpx sends the token request, so that other threads wait for it.
             with self._cache.lock(self._key):
                 token = self._cache.get(self._key, self._clock.now())
                 if token is None:
                     response = yield self._token_request()
                     response.read()
-                    token = self._token_in(response)
+                    token = self._parse_token(response)
                     self._on_token(token.value)
                     self._cache.put(self._key, token)
-            self._sign(request, token)
+            self._add_identity(request, token)
             response = yield request
             if response.status_code != 401:
                 return
             response.read()
-            if not self._token_was_refused(response, token):
+            if not self._is_token_rejected(response, token):
                 return
 
-    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Yield the same requests as :meth:`sync_auth_flow`, on an event loop."""
         for _ in range(_ATTEMPTS):
             async with self._cache.loop_lock(self._key):
                 token = self._cache.get(self._key, self._clock.now())
                 if token is None:
-                    # httpx closes this generator whatever happens, and so the lock.
+                    # httpx always closes this generator, which releases the lock.
                     response = yield self._token_request()  # noqa: ASYNC119
                     await response.aread()
-                    token = self._token_in(response)
-                    told = self._on_token(token.value)
-                    if inspect.isawaitable(told):
-                        await told
+                    token = self._parse_token(response)
+                    result = self._on_token(token.value)
+                    if inspect.isawaitable(result):
+                        await result
                     self._cache.put(self._key, token)
-            self._sign(request, token)
+            self._add_identity(request, token)
             response = yield request
             if response.status_code != 401:
                 return
             await response.aread()
-            if not self._token_was_refused(response, token):
+            if not self._is_token_rejected(response, token):
                 return
 
-    def _token_request(self) -> Request:
+    def _token_request(self) -> httpx.Request:
         s = self._settings
-        return Request(
+        return httpx.Request(
             "POST",
             f"{s.ims_url}{TOKEN_PATH}",
             data={
@@ -163,10 +192,10 @@ class ImsAuth(Auth):
                 "client_secret": s.client_secret.get_secret_value(),
                 "scope": s.scopes,
             },
-            extensions={"timeout": self._timeout},  # httpx gives its own to the outer request only
+            extensions={"timeout": self._timeout},  # httpx applies the client's timeout only to the outer request
         )
 
-    def _token_in(self, response: Response) -> Token:
+    def _parse_token(self, response: httpx.Response) -> Token:
         where = Where("POST token", status=response.status_code)
         try:
             body: Any = response.json()
@@ -177,30 +206,33 @@ class ImsAuth(Auth):
         try:
             value, lifetime = str(body["access_token"]), float(body["expires_in"])
         except (KeyError, TypeError, ValueError):
-            raise AepAnswerError(
-                "Adobe IMS answered without a token", where=where, next_step="Check the IMS URL of the connection."
+            raise AepResponseError(
+                "The response of Adobe IMS contains no token",
+                where=where,
+                next_step="Check ims_url in the extra of the connection.",
             ) from None
         if lifetime > _MILLISECONDS_ABOVE:
             lifetime /= 1000
         return Token(value, self._clock.now() + lifetime)
 
-    def _sign(self, request: Request, token: Token) -> None:
+    def _add_identity(self, request: httpx.Request, token: Token) -> None:
         s = self._settings
-        said = (f"Bearer {token.value}", s.client_id, s.org_id, s.sandbox)
-        request.headers.update(dict(zip(SIGNATURE, said, strict=True)))
+        values = (f"Bearer {token.value}", s.client_id, s.org_id, s.sandbox)
+        request.headers.update(dict(zip(IDENTITY_HEADERS, values, strict=True)))
 
-    def _token_was_refused(self, response: Response, token: Token) -> bool:
+    def _is_token_rejected(self, response: httpx.Response, token: Token) -> bool:
+        """Return whether AEP rejected the token as not valid; such a token is removed from the cache."""
         try:
-            refused = response.json().get("error_code") == "401013"
+            is_rejected = response.json().get("error_code") == _TOKEN_NOT_VALID
         except (ValueError, AttributeError):
-            refused = False
-        if refused:
+            is_rejected = False
+        if is_rejected:
             self._cache.drop(self._key, token.value)
-        return refused
+        return is_rejected
 
 
 def retry_after(response: HasHeaders, clock: Clock) -> float | None:
-    """Seconds that ``Retry-After`` asks to wait (a number or an HTTP date), or ``None``."""
+    """Return the seconds of a ``Retry-After`` header (a number or an HTTP date); ``None`` without a valid one."""
     from email.utils import parsedate_to_datetime
 
     value = response.headers.get("retry-after", "")

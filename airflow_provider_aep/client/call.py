@@ -1,4 +1,4 @@
-"""A request to AEP is a value; no I/O happens here."""
+"""Requests to AEP as values: :class:`Call` holds one request and the parser of its response. No I/O happens here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ U = TypeVar("U")
 
 
 class Safety(Enum):
-    """Whether a call may be sent again when its answer was lost; a ``CREATE`` adds something each time."""
+    """Whether a client may send a call again after a lost response. Each ``CREATE`` adds an object or an entry."""
 
     READ = "read"
     IDEMPOTENT = "idempotent"
@@ -21,8 +21,13 @@ class Safety(Enum):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A successful answer; ``body`` is its parsed JSON, ``None`` when it is none, and then ``text`` is what it is."""
+class Response:
+    """The content of a successful response.
+
+    :param status: HTTP status
+    :param body: the parsed JSON; ``None`` if the content is not JSON
+    :param text: the content if it is not JSON; otherwise empty
+    """
 
     status: int
     body: Any
@@ -31,43 +36,56 @@ class Answer:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request and how to read its answer.
+    """One request, and the parser of its response.
 
-    :param operation: ``METHOD resource`` as a person knows it, for logs and errors; holds no ids or secrets
-    :param path: below the platform URL, already encoded
-    :param announce: called before each time that it is sent, which may be long after it was given to be sent
-    :param read: turns a successful answer into the result; raises anything for a shape it does not know
+    :param operation: ``METHOD resource`` for logs and errors, without ids and secrets
+    :param method: HTTP method
+    :param path: encoded path below the platform URL
+    :param read: parses a successful response into the result; any exception means an undocumented shape
+    :param safety: whether the call may be sent again after a lost response
+    :param query: query parameters, not encoded
+    :param body: JSON of the request; ``None`` sends no content
+    :param headers: headers besides those that each request has
+    :param before_send: called before each attempt, also before the attempts of a retry
     """
 
     operation: str
     method: str
     path: str
-    read: Callable[[Answer], T]
+    read: Callable[[Response], T]
     safety: Safety
     query: tuple[tuple[str, str], ...] = ()
     body: Any = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = ()
-    announce: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    before_send: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
-    def then(self, further: Callable[[T], U]) -> Call[U]:
-        """The same request, with its result read further."""
-        return replace(self, read=lambda answer: further(self.read(answer)))  # type: ignore[arg-type,return-value]
+    def then(self, transform: Callable[[T], U]) -> Call[U]:
+        """Return the same request with a transformed result.
+
+        :param transform: takes the result of this call
+        """
+        return replace(self, read=lambda answer: transform(self.read(answer)))  # type: ignore[arg-type,return-value]
 
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """One page of a list, and how to make the next page's call from this one's; ``None`` on the last."""
+    """One page of a list.
+
+    :param items: the parsed entries
+    :param next: takes this page's call and returns the call of the next page; ``None`` on the last page
+    """
 
     items: list[T]
     next: Callable[[Call[Page[T]]], Call[Page[T]]] | None = None
 
 
 def by_link(href: str, base: str) -> Callable[[Call[T]], Call[T]]:
-    """Follow a link found in an answer.
+    """Return a function from a call to the call of the next page, whose link the response contains.
 
-    Only its path and query are used: the token goes to no host but the configured one.
+    Only the path and query of the link are used, so that the token is sent only to the configured host.
 
-    :param base: the service's base path, for a link that is relative to it
+    :param href: the link, absolute or relative
+    :param base: the service's base path, for a relative link
     """
     parts = urlsplit(href)
     path = parts.path if parts.path.startswith("/data/foundation/") else f"{base}/{parts.path.lstrip('/')}"
@@ -76,10 +94,10 @@ def by_link(href: str, base: str) -> Callable[[Call[T]], Call[T]]:
 
 
 def by_offset(size: int) -> Callable[[Call[T]], Call[T]]:
-    """Move the ``start`` parameter on by ``size`` items."""
+    """Return a function from a call to the call of the next page, whose ``start`` is ``size`` items later."""
 
-    def following(call: Call[T]) -> Call[T]:
+    def next_call(call: Call[T]) -> Call[T]:
         query = dict(call.query)
         return replace(call, query=tuple({**query, "start": str(int(query["start"]) + size)}.items()))
 
-    return following
+    return next_call

@@ -1,6 +1,7 @@
-"""Data Prep: mapping sets. Source: Adobe's data-prep OpenAPI file and mapping set guide.
+"""Endpoints of Data Prep: mapping sets.
 
-A create answers 200, not 201; versions start at 0 and a PUT adds one.
+A create returns status 200 and version 0, and each PUT adds 1 to the version. Source: Adobe's OpenAPI file
+``data-prep`` and the mapping set guide.
 """
 
 from __future__ import annotations
@@ -9,23 +10,30 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_aep.client.call import Answer, Call, Page, Safety, by_offset
+from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_offset
 from airflow_provider_aep.client.models import MappingSet, MappingValidation
 
 BASE = "/data/foundation/conversion"
+"""Path of the service below the platform URL."""
+
 PAGE_SIZE = 100
+"""Entries in one page of a list."""
 
 
 def get_mapping_set(id_: str, version: int | None = None) -> Call[MappingSet]:
+    """Return the call that reads a mapping set.
+
+    :param version: ``None`` reads the newest version
+    """
     query = (("version", str(version)),) if version is not None else ()
     return Call("GET mappingSets", "GET", _path(id_), _set, Safety.READ, query)
 
 
 def list_mapping_sets(name: str) -> Call[Page[MappingSet]]:
-    """Mapping sets with this name; ``limit`` and ``start`` are both required by AEP."""
+    """Return the call that lists the mapping sets of a name. AEP requires both ``limit`` and ``start``."""
     query = (("name", name), ("limit", str(PAGE_SIZE)), ("start", "0"))
 
-    def read(answer: Answer) -> Page[MappingSet]:
+    def read(answer: Response) -> Page[MappingSet]:
         items = [MappingSet.model_validate(item) for item in answer.body["data"]]
         return Page(items, by_offset(PAGE_SIZE) if len(items) == PAGE_SIZE else None)
 
@@ -33,23 +41,24 @@ def list_mapping_sets(name: str) -> Call[Page[MappingSet]]:
 
 
 def create_mapping_set(body: Mapping[str, Any]) -> Call[MappingSet]:
+    """Return the call that creates a mapping set."""
     return Call("POST mappingSets", "POST", f"{BASE}/mappingSets", _set, Safety.CREATE, body=dict(body))
 
 
 def put_mapping_set(id_: str, body: Mapping[str, Any]) -> Call[MappingSet]:
-    """Write a new version. A flow keeps the version it names until it is patched."""
+    """Return the call that writes a new version. A flow uses its old version until the flow is patched."""
     return Call("PUT mappingSets", "PUT", _path(id_), _set, Safety.CREATE, body=dict(body))
 
 
 def delete_mapping_set(id_: str) -> Call[None]:
-    """Not in Adobe's OpenAPI file; its own Python client has it."""
+    """Return the call that deletes a mapping set. Source: Adobe's Python client; the OpenAPI file lacks it."""
     return Call("DELETE mappingSets", "DELETE", _path(id_), lambda _: None, Safety.IDEMPOTENT)
 
 
 def validate_mapping_set(body: Mapping[str, Any]) -> Call[list[MappingValidation]]:
-    """AEP's own verdict on each mapping, in order. Writes nothing."""
+    """Return the call that makes AEP validate mappings without a write; the result has their order."""
 
-    def read(answer: Answer) -> list[MappingValidation]:
+    def read(answer: Response) -> list[MappingValidation]:
         return [MappingValidation.model_validate(v) for v in answer.body["validationResponse"]]
 
     path = f"{BASE}/mappingSets/validate"
@@ -60,5 +69,5 @@ def _path(id_: str) -> str:
     return f"{BASE}/mappingSets/{quote(id_, safe='')}"
 
 
-def _set(answer: Answer) -> MappingSet:
+def _set(answer: Response) -> MappingSet:
     return MappingSet.model_validate(answer.body)

@@ -1,10 +1,13 @@
-"""What can go wrong between us and AEP, as types.
+"""Typed errors of the client, and the tables that map AEP's status codes and error codes to them.
 
-Every error says what failed, where (operation, sandbox, HTTP status, AEP code, request id), whether trying again can
-help, and the next step. None carries a request body, a token or a secret.
+Each error has a message, its context (operation, sandbox, HTTP status, AEP code, request id) and the next step. Its
+type defines whether a retry can succeed. No error contains a request body, a token or a secret.
 
-Codes and their meaning: Adobe's "Experience Platform troubleshooting guide" (gateway), "Flow Service API error
-messages" and "Sources error messages" (service), "XDM System troubleshooting guide" (Schema Registry).
+Sources of the codes:
+
+- gateway: Adobe's "Experience Platform troubleshooting guide"
+- Flow Service: "Flow Service API error messages" and "Sources error messages"
+- Schema Registry: "XDM System troubleshooting guide"
 """
 
 from __future__ import annotations
@@ -16,7 +19,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Where:
-    """The place of a failure, for a person who has to find it."""
+    """The context of an error.
+
+    :param operation: ``METHOD resource``; empty if no request was sent
+    :param sandbox: name of the sandbox
+    :param status: HTTP status; ``None`` without a response
+    :param code: AEP's error code
+    :param request_id: the ``x-request-id`` under which Adobe finds the request
+    """
 
     operation: str
     sandbox: str = ""
@@ -38,12 +48,13 @@ class Where:
 
 
 class AepError(Exception):
-    """Base of all errors of the client.
+    """Base class of all errors of the client.
 
-    :param message: what was wrong, one sentence without secrets
-    :param where: operation, sandbox, HTTP status, AEP code, request id
-    :param next_step: what a person should do
-    :param retry_after: seconds that the server asked to wait, if it did
+    :param message: the problem, in one sentence without secrets
+    :param where: the context; ``None`` if no request was sent
+    :param next_step: an instruction that resolves the problem
+    :param retry_after: seconds of the response's ``Retry-After``; ``None`` without one
+    :cvar retryable: whether a retry can succeed
     """
 
     retryable = False
@@ -51,86 +62,89 @@ class AepError(Exception):
     def __init__(
         self, message: str, *, where: Where | None = None, next_step: str = "", retry_after: float | None = None
     ) -> None:
+        """Build the text from message, context and next step."""
         self.message = message
         self.where = where or Where("")
         self.next_step = next_step
         self.retry_after = retry_after
-        said = f"{message} [{self.where}]" if str(self.where) else message
-        super().__init__(f"{said.rstrip('.')}. Next step: {next_step}" if next_step else said)
+        text = f"{message} [{self.where}]" if str(self.where) else message
+        super().__init__(f"{text.rstrip('.')}. Next step: {next_step}" if next_step else text)
 
     @property
     def status(self) -> int | None:
+        """The HTTP status; ``None`` without a response."""
         return self.where.status
 
     @property
     def code(self) -> str:
+        """AEP's error code; empty without one."""
         return self.where.code
 
 
 class AepConfigurationError(AepError):
-    """The settings cannot work, whatever AEP answers: raised before the first byte is sent."""
+    """The configuration is invalid. Most of these errors are raised before a request is sent."""
 
 
 class AepHostNotAllowedError(AepConfigurationError):
-    """A host that the deployer did not allow."""
+    """A connection names a host that the configuration does not allow."""
 
 
 class AepCredentialsError(AepError):
-    """IMS or the gateway refused who we are."""
+    """IMS or AEP's gateway rejected the credentials."""
 
 
 class AepPermissionError(AepError):
-    """AEP knows us and refuses what we asked."""
+    """The credential has no permission for the operation."""
 
 
 class AepInvalidRequestError(AepError):
-    """AEP refused the content of a request."""
+    """AEP rejected the content of a request."""
 
 
 class AepNotFoundError(AepError):
-    """No such object in this org and sandbox."""
+    """The organization and sandbox contain no such object."""
 
 
 class AepConflictError(AepError):
-    """The object changed meanwhile (stale etag), or its title is taken."""
+    """The etag of an update is stale, a title is not unique, or an existing object prevents the operation."""
 
 
-class AepAnswerError(AepError):
-    """An answer that does not have the documented shape."""
+class AepResponseError(AepError):
+    """A response has an undocumented shape."""
 
 
 class AepThrottledError(AepError):
-    """Too many requests."""
+    """AEP or IMS throttles requests (429)."""
 
     retryable = True
 
 
 class AepUnavailableError(AepError):
-    """AEP or something before it failed for the moment."""
+    """AEP, or a proxy before it, is temporarily not available."""
 
     retryable = True
 
 
 class AepUnreachableError(AepError):
-    """The request was not sent: no connection could be made, or no token could be had for it."""
+    """The request was not sent, because the host cannot be reached or IMS issues no token."""
 
     retryable = True
 
 
 class AepTooLateError(AepError):
-    """The start time of a flow passed before AEP had the request; another try computes another."""
+    """The start time of a flow passed before AEP received the request. A retry computes a new start time."""
 
     retryable = True
 
 
-class AepAnswerLostError(AepError):
-    """A create was sent and its answer was lost: the object may or may not exist."""
+class AepLostResponseError(AepError):
+    """The response to a create was lost, so the object may or may not exist."""
 
     retryable = True
 
 
 class AepUncertainError(AepError):
-    """Something that must not be done twice may have been done: a person has to look."""
+    """AEP may have executed an operation that must not be repeated. A person must check AEP."""
 
 
 @dataclass(frozen=True)
@@ -140,65 +154,77 @@ class _Verdict:
 
 
 _CONSOLE = "in the Adobe Developer Console"
-_REDIRECT = "Check host and ims_url of the connection: redirects are not followed, they could take the token elsewhere."
+_REDIRECT = "Check host and ims_url of the connection. Redirects are not followed, because they could leak the token."
 _PERMISSIONS = "Ask an administrator to add the credential to a role with this permission (AEP, Permissions)."
 
 _GATEWAY: Mapping[str, _Verdict] = {
-    "403010": _Verdict(AepCredentialsError, "The Authorization header was lost on the way: check proxies."),
-    "401013": _Verdict(AepCredentialsError, f"Check client id, secret and IMS URL of the connection {_CONSOLE}."),
-    "403000": _Verdict(AepCredentialsError, "The x-api-key header was lost on the way: check proxies."),
+    "403010": _Verdict(AepCredentialsError, "Check the proxies: AEP received no Authorization header."),
+    "401013": _Verdict(
+        AepCredentialsError, f"Compare client id, secret and ims_url of the connection with the credential {_CONSOLE}."
+    ),
+    "403000": _Verdict(AepCredentialsError, "Check the proxies: AEP received no x-api-key header."),
     "403003": _Verdict(
-        AepCredentialsError, f"Check the client id, and that the Experience Platform API is added {_CONSOLE}."
+        AepCredentialsError, f"Check the client id, and add the Experience Platform API to the project {_CONSOLE}."
     ),
-    "400003": _Verdict(AepCredentialsError, "Set the organization id of the connection."),
+    "400003": _Verdict(AepCredentialsError, "Set org_id in the extra of the connection."),
     "403027": _Verdict(
-        AepCredentialsError, "Check the organization id of the connection and the credential's product profile."
+        AepCredentialsError, "Check org_id of the connection and the product profile of the credential."
     ),
-    "403025": _Verdict(
-        AepCredentialsError, "This credential belongs to another organization: check the organization id."
+    "403025": _Verdict(AepCredentialsError, "Set org_id of the connection to the organization of the credential."),
+    "429050": _Verdict(
+        AepThrottledError, "Reduce the number of concurrent AEP tasks, for instance with an Airflow pool."
     ),
-    "429050": _Verdict(AepThrottledError, "Lower the concurrency of AEP tasks, for instance with an Airflow pool."),
 }
 
-# Keyed by code and HTTP status: the Flow Service and its sources provider use the same numbers for other things.
+# The key contains the HTTP status, because Flow Service and its sources provider use the same codes differently.
 _SERVICE: Mapping[tuple[str, int], _Verdict] = {
     ("1100-400", 400): _Verdict(AepPermissionError, _PERMISSIONS),
     ("1101-404", 404): _Verdict(AepNotFoundError, "Check the id and the sandbox."),
     ("1304-400", 400): _Verdict(AepInvalidRequestError, "Add the field that the message names."),
     ("1307-400", 400): _Verdict(
         AepInvalidRequestError,
-        "A target connection must use the data lake's spec c604ff05-7f1a-43c0-8e18-33bf874cb11c.",
+        "Set connectionSpec.id of the target connection to c604ff05-7f1a-43c0-8e18-33bf874cb11c (data lake).",
     ),
     ("1404-412", 412): _Verdict(AepConflictError, "Read the object again and repeat the change."),
-    ("1412-400", 400): _Verdict(AepInvalidRequestError, "Use the id and version that the mapping set task returned."),
-    ("1415-400", 400): _Verdict(AepInvalidRequestError, "Choose one of the auth specs that the connection spec lists."),
-    ("1418-400", 400): _Verdict(AepInvalidRequestError, "Delete the flows that use this connection first."),
+    ("1412-400", 400): _Verdict(
+        AepInvalidRequestError, "Set mapping_set to the id and version that the mapping set task returns."
+    ),
+    ("1415-400", 400): _Verdict(AepInvalidRequestError, "Set auth_spec to an auth spec of the connection spec."),
+    ("1418-400", 400): _Verdict(AepInvalidRequestError, "Delete the flows that use this connection, then try again."),
     ("1419-400", 400): _Verdict(
-        AepInvalidRequestError, "Check the mapping set's version, and the rights on the fields it maps."
+        AepInvalidRequestError, "Check the version of the mapping set, and the permissions for its target fields."
     ),
     ("1425-400", 400): _Verdict(
-        AepInvalidRequestError, "Use one schema, id and version, for dataset, target connection and mapping set."
+        AepInvalidRequestError, "Use the same schema id and version for dataset, target connection and mapping set."
     ),
-    ("1447-400", 400): _Verdict(AepInvalidRequestError, "Delete the flows that use this connection first."),
-    ("1360-400", 400): _Verdict(AepTooLateError, "Run the task again: it computes another start time."),
+    ("1447-400", 400): _Verdict(AepInvalidRequestError, "Delete the flows that use this connection, then try again."),
+    ("1360-400", 400): _Verdict(AepTooLateError, "Run the task again: it computes a new start time."),
     ("1330-400", 400): _Verdict(
-        AepInvalidRequestError, "Name a table that the source has; AepExploreOperator lists them."
+        AepInvalidRequestError, "Set table to a table of the source; AepExploreOperator lists the tables."
     ),
-    ("1367-400", 400): _Verdict(AepInvalidRequestError, "Give a date-time column of the table as delta_column."),
-    ("1369-400", 400): _Verdict(AepInvalidRequestError, "Leave delta_column out where frequency is once."),
-    ("1383-400", 400): _Verdict(AepInvalidRequestError, "Give a date-time column of the table as delta_column."),
-    ("1362-400", 400): _Verdict(AepInvalidRequestError, "With frequency minute the interval is at least 15."),
+    ("1367-400", 400): _Verdict(AepInvalidRequestError, "Set delta_column to a date-time column of the table."),
+    ("1369-400", 400): _Verdict(AepInvalidRequestError, "Remove delta_column: frequency is once."),
+    ("1383-400", 400): _Verdict(AepInvalidRequestError, "Set delta_column to a date-time column of the table."),
+    ("1362-400", 400): _Verdict(AepInvalidRequestError, "Set interval to 15 or more, as frequency is minute."),
     ("2000-401", 401): _Verdict(AepCredentialsError, "Check the organization id of the connection."),
-    ("2100-404", 404): _Verdict(AepConfigurationError, "Check the sandbox of the connection."),
-    ("2101-404", 404): _Verdict(AepConfigurationError, "Check the sandbox of the connection."),
-    ("2103-404", 404): _Verdict(AepConfigurationError, "Check the sandbox of the connection."),
-    ("2105-400", 400): _Verdict(AepConfigurationError, "Set the sandbox of the connection."),
+    ("2100-404", 404): _Verdict(
+        AepConfigurationError, "Set sandbox in the extra of the connection to a sandbox of the organization."
+    ),
+    ("2101-404", 404): _Verdict(
+        AepConfigurationError, "Set sandbox in the extra of the connection to a sandbox of the organization."
+    ),
+    ("2103-404", 404): _Verdict(
+        AepConfigurationError, "Set sandbox in the extra of the connection to a sandbox of the organization."
+    ),
+    ("2105-400", 400): _Verdict(AepConfigurationError, "Set sandbox in the extra of the connection."),
     ("2118-403", 403): _Verdict(AepPermissionError, _PERMISSIONS),
     ("2120-403", 403): _Verdict(AepPermissionError, _PERMISSIONS),
     ("2121-403", 403): _Verdict(AepPermissionError, _PERMISSIONS),
-    ("XDM-1521-400", 400): _Verdict(AepConflictError, "Choose another title: they are unique in the Schema Registry."),
+    ("XDM-1521-400", 400): _Verdict(
+        AepConflictError, "Choose another title: titles are unique in the Schema Registry."
+    ),
     ("XDM-1528-400", 400): _Verdict(
-        AepInvalidRequestError, "Give the schema a primary identity before it joins the union."
+        AepInvalidRequestError, "Add a primary identity to the schema before the schema is enabled for Profile."
     ),
 }
 
@@ -210,26 +236,28 @@ _BY_STATUS: Mapping[int, _Verdict] = {
     409: _Verdict(AepConflictError, "Read the object again and repeat the change."),
     412: _Verdict(AepConflictError, "Read the object again and repeat the change."),
     429: _GATEWAY["429050"],
-    501: _Verdict(AepInvalidRequestError, "This AEP has no such operation: an emulator lists its own."),
+    501: _Verdict(AepInvalidRequestError, "Check the emulator's list of operations: it does not support this one."),
 }
 
 _IMS_STEPS: Mapping[str, str] = {
-    "invalid_client": f"Check the client id (login) and the client secret (password) of the connection {_CONSOLE}.",
-    "invalid_scope": f"Copy the scopes of the credential {_CONSOLE} into the connection.",
+    "invalid_client": f"Compare login and password of the connection with client id and client secret {_CONSOLE}.",
+    "invalid_scope": f"Set scopes of the connection to the scopes of the credential {_CONSOLE}.",
 }
 
 
 def ims_error(body: object, where: Where, retry_after: float | None = None) -> AepError:
-    """The error for an answer of IMS that is not a token (4xx: configuration, permanent; 429 and 5xx: retryable).
+    """Return the error for a response of IMS without a token; 429 and 5xx are retryable, other 4xx are permanent.
 
-    :param where: with the answer's status
+    :param body: the parsed JSON
+    :param where: context with the HTTP status
+    :param retry_after: seconds of the response's ``Retry-After``
     """
     status = where.status or 0
     if status < 400:
-        return AepAnswerError("Adobe IMS answered without a token", where=where, next_step=_REDIRECT)
+        return AepResponseError("The response of Adobe IMS contains no token", where=where, next_step=_REDIRECT)
     if status == 429:
         return AepThrottledError(
-            "Adobe IMS refused a token for now: too many requests",
+            "Adobe IMS throttles token requests",
             where=where,
             next_step=_GATEWAY["429050"].next_step,
             retry_after=retry_after,
@@ -243,31 +271,36 @@ def ims_error(body: object, where: Where, retry_after: float | None = None) -> A
         )
     answer = body if isinstance(body, Mapping) else {}
     code = str(answer.get("error") or "")
-    described = str(answer.get("error_description") or "no reason given")
+    reason = str(answer.get("error_description") or "IMS returned no reason")
     step = _IMS_STEPS.get(code, f"Compare the connection with the credential {_CONSOLE}.")
     return AepCredentialsError(
-        f"Adobe IMS refused the credentials: {described}", where=replace(where, code=code), next_step=step
+        f"Adobe IMS rejected the credentials: {reason}", where=replace(where, code=code), next_step=step
     )
 
 
 def service_error(status: int, body: object, where: Where, retry_after: float | None = None) -> AepError:
-    """The error for an answer of the gateway or a service that is not a success."""
+    """Return the error for an unsuccessful response of the gateway or a service.
+
+    :param body: the parsed JSON
+    :param where: context without status and code, which are added
+    :param retry_after: seconds of the response's ``Retry-After``
+    """
     answer = body if isinstance(body, Mapping) else {}
     code = _code(answer)
-    message = _message(answer) or "AEP refused the request without a reason"
+    message = _message(answer) or "AEP rejected the request without a reason"
     where = replace(where, status=status, code=code, request_id=where.request_id or _request_id(answer))
     if status < 400:
-        return AepAnswerError("AEP answered with a redirect", where=where, next_step=_REDIRECT)
+        return AepResponseError("AEP responded with a redirect", where=where, next_step=_REDIRECT)
     verdict = _SERVICE.get((code, status)) or _GATEWAY.get(code) or _BY_STATUS.get(status)
     if verdict is None and status >= 500:
         verdict = _Verdict(AepUnavailableError, "Try again later.")
     if verdict is None:
-        verdict = _Verdict(AepInvalidRequestError, "Correct what the message names.")
+        verdict = _Verdict(AepInvalidRequestError, "Correct the request as the message describes.")
     return verdict.error(message, where=where, next_step=verdict.next_step, retry_after=retry_after)
 
 
 def _code(answer: Mapping[str, Any]) -> str:
-    """Adobe's services name the code in three places; the order is that of how specific they are."""
+    """Return the error code, which Adobe's services put in one of three places; the most specific one counts."""
     for key in ("errorCode", "error_code"):
         if answer.get(key):
             return str(answer[key])

@@ -1,4 +1,4 @@
-"""Data access: what became of the rows of a batch that did not land. Source: "Retrieving error diagnostics"."""
+"""Endpoint of the Data Access API: error diagnostics of a batch. Source: Adobe's "Retrieving error diagnostics"."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_aep.client.call import Answer, Call, Safety
+from airflow_provider_aep.client.call import Call, Response, Safety
 
 BASE = "/data/foundation/export"
+"""Path of the service below the platform URL."""
+
 KEPT_DAYS = 30
-"""Days that AEP keeps failed rows."""
+"""Days for which AEP stores the failed rows of a batch."""
 
 
 def get_failed_rows(batch_id: str) -> Call[list[dict[str, Any]]]:
-    """A sample of a batch's failed rows, each with ``_errors`` (``code`` and ``message``): one JSON object a line."""
+    """Return the call that reads a sample of a batch's failed rows, each with ``_errors`` (``code``, ``message``).
 
-    def read(answer: Answer) -> list[dict[str, Any]]:
+    AEP sends one JSON object per line.
+    """
+
+    def read(answer: Response) -> list[dict[str, Any]]:
         if isinstance(answer.body, list):
             return answer.body
         lines = [answer.body] if answer.body else map(json.loads, filter(None, answer.text.splitlines()))

@@ -1,6 +1,6 @@
-"""AEP's answers as models: lenient in what they accept, exact in what we read.
+"""Pydantic models of AEP's responses. They accept unknown fields, and declare only the fields that this package reads.
 
-Sources: Adobe's OpenAPI files and documented samples. Where two documents disagree on a shape, both are read.
+Sources: Adobe's OpenAPI files and documented samples. Where two documents show different shapes, both are accepted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 
 class AepModel(BaseModel):
+    """Base class of all models. A ``null`` counts as an absent field."""
+
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
     @model_validator(mode="before")
@@ -20,12 +22,12 @@ class AepModel(BaseModel):
         return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """What we declare and nothing else: AEP's own words may quote rows."""
+        """Return only declared fields, because AEP's texts may quote rows."""
         return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 
-def whole(value: object) -> int | None:
-    """A number as AEP echoes it, or its text; ``None`` if it is neither."""
+def parse_int(value: object) -> int | None:
+    """Return the integer in a number or a text, as AEP may return either; ``None`` for any other value."""
     try:
         return int(float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -33,24 +35,30 @@ def whole(value: object) -> int | None:
 
 
 class Ref(AepModel):
-    """The answer to a create or a patch."""
+    """The response to a create or a patch: id and etag."""
 
     id: str
     etag: str = Field("", validation_alias=AliasChoices("etag", "eTag"))
 
 
 class SpecRef(AepModel):
+    """A reference to a connection spec or flow spec."""
+
     id: str
     version: str | None = None
 
 
 class AuthSpec(AepModel):
+    """An authentication type of a connection spec; ``spec`` is the JSON Schema of its parameters."""
+
     name: str
     type: str = ""
     spec: dict[str, Any] = Field(default_factory=dict)
 
 
 class ConnectionSpec(AepModel):
+    """A connection spec: the description of a connector."""
+
     id: str
     name: str = ""
     version: str = "1.0"
@@ -59,7 +67,7 @@ class ConnectionSpec(AepModel):
 
 
 class FlowObject(AepModel):
-    """What connections, source connections, target connections and flows have in common.
+    """The fields that connections, source connections, target connections and flows share.
 
     Times are milliseconds since the epoch.
     """
@@ -74,27 +82,37 @@ class FlowObject(AepModel):
 
 
 class Connection(FlowObject):
+    """A base connection."""
+
     auth: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
 class SourceConnection(FlowObject):
+    """A source connection."""
+
     baseConnectionId: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     params: dict[str, Any] = Field(default_factory=dict)
 
 
 class TargetConnection(FlowObject):
+    """A target connection."""
+
     baseConnectionId: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Transformation(AepModel):
+    """A transformation of a flow, such as ``Mapping`` or ``Copy``."""
+
     name: str
     params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Flow(FlowObject):
+    """A flow (dataflow)."""
+
     flowSpec: SpecRef | None = None
     sourceConnectionIds: list[str] = Field(default_factory=list)
     targetConnectionIds: list[str] = Field(default_factory=list)
@@ -103,10 +121,14 @@ class Flow(FlowObject):
 
 
 class TransformationSpec(AepModel):
+    """A transformation that a flow spec supports."""
+
     name: str = ""
 
 
 class FlowSpec(AepModel):
+    """A flow spec: the description of a kind of flow, and the connectors that it supports."""
+
     id: str
     name: str = ""
     version: str = "1.0"
@@ -116,13 +138,13 @@ class FlowSpec(AepModel):
     )
 
     @property
-    def takes_delta(self) -> bool:
-        """Whether its flows can be told a delta column: REST sources have no ``Copy`` transformation."""
+    def supports_delta(self) -> bool:
+        """Whether flows accept a delta column. REST sources lack the ``Copy`` transformation for it."""
         return any(t.name == "Copy" for t in self.transformationSpecs)
 
 
 class Table(AepModel):
-    """An entry of an explored root."""
+    """A table of a source, as explore returns it."""
 
     name: str
     path: str = ""
@@ -130,7 +152,7 @@ class Table(AepModel):
 
 
 class Column(AepModel):
-    """A column as explore gives it; passed on to the source connection as it is, but for nulls."""
+    """A column, as explore returns it. The source connection receives it unchanged, except for nulls."""
 
     name: str
     type: str = ""
@@ -138,23 +160,26 @@ class Column(AepModel):
 
     @property
     def verbatim(self) -> dict[str, Any]:
+        """The column as AEP returned it, without nulls."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class RunError(AepModel):
-    """AEP's ``message`` is not read: it may quote rows."""
+    """An error of a run or batch. AEP's ``message`` is not read, because it may quote rows."""
 
     code: str = ""
 
 
 class StatusSummary(AepModel):
+    """Status and errors of a run or activity."""
+
     status: str | None = None
     errors: list[RunError] = Field(default_factory=list)
     extensions: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 
 class RecordSummary(AepModel):
-    """Counts of records; -1 means that AEP does not know."""
+    """Counts of records; -1 stands for an unknown count."""
 
     inputRecordCount: int | None = None
     outputRecordCount: int | None = None
@@ -162,23 +187,29 @@ class RecordSummary(AepModel):
 
 
 class FileSummary(AepModel):
+    """Counts of files."""
+
     failedFileCount: int | None = None
 
 
 class SizeSummary(AepModel):
-    """Bytes; -1 means that AEP does not know."""
+    """Counts of bytes; -1 stands for an unknown count."""
 
     inputBytes: int | None = None
     outputBytes: int | None = None
 
 
 class DurationSummary(AepModel):
+    """Start and end of a run in milliseconds since the epoch."""
+
     startedAtUTC: int | None = None
     completedAtUTC: int | None = None
     extensions: dict[str, Any] = Field(default_factory=dict)
 
 
 class RunMetrics(AepModel):
+    """Metrics of a run."""
+
     statusSummary: StatusSummary = Field(default_factory=StatusSummary)
     recordSummary: RecordSummary = Field(default_factory=RecordSummary)
     sizeSummary: SizeSummary = Field(default_factory=SizeSummary)
@@ -187,6 +218,8 @@ class RunMetrics(AepModel):
 
 
 class Activity(AepModel):
+    """An activity of a run, such as ingestion."""
+
     id: str = ""
     name: str = ""
     statusSummary: StatusSummary = Field(default_factory=StatusSummary)
@@ -194,6 +227,8 @@ class Activity(AepModel):
 
 
 class Run(AepModel):
+    """A flow run."""
+
     id: str
     flowId: str = ""
     createdAt: int = 0
@@ -203,17 +238,17 @@ class Run(AepModel):
 
     @property
     def window(self) -> tuple[int | None, int | None]:
-        """Start and end in seconds since the epoch: as it was asked for, or else as AEP has understood it."""
-        start, end = (whole(self.params.get(name)) for name in ("windowStartTime", "windowEndTime"))
+        """Start and end in seconds since the epoch: those of the request, else those of AEP's metrics."""
+        start, end = (parse_int(self.params.get(name)) for name in ("windowStartTime", "windowEndTime"))
         if start is not None and end is not None:
             return start, end
-        known = self.metrics.durationSummary.extensions
-        start, end = whole(known.get("windowStart")), whole(known.get("windowEnd"))
+        extensions = self.metrics.durationSummary.extensions
+        start, end = parse_int(extensions.get("windowStart")), parse_int(extensions.get("windowEnd"))
         return None if start is None else start // 1000, None if end is None else end // 1000
 
 
 class XdmSchema(AepModel):
-    """A schema or a class, or the short form of a list (``title``, ``$id``, ``meta:altId``, ``version``)."""
+    """A schema or class. A list returns a short form: ``title``, ``$id``, ``meta:altId`` and ``version``."""
 
     id: str = Field(validation_alias="$id")
     title: str = ""
@@ -228,7 +263,7 @@ class XdmSchema(AepModel):
 
 
 class Descriptor(AepModel):
-    """What the registry knows of a field of a schema; ``property_path`` has slashes: ``/personalEmail/address``."""
+    """A descriptor of a schema's field; ``property_path`` has slashes, such as ``/personalEmail/address``."""
 
     id: str = Field("", validation_alias="@id")
     type: str = Field("", validation_alias="@type")
@@ -239,15 +274,21 @@ class Descriptor(AepModel):
 
 
 class Stats(AepModel):
+    """Statistics of the Schema Registry, which include the tenant id."""
+
     tenantId: str
 
 
 class SchemaRef(AepModel):
+    """A reference to a schema."""
+
     id: str
     contentType: str = ""
 
 
 class DataSet(AepModel):
+    """A dataset of Catalog Service; ``created`` is milliseconds since the epoch."""
+
     id: str
     name: str = ""
     description: str = ""
@@ -258,7 +299,7 @@ class DataSet(AepModel):
 
 
 class Batch(AepModel):
-    """What Catalog says of a batch; its error's ``description`` may quote rows and is not read."""
+    """A batch of Catalog Service. The ``description`` of its errors is not read, because it may quote rows."""
 
     id: str
     status: str = ""
@@ -268,12 +309,16 @@ class Batch(AepModel):
 
 
 class Mapping(AepModel):
+    """One mapping of a mapping set."""
+
     sourceType: str = "ATTRIBUTE"
     source: str = Field("", validation_alias=AliasChoices("source", "sourceAttribute"))
     destination: str = Field("", validation_alias=AliasChoices("destination", "destinationXdmPath"))
 
 
 class MappingSet(AepModel):
+    """A mapping set of Data Prep."""
+
     id: str
     version: int = 0
     name: str | None = None
@@ -283,22 +328,27 @@ class MappingSet(AepModel):
     outputSchemaRef: SchemaRef | None = None
     xdmSchema: str | None = None
 
-    def tagged(self, name: str) -> list[str]:
-        """The values of a tag."""
+    def tag_values(self, name: str) -> list[str]:
+        """Return the values of a tag."""
         tags = [t for t in self.tags if isinstance(t, dict) and t.get("name") == name]
         return [str(value) for tag in tags for value in tag.get("values") or []]
 
     @property
     def schema_id(self) -> str | None:
+        """The ``$id`` of the target schema; ``None`` if AEP does not return it."""
         return self.outputSchemaRef.id if self.outputSchemaRef else self.xdmSchema
 
 
 class MappingValidation(AepModel):
+    """The result of the validation of one mapping."""
+
     status: str
     errors: list[Any] | None = None
 
 
 class Sandbox(AepModel):
+    """A sandbox; ``type`` is ``production`` or ``development``."""
+
     name: str
     state: str = ""
     type: str = ""

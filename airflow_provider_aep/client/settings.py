@@ -1,4 +1,4 @@
-"""What a client needs to know: where AEP is, who asks, in which org and sandbox."""
+"""Settings of a client: URLs, credential, organization and sandbox, validated before a request is sent."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import re
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.hosts import IMS_URL, PLATFORM_URL, UI_URL, AllowedHosts, checked_link
+from airflow_provider_aep.client.hosts import IMS_URL, PLATFORM_URL, UI_URL, AllowedHosts, validate_link
 
-# The scopes Adobe's console gives a credential with the Experience Platform API.
 DEFAULT_SCOPES = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,session"
-_ORG = re.compile(r"[^@\s]+@[^@\s]+")
+"""The scopes of a credential with the Experience Platform API, as the Adobe Developer Console assigns them."""
+
+_ORG = re.compile(r"[0-9A-Za-z._-]+@AdobeOrg")
 _SANDBOX = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 class AepSettings(BaseModel):
-    """Checked settings of one client; the secret never shows in a repr.
+    """Validated settings of one client. Its ``repr`` does not contain the secret.
 
-    :param platform_url: ``scheme://host[:port]``
-    :param ims_url: ``scheme://host[:port]``
-    :param ui_url: ``scheme://host[:port]`` of the user interface; links lead there, nothing is sent
+    :param client_id: of the credential in the Adobe Developer Console
+    :param client_secret: of the same credential
+    :param org_id: the IMS organization, ``XXXXXXXX@AdobeOrg``
+    :param sandbox: name of the sandbox
     :param scopes: comma-separated, as the Developer Console shows them
+    :param platform_url: ``scheme://host[:port]`` of AEP
+    :param ims_url: ``scheme://host[:port]`` of Adobe IMS
+    :param ui_url: ``scheme://host[:port]`` of the user interface, for links
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +42,7 @@ class AepSettings(BaseModel):
     ui_url: str = UI_URL
 
     @classmethod
-    def checked(
+    def from_fields(
         cls,
         *,
         client_id: str | None,
@@ -49,36 +54,39 @@ class AepSettings(BaseModel):
         ims_url: str | None = None,
         ui_url: str | None = None,
         allowed_hosts: AllowedHosts | None = None,
-        called: str = "The connection",
+        subject: str = "The connection",
     ) -> AepSettings:
-        """Check every field before the first byte is sent; blank means Adobe's where Adobe has one.
+        """Return validated settings. A blank URL or blank scopes stand for Adobe's defaults.
 
-        :param called: what has these fields, for the error
-
-        :raises AepConfigurationError: a field is missing or malformed; it names the field and the remedy
+        :param allowed_hosts: default: only Adobe's hosts and loopback
+        :param subject: the owner of these fields, as the subject of errors
+        :raises AepConfigurationError: a field is missing or malformed, or names a host that is not allowed
         """
         hosts = allowed_hosts or AllowedHosts()
         for field, text in (("scopes", scopes), ("host", platform_url), ("ims_url", ims_url), ("ui_url", ui_url)):
             if text is not None and not isinstance(text, str):
-                raise AepConfigurationError(f"{field} is {text!r}, not text", next_step=f"Set {field} as text.")
+                raise AepConfigurationError(
+                    f"{subject}: {field} is {text!r}, not a text", next_step=f"Set {field} to a text."
+                )
         for field, value in (("client id (login)", client_id), ("client secret (password)", client_secret)):
             if not value:
                 raise AepConfigurationError(
-                    f"{called} has no {field}", next_step="Set it from the Adobe Developer Console."
+                    f"{subject} has no {field}",
+                    next_step=f"Set {field} to that of the credential in the Adobe Developer Console.",
                 )
         if not isinstance(org_id, str) or not _ORG.fullmatch(org_id):
             raise AepConfigurationError(
-                f"{called}: org_id is {org_id!r}, not of the form XXXXXXXX@AdobeOrg"
+                f"{subject}: org_id is {org_id!r}, not of the form XXXXXXXX@AdobeOrg"
                 if org_id
-                else f"{called} has no org_id",
-                next_step="Set org_id in its extra, of the form XXXXXXXX@AdobeOrg.",
+                else f"{subject} has no org_id",
+                next_step="Set org_id in the extra to the organization id, of the form XXXXXXXX@AdobeOrg.",
             )
         if not isinstance(sandbox, str) or not _SANDBOX.fullmatch(sandbox):
             raise AepConfigurationError(
-                f"{called}: sandbox is {sandbox!r}, not a lower-case sandbox name"
+                f"{subject}: sandbox is {sandbox!r}, not a lower-case sandbox name"
                 if sandbox
-                else f"{called} has no sandbox",
-                next_step="Set sandbox in its extra; there is no default, not even prod.",
+                else f"{subject} has no sandbox",
+                next_step="Set sandbox in the extra to the name of a sandbox; it has no default.",
             )
         return cls(
             client_id=client_id or "",
@@ -88,11 +96,11 @@ class AepSettings(BaseModel):
             scopes=scopes or DEFAULT_SCOPES,
             platform_url=hosts.check(platform_url or PLATFORM_URL, suffix=".adobe.io", field="host"),
             ims_url=hosts.check(ims_url or IMS_URL, suffix=".adobelogin.com", field="ims_url"),
-            ui_url=checked_link(ui_url or UI_URL, field="ui_url"),
+            ui_url=validate_link(ui_url or UI_URL, field="ui_url"),
         )
 
     @property
     def credential_key(self) -> tuple[str, str, str, str]:
-        """What tokens are shared by: a rotated secret has another fingerprint and so another token."""
+        """The key of the token cache. A rotated secret has a new fingerprint, so it gets a new token."""
         fingerprint = hashlib.sha256(self.client_secret.get_secret_value().encode()).hexdigest()[:16]
         return self.ims_url, self.client_id, self.scopes, fingerprint

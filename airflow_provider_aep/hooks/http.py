@@ -1,4 +1,4 @@
-"""Any endpoint of AEP through Airflow's HTTP provider, with our authentication, headers and errors."""
+"""Airflow hook for any endpoint of AEP: the HTTP provider's hook with this package's authentication and errors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 
 from airflow.providers.http.hooks.http import HttpHook
 from requests import PreparedRequest, Response, Session
-from requests import exceptions as broken
+from requests import exceptions as requests_errors
 from requests.auth import AuthBase
 from urllib3.exceptions import NewConnectionError
 
 from airflow_provider_aep.client.auth import SHARED_TOKENS, retry_after
 from airflow_provider_aep.client.clock import SystemClock
 from airflow_provider_aep.client.errors import (
-    AepAnswerLostError,
     AepConfigurationError,
     AepError,
     AepHostNotAllowedError,
+    AepLostResponseError,
     AepUnavailableError,
     AepUnreachableError,
     Where,
@@ -32,83 +32,91 @@ if TYPE_CHECKING:
     from airflow_provider_aep.client.settings import AepSettings
 
 TIMEOUT = 60.0
-"""Seconds for an answer, unless ``extra_options`` says otherwise."""
+"""Seconds to wait for a response; ``timeout`` in ``extra_options`` overrides it."""
 
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _OPTIONS = frozenset({"timeout", "proxies", "verify", "stream", "check_response"})
 
 
 class AepHttpHook(HttpHook):
-    """Requests to AEP with Airflow's own HTTP hook.
+    """Send requests to AEP with the HTTP provider's hook.
 
-    The host is that of the connection and no other: endpoints are paths, and redirects are not followed. Nothing of
-    the connection's extra becomes a header.
+    Requests go only to the host of the connection: endpoints are paths, and redirects are not followed. The
+    connection's extra adds no headers.
 
     :param method: HTTP method
     :param aep_conn_id: an Airflow connection of type ``aep``
     """
 
     def __init__(self, method: str = "GET", aep_conn_id: str = AepHook.default_conn_name, **kwargs: Any) -> None:
+        """Keep the connection id; the connection is read by the first request."""
         super().__init__(method=method, http_conn_id=aep_conn_id, **kwargs)
         self.aep = AepHook(aep_conn_id)
         self._options: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, task: Any) -> AepHttpHook:
-        """For an operator or sensor of the HTTP provider, with its settings of TCP."""
+    def from_task(cls, task: Any) -> AepHttpHook:
+        """Return the hook of an operator or sensor of the HTTP provider, with its TCP settings."""
         names = ("tcp_keep_alive", "tcp_keep_alive_idle", "tcp_keep_alive_count", "tcp_keep_alive_interval")
         return cls(task.method, task.aep_conn_id, **{name: getattr(task, name) for name in names})
 
     def run(self, endpoint: str | None = None, *args: Any, **kwargs: Any) -> Response:
-        """Send one request.
+        """Send one request, and return its response.
 
         :param endpoint: path and query, such as ``/data/foundation/catalog/dataSets``
-        :raises AepPermanentError: what a retry cannot mend
-        :raises AepRetryableError: what it can; of a POST whose answer was lost, AEP may have carried it out
+        :raises AepPermanentError: a retry cannot succeed
+        :raises AepRetryableError: a retry may succeed; if the response to a POST was lost, AEP may have executed it
         """
         with airflow_errors():
-            checked_endpoint(endpoint)
+            check_endpoint(endpoint)
             _ = self.aep.settings
             try:
                 return super().run(endpoint, *args, **kwargs)
-            except broken.RequestException as e:
-                # Its text may quote the URL, and that a row.
+            except requests_errors.RequestException as e:
+                # The text of the exception may quote the URL, which may hold data of a row.
                 raise self._transport_error(e, endpoint or "") from None
 
-    def _transport_error(self, e: broken.RequestException, endpoint: str) -> AepError:
+    def _transport_error(self, e: requests_errors.RequestException, endpoint: str) -> AepError:
         where = Where(f"{self.method} {urlsplit(endpoint).path}", self.aep.settings.sandbox)
         host, kind = urlsplit(self.aep.settings.platform_url).netloc, type(e).__name__
         reason = getattr(e.args[0] if e.args else None, "reason", None)
-        if _is_certificate(e):
-            step = "Check the connection's host and the CA bundle: TLS stays on."
-            return AepConfigurationError(f"The certificate of {host} is not accepted", where=where, next_step=step)
-        if isinstance(e, broken.ConnectTimeout | broken.ProxyError) or isinstance(reason, NewConnectionError):
-            step = "Check network, proxy and the URL in the connection."
-            return AepUnreachableError(f"No answer from {host} ({kind})", where=where, next_step=step)
-        if isinstance(e, broken.ConnectionError | broken.Timeout | broken.ChunkedEncodingError):
-            said = f"The connection broke to {host} ({kind})"
-            return self._lost(AepUnavailableError(said, where=where, next_step="Try again later."))
-        return AepConfigurationError(f"The request cannot be sent ({kind})", where=where, next_step="Correct it.")
+        if _is_certificate_error(e):
+            step = "Check the host of the connection and the CA bundle. TLS cannot be disabled."
+            return AepConfigurationError(f"The certificate of {host} is not trusted", where=where, next_step=step)
+        if isinstance(e, requests_errors.ConnectTimeout | requests_errors.ProxyError) or isinstance(
+            reason, NewConnectionError
+        ):
+            step = "Check the network, the proxy and the URLs of the connection."
+            return AepUnreachableError(f"The host {host} cannot be reached ({kind})", where=where, next_step=step)
+        if isinstance(
+            e, requests_errors.ConnectionError | requests_errors.Timeout | requests_errors.ChunkedEncodingError
+        ):
+            problem = f"The connection to {host} was interrupted ({kind})"
+            return self._mark_ambiguous(AepUnavailableError(problem, where=where, next_step="Try again later."))
+        step = "Correct method, endpoint, headers and data of the task."
+        return AepConfigurationError(f"The request is invalid ({kind})", where=where, next_step=step)
 
-    def _lost(self, cause: AepError) -> AepError:
-        """``cause``, unless it leaves open whether AEP has carried out what must not be done twice."""
-        if not isinstance(cause, AepUnavailableError) or self.method in _REPEATABLE:
+    def _mark_ambiguous(self, cause: AepError) -> AepError:
+        """Return the error of a lost response if AEP may have executed a request that is not idempotent."""
+        if not isinstance(cause, AepUnavailableError) or self.method in _IDEMPOTENT_METHODS:
             return cause
-        return AepAnswerLostError(
-            f"{self.method} may have been carried out, its answer was lost: {cause.message}",
+        return AepLostResponseError(
+            f"The response to {self.method} was lost, so AEP may have executed the request: {cause.message}",
             where=cause.where,
-            next_step="Look before it is sent again.",
+            next_step="Check in AEP whether the request was executed before you run the task again.",
             retry_after=cause.retry_after,
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """See :meth:`.AepHook.test_connection`."""
+        """Return whether AEP accepts the connection, and a sentence for the user."""
         return self.aep.test_connection()
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
+        """Return a requests session for the connection's host, which follows no redirects."""
         with airflow_errors():
             session = super().get_conn(headers, extra_options)
-        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # whoever uses the session
+        # A redirect could send the token to another host.
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         return session
 
     def _set_base_url(self, connection: Any) -> None:
@@ -116,20 +124,21 @@ class AepHttpHook(HttpHook):
         self._base_url_initialized = True
 
     def _extract_auth(self, connection: Any) -> AuthBase:
-        return _Signed(self.aep)
+        return _IdentityAuth(self.aep)
 
     def _configure_session_from_extra(
         self, session: Session, connection: Any, extra_options: Mapping[str, Any]
     ) -> Session:
         if unknown := set(extra_options) - _OPTIONS:
             raise AepConfigurationError(
-                f"extra_options has {', '.join(sorted(unknown))}",
-                next_step=f"Of requests' options these are passed on: {', '.join(sorted(_OPTIONS))}.",
+                f"extra_options contains {', '.join(sorted(unknown))}, which AepHttpHook does not support",
+                next_step=f"Set only these keys: {', '.join(sorted(_OPTIONS))}.",
             )
         verify = extra_options.get("verify", True)
         if verify is not True and not (isinstance(verify, str) and verify):
             raise AepConfigurationError(
-                f"extra_options has verify={verify!r}", next_step="TLS stays on: give a CA bundle's path instead."
+                f"extra_options contains verify={verify!r}, but TLS cannot be disabled",
+                next_step="Set verify to the path of a CA bundle, or remove it.",
             )
         self._options = dict(extra_options)
         session.proxies = dict(extra_options.get("proxies", {}))
@@ -138,14 +147,14 @@ class AepHttpHook(HttpHook):
         return session
 
     def run_and_check(self, session: Session, prepped_request: PreparedRequest, *_: Any, **__: Any) -> Response:
-        """Send, once more if the token was refused as not valid, and check the answer.
+        """Send a request, replay it once if AEP rejects the token as not valid, and check the response.
 
-        The HTTP provider's own logs what went wrong with the URL in it.
+        The HTTP provider's method would log the URL of a failed request.
         """
         response = self._send(session, prepped_request)
         if response.status_code == 401 and _body(response).get("error_code") == "401013":
-            refused = str(prepped_request.headers["Authorization"]).removeprefix("Bearer ")
-            SHARED_TOKENS.drop(self.aep.settings.credential_key, refused)
+            token = str(prepped_request.headers["Authorization"]).removeprefix("Bearer ")
+            SHARED_TOKENS.drop(self.aep.settings.credential_key, token)
             prepped_request.prepare_auth(self._extract_auth(None))
             response = self._send(session, prepped_request)
         if self._options.get("check_response", True):
@@ -153,13 +162,17 @@ class AepHttpHook(HttpHook):
         return response
 
     def _send(self, session: Session, request: PreparedRequest) -> Response:
-        known = (session.proxies, session.stream, session.verify, session.cert)
-        environment = session.merge_environment_settings(str(request.url), *known)
+        settings = (session.proxies, session.stream, session.verify, session.cert)
+        environment = session.merge_environment_settings(str(request.url), *settings)
         timeout = self._options.get("timeout", TIMEOUT)
         return session.send(request, timeout=timeout, allow_redirects=False, **environment)
 
     def check_response(self, response: Response) -> None:
-        """:raises AepPermanentError, AepRetryableError: anything but a success, with AEP's code and request id"""
+        """Raise if a response is not a success.
+
+        :raises AepPermanentError: a retry cannot succeed; the message has AEP's code and the request id
+        :raises AepRetryableError: a retry may succeed
+        """
         if 200 <= response.status_code < 300:
             return
         request = response.request
@@ -167,11 +180,11 @@ class AepHttpHook(HttpHook):
         where = Where(operation, self.aep.settings.sandbox, request_id=response.headers.get("x-request-id", ""))
         wait = retry_after(response, SystemClock())
         with airflow_errors():
-            raise self._lost(service_error(response.status_code, _body(response), where, wait))
+            raise self._mark_ambiguous(service_error(response.status_code, _body(response), where, wait))
 
 
-class _Signed(AuthBase):
-    """Identity headers and token, for the platform's own URL only."""
+class _IdentityAuth(AuthBase):
+    """Adds token and identity headers to requests for the connection's host, and rejects other hosts."""
 
     def __init__(self, aep: AepHook) -> None:
         self._aep = aep
@@ -181,16 +194,16 @@ class _Signed(AuthBase):
         url = str(request.url)
         if not url.startswith((f"{settings.platform_url}/", f"{settings.platform_url}?")):
             raise AepHostNotAllowedError(
-                f"The request goes to {urlsplit(url).netloc}, not to the connection's host",
-                next_step="Give the path alone as the endpoint.",
+                f"The request is for {urlsplit(url).netloc}, which is not the host of the connection",
+                next_step="Set endpoint to a path without a host.",
             )
         with self._aep.get_conn() as client:
-            request.headers.update(client.identity())
+            request.headers.update(client.identity_headers())
         return request
 
 
-def _is_certificate(e: BaseException | None) -> bool:
-    """Whether a certificate was refused; a handshake that broke off is another matter."""
+def _is_certificate_error(e: BaseException | None) -> bool:
+    """Return whether a certificate was rejected; an interrupted handshake is no such error."""
     while e is not None:
         if isinstance(e, SSLCertVerificationError):
             return True
@@ -207,25 +220,35 @@ def _body(response: Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def checked_endpoint(endpoint: object) -> None:
-    """:raises AepConfigurationError: an absolute URL: the token goes to the connection's host alone"""
+def check_endpoint(endpoint: object) -> None:
+    """Raise if an endpoint is an absolute URL, because the token is sent only to the connection's host.
+
+    :raises AepConfigurationError: the endpoint is an absolute URL
+    """
     if isinstance(endpoint, str) and ("://" in endpoint.split("?")[0] or endpoint.lstrip().startswith(("//", "\\"))):
         raise AepConfigurationError(
-            f"The endpoint {endpoint.split('?')[0]!r} is an absolute URL",
-            next_step="Give path and query alone: the host is the connection's.",
+            f"endpoint is {endpoint.split('?')[0]!r}, which is an absolute URL",
+            next_step="Set endpoint to path and query; the host is that of the connection.",
         )
 
 
 def check_arguments(endpoint: str, deferrable: bool, others: dict[str, Any]) -> None:
-    """What can never work is told when the DAG is parsed.
+    """Raise while the DAG is parsed if the arguments of an operator or sensor are invalid.
 
-    :raises ValueError: so that Airflow shows it as an import error
+    :param others: the other keyword arguments
+    :raises ValueError: Airflow shows it as an import error
     """
     if deferrable:
-        raise ValueError("deferrable is not possible, leave it out: the HTTP provider's trigger knows no tokens of AEP")
+        raise ValueError(
+            "deferrable is True, but the HTTP provider's trigger cannot authenticate with AEP. "
+            "Next step: Remove deferrable."
+        )
     if names := {"http_conn_id", "auth_type"} & set(others):
-        raise ValueError(f"{', '.join(sorted(names))} is not taken: aep_conn_id names connection and authentication")
+        raise ValueError(
+            f"{', '.join(sorted(names))} is set, but aep_conn_id defines connection and authentication. "
+            f"Next step: Remove {', '.join(sorted(names))}."
+        )
     try:
-        checked_endpoint(endpoint)
+        check_endpoint(endpoint)
     except AepConfigurationError as e:
         raise ValueError(str(e)) from None

@@ -1,1 +1,1 @@
-"""What must exist in AEP, exactly once. Knows nothing of Airflow."""
+"""Onboarding of sources: desired state, reconciler, resource types and lifecycle. It never imports Airflow."""

@@ -1,4 +1,4 @@
-"""Checks a mapping set against the source's columns and the target schema, before anything is written."""
+"""Validation of mappings against the columns of a source and the fields of a target schema."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow_provider_aep.client.errors import AepConfigurationError
 
-# The XDM types a column of a type can become; AEP's mapper turns anything into a string.
-_FITS: Mapping[str, frozenset[str]] = {
+# XDM types to which AEP's mapper converts a column, by the type of the column.
+_CONVERSIONS: Mapping[str, frozenset[str]] = {
     "string": frozenset({"string"}),
     "boolean": frozenset({"boolean", "string"}),
     "integer": frozenset({"integer", "number", "string"}),
@@ -19,33 +19,34 @@ _FITS: Mapping[str, frozenset[str]] = {
 
 
 def mapping_set(
-    mappings: Mapping[str, str],
-    static: Mapping[str, Any],
+    mappings: object,
+    static: object,
     *,
     columns: list[dict[str, Any]] | None,
     schema: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """The entries of a mapping set, in the order of their destinations.
+    """Return the entries of a mapping set, sorted by destination.
 
-    :param mappings: source column to destination path (dots, no leading slash)
-    :param static: destination path to a fixed value
-    :param columns: of the source table, as explore gives them; ``None`` if unknown
+    :param mappings: destination path (with dots, without a leading slash) by source column
+    :param static: fixed value by destination path
+    :param columns: columns of the source table, as explore returns them; ``None`` if unknown
     :param schema: resolved properties of the target schema
-    :raises AepConfigurationError: naming every mapping that does not fit, and why
+    :raises AepConfigurationError: a mapping is invalid; the message lists all of them with the reasons
     """
-    for field, given in (("mappings", mappings), ("static", static)):
-        if not isinstance(given, Mapping):
-            raise AepConfigurationError(f"{field} is {given!r}, not a dict", next_step=f"Give {field} as a dict.")
-    if wrong := [f"{s!r}: {d!r}" for s, d in mappings.items() if not isinstance(s, str) or not isinstance(d, str)]:
+    if not isinstance(mappings, Mapping):
+        raise AepConfigurationError(f"mappings is {mappings!r}, not a dict", next_step="Set mappings to a dict.")
+    if not isinstance(static, Mapping):
+        raise AepConfigurationError(f"static is {static!r}, not a dict", next_step="Set static to a dict.")
+    if invalid := [f"{s!r}: {d!r}" for s, d in mappings.items() if not isinstance(s, str) or not isinstance(d, str)]:
         raise AepConfigurationError(
-            f"mappings has {'; '.join(wrong)[:500]}",
-            next_step="Each column and each field is a text: {'email': '_id'}.",
+            f"mappings contains {'; '.join(invalid)[:500]}, which is no pair of texts",
+            next_step="Set each column and each field to a text, such as {'email': '_id'}.",
         )
     problems: list[str] = []
     entries: dict[str, dict[str, Any]] = {}
-    known = None if columns is None else {str(c["name"]): c for c in columns}
+    columns_by_name = None if columns is None else {str(c["name"]): c for c in columns}
     for source, destination in mappings.items():
-        problems += _problems(source, destination, known, schema)
+        problems += _problems(source, destination, columns_by_name, schema)
         if destination in entries:
             problems.append(f"{destination!r} has two sources")
         entries[destination] = {"sourceType": "ATTRIBUTE", "source": source, "destination": destination}
@@ -57,39 +58,38 @@ def mapping_set(
         entries[destination] = {"sourceType": "STATIC", "source": text, "destination": destination}
     if not mappings:
         raise AepConfigurationError(
-            "There are no mappings",
-            next_step="Give mappings, from a column of the source to a field of the schema"
-            + (f"; the columns are {', '.join(known)}." if known else "."),
+            "mappings is empty",
+            next_step="Set mappings to at least one field of the schema, by column of the source"
+            + (f"; the columns are {', '.join(columns_by_name)}." if columns_by_name else "."),
         )
     if problems:
         raise AepConfigurationError(
-            "The mappings do not fit: " + "; ".join(problems),
-            next_step="Correct the mappings, or give the schema the field groups that hold these fields.",
+            "The mappings are invalid: " + "; ".join(problems),
+            next_step="Correct the mappings, or add the field groups with these fields to the schema.",
         )
     return [entries[d] for d in sorted(entries)]
 
 
 def _problems(source: str, destination: str, columns: Mapping[str, Any] | None, schema: Mapping[str, Any]) -> list[str]:
-    if any(c in source for c in "(){}\"'+*"):
+    problems = _destination_problems(destination, schema)
+    # The name of a column may contain the characters of an expression, such as "Amount (EUR)".
+    is_expression = any(c in source for c in "(){}\"'+*")
+    if is_expression and source not in (columns or {}):
         return [f"{source!r} is an expression; only columns and static values can be mapped"]
-    wrong = _destination_problems(destination, schema)
     if columns is None:
-        return wrong
+        return problems
     if source not in columns:
-        return [*wrong, f"the table has no column {source!r} (it has {', '.join(columns)})"]
-    if wrong:
-        return wrong
+        return [*problems, f"the table has no column {source!r} (it has {', '.join(columns)})"]
+    if problems:
+        return problems
     field = field_at(destination, schema) or {}
     xdm = columns[source].get("xdm", {})
-    have, want = str(xdm.get("type", "string")), str(field.get("type", "string"))
-    clash = want not in _FITS.get(have, frozenset({want}))
-    # A date-time may become a date; plain text may not become either.
-    form = field.get("format")
-    clash = clash or (form in {"date", "date-time"} and xdm.get("format") not in {"date", "date-time"})
-    if clash:
-        return [
-            f"{source!r} is {_type_name(xdm)}, and {destination!r} is {_type_name(field)}",
-        ]
+    column_type, field_type = str(xdm.get("type", "string")), str(field.get("type", "string"))
+    is_convertible = field_type in _CONVERSIONS.get(column_type, frozenset({field_type}))
+    # AEP converts a date-time into a date, but no plain text into either.
+    dates = {"date", "date-time"}
+    if not is_convertible or (field.get("format") in dates and xdm.get("format") not in dates):
+        return [f"{source!r} is {_type_name(xdm)}, and {destination!r} is {_type_name(field)}"]
     return []
 
 
@@ -98,13 +98,14 @@ def _destination_problems(destination: str, schema: Mapping[str, Any]) -> list[s
     if field is None:
         return [f"the schema has no field {destination!r}"]
     if field.get("properties") or field.get("type") in {"object", "array"}:
-        inside = ", ".join(f"{destination}.{name}" for name in list(field.get("properties", {}))[:4])
-        return [f"{destination!r} is an object, not a field; map to one of its own, such as {inside}"]
+        fields = ", ".join(f"{destination}.{name}" for name in list(field.get("properties", {}))[:4])
+        example = f"; map to a field of it, such as {fields}" if fields else ""
+        return [f"{destination!r} is an object, not a field{example}"]
     return []
 
 
 def field_at(path: str, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The field at a dot path of a schema's resolved properties, or ``None``."""
+    """Return the field at a dot path of a schema's resolved properties; ``None`` if the schema has no such field."""
     node: Any = {"properties": schema}
     for name in path.split("."):
         node = node.get("properties", {}).get(name)

@@ -1,105 +1,94 @@
-"""When a flow runs. Source: the schedule spec of Adobe's CRMToAEP flow spec, and "Sources error messages"."""
+"""Validation of a flow's schedule and delta column.
+
+Sources: the schedule of Adobe's flow spec CRMToAEP, and "Sources error messages".
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.onboarding.resources.flow import Schedule
+from airflow_provider_aep.runs.delta_column import check_absent, check_date_time
 
 FREQUENCIES = ("once", "minute", "hour", "day", "week")
+"""The frequencies that AEP supports."""
+
 DELTA_FORMAT = "yyyy-MM-dd HH:mm:ss"
+"""Date format of a delta column."""
 
 
-def schedule_params(
-    *, frequency: str, start_in_minutes: float, now: float, interval: int | None = None, backfill: bool | None = None
-) -> dict[str, Any]:
-    """The checked ``scheduleParams`` of a flow.
+def validate_schedule(
+    *, frequency: str, start_in_minutes: float, interval: int | None = None, backfill: bool | None = None
+) -> Schedule:
+    """Return a validated schedule, whose start is relative to the create request.
 
-    :param start_in_minutes: from ``now`` to the first run, positive
-    :param now: seconds since the epoch
-    :param interval: in units of ``frequency``; forbidden with ``once``, else at least 15 with ``minute`` and 1 with
-        the others, which is what a flow gets that leaves it out
-    :param backfill: whether the first run takes all the data of the source; forbidden with ``once``
-    :raises AepConfigurationError: naming the AEP code that the flow would be refused with
+    :param frequency: one of ``FREQUENCIES``
+    :param start_in_minutes: minutes from the create request to the first run, above 0
+    :param interval: interval between runs, in units of ``frequency``; not allowed with ``once``. The minimum, which is
+        also the default, is 15 with ``minute``, else 1
+    :param backfill: whether the first run ingests all data of the source; not allowed with ``once``; default ``True``
+    :raises AepConfigurationError: a value is invalid; the message contains the code with which AEP would reject it
     """
     if frequency not in FREQUENCIES:
-        raise _refused("frequency", frequency, f"one of {', '.join(FREQUENCIES)}", 1397)
-    number = isinstance(start_in_minutes, int | float) and not isinstance(start_in_minutes, bool)
-    if not number or not 0 < start_in_minutes < math.inf:
-        raise _refused("start_in_minutes", start_in_minutes, "a number of minutes above 0", 1360)
-    params: dict[str, Any] = {"startTime": math.ceil(now + 60 * start_in_minutes), "frequency": frequency}
+        raise _rejection("frequency", frequency, f"Set frequency to one of {', '.join(FREQUENCIES)}.", 1397)
+    is_number = isinstance(start_in_minutes, int | float) and not isinstance(start_in_minutes, bool)
+    if not is_number or not 0 < start_in_minutes < math.inf:
+        step = "Set start_in_minutes to a number of minutes above 0."
+        raise _rejection("start_in_minutes", start_in_minutes, step, 1360)
     if frequency == "once":
         if interval is not None:
-            raise _refused("interval", interval, "left out when frequency is once", 1361)
+            raise _rejection("interval", interval, "Remove interval: frequency is once.", 1361)
         if backfill is not None:
-            raise _refused("backfill", backfill, "left out when frequency is once", 1364)
-        return params
-    least = 15 if frequency == "minute" else 1
-    interval = least if interval is None else interval
-    if isinstance(interval, bool) or not isinstance(interval, int) or interval < least:
-        raise _refused("interval", interval, f"at least {least} when frequency is {frequency}", 1362)
+            raise _rejection("backfill", backfill, "Remove backfill: frequency is once.", 1364)
+        return Schedule(frequency=frequency, start_in_minutes=start_in_minutes)
+    minimum = 15 if frequency == "minute" else 1
+    interval = minimum if interval is None else interval
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval < minimum:
+        step = f"Set interval to {minimum} or more, as frequency is {frequency}."
+        raise _rejection("interval", interval, step, 1362)
     if backfill is not None and not isinstance(backfill, bool):
-        raise AepConfigurationError(f"backfill is {backfill!r}", next_step="It must be true or false.")
-    return {**params, "interval": interval, "backfill": True if backfill is None else backfill}
-
-
-def _refused(field: str, value: object, must_be: str, code: int) -> AepConfigurationError:
-    return AepConfigurationError(
-        f"{field} is {value!r}", next_step=f"It must be {must_be} (AEP would refuse the flow with {code}-400)."
+        raise AepConfigurationError(
+            f"backfill is {backfill!r}, not True or False", next_step="Set backfill to True or False."
+        )
+    return Schedule(
+        frequency=frequency,
+        interval=interval,
+        backfill=True if backfill is None else backfill,
+        start_in_minutes=start_in_minutes,
     )
 
 
-def check_no_delta(delta_column: str | None) -> None:
-    """:raises AepConfigurationError: a REST source was given one"""
-    if delta_column:
-        raise AepConfigurationError(
-            f"delta_column is {delta_column!r}", next_step="Leave it out: a REST source has no delta column."
-        )
-
-
-def _is_moment(column: Mapping[str, Any]) -> bool:
-    return "date-time" in {(column.get("xdm") or {}).get("format"), column.get("meta:xdmType")}
-
-
-def check_moment(delta_column: str, columns: list[dict[str, Any]] | None, code: int, *, all_of: bool = True) -> None:
-    """:param columns: of the source table; ``None`` if unknown
-    :param all_of: whether these are all that the table has; a source connection may list some
-    :raises AepConfigurationError: it is no date-time of them, which AEP would refuse with ``code``
-    """
-    known = {c["name"]: c for c in columns or []}
-    if columns is None or (not all_of and delta_column not in known):
-        return
-    moments = sorted(n for n, c in known.items() if _is_moment(c))
-    if delta_column not in moments:
-        raise _refused("delta_column", delta_column, f"one of {', '.join(moments) or '(the table has none)'}", code)
-
-
-def delta_transformation(
+def validate_delta_column(
     frequency: str,
     delta_column: str | None,
-    columns: list[dict[str, Any]] | None,
+    columns: Sequence[Mapping[str, Any]] | None,
     *,
-    taken: bool = True,
-    all_of: bool = True,
+    supports_delta: bool = True,
+    is_complete: bool = True,
 ) -> dict[str, Any] | None:
-    """The ``Copy`` transformation that makes scheduled runs incremental; a one-time flow has none.
+    """Return the parameters of the delta column, by which scheduled runs are incremental; ``None`` without one.
 
-    :param taken: whether the flow spec has ``Copy``; that of REST sources has not, so each run takes everything
-    :param columns: of the source table, as explore gives them; ``None`` if unknown
-    :param all_of: whether these are all that the table has
-    :raises AepConfigurationError: missing, not in the table, not a date-time, or given for a one-time flow
+    :param frequency: a delta column is required, except with ``once``, which does not allow one
+    :param columns: columns of the source table, as explore returns them; ``None`` if unknown
+    :param supports_delta: whether the flow spec has the ``Copy`` transformation; REST sources have none
+    :param is_complete: whether ``columns`` contains all columns of the table
+    :raises AepConfigurationError: the column is missing, not in the table, no date-time, or not allowed
     """
-    if not taken:
-        check_no_delta(delta_column)
+    if not supports_delta:
+        check_absent(delta_column)
         return None
     if frequency == "once":
         if delta_column:
-            raise _refused("delta_column", delta_column, "left out when frequency is once", 1369)
+            raise _rejection("delta_column", delta_column, "Remove delta_column: frequency is once.", 1369)
         return None
     if not delta_column:
-        raise _refused("delta_column", delta_column, "a date-time column of the table", 1367)
-    check_moment(delta_column, columns, 1367, all_of=all_of)
-    column = {"name": delta_column, "dateFormat": DELTA_FORMAT, "timezone": "UTC"}
-    return {"name": "Copy", "params": {"deltaColumn": column}}
+        raise _rejection("delta_column", delta_column, "Set delta_column to a date-time column of the table.", 1367)
+    check_date_time(delta_column, columns, 1367, is_complete=is_complete)
+    return {"name": delta_column, "dateFormat": DELTA_FORMAT, "timezone": "UTC"}
+
+
+def _rejection(field: str, value: object, step: str, code: int) -> AepConfigurationError:
+    return AepConfigurationError(f"{field} is {value!r}, which AEP rejects with {code}-400", next_step=step)

@@ -1,10 +1,11 @@
-"""What all operators share: the connection, the errors, one log line a person can act on."""
+"""Base classes of the operators: connection, client, errors, link, and the log line of an object's outcome."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -12,16 +13,18 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_aep.links import AepLink
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_aep.client.client import AepClient
-    from airflow_provider_aep.onboarding.attempt import Attempt
-    from airflow_provider_aep.onboarding.ensure import Outcome
-    from airflow_provider_aep.onboarding.kind import Body, Kind
+    from airflow_provider_aep.hooks.aep import AepHook
+    from airflow_provider_aep.onboarding.reconcile.act import Outcome
+    from airflow_provider_aep.onboarding.reconcile.resource_type import Desired, ResourceType
 
 
 class AepOperator(BaseOperator):
-    """Base of the operators that talk to AEP.
+    """Base of the operators that call AEP.
 
-    :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
+    :param aep_conn_id: id of an Airflow connection of type ``aep`` (templated)
     """
 
     template_fields: Sequence[str] = ("aep_conn_id",)
@@ -31,60 +34,68 @@ class AepOperator(BaseOperator):
     def __init__(self, *, aep_conn_id: str = "aep_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.aep_conn_id = aep_conn_id
-        self._object: tuple[str, ...] | None = None
-        self._context: Any = {}
+        self._link_target: tuple[str, ...] | None = None
 
     def link_target(self) -> tuple[str, ...] | None:
-        """Kind and id of what this task is about; known once it was found or made."""
-        return self._object
+        """Return the label and the ids of the object that the task's link opens; ``None`` before they are known."""
+        return self._link_target
 
-    def pre_execute(self, context: Any) -> None:
-        super().pre_execute(context)
-        self._context = context
-
-    # The client and the rules are imported when a task runs: parsing a DAG costs nothing of them.
+    # Methods import the client and the engine, so that parsing a DAG does not load them.
 
     @contextmanager
     def aep(self) -> Generator[AepClient, None, None]:
-        """A client for the length of the block; its errors become Airflow's."""
-        from airflow_provider_aep.exceptions import airflow_errors
-        from airflow_provider_aep.hooks.aep import AepHook
+        """Open a client for the duration of a block.
 
-        with airflow_errors(), AepHook(self.aep_conn_id).get_conn() as client:
+        :raises AepPermanentError: the block raised an error of the client that a retry cannot resolve
+        :raises AepRetryableError: the block raised an error of the client that a retry may resolve
+        """
+        from airflow_provider_aep.exceptions import airflow_errors
+
+        with airflow_errors(), self.hook.get_conn() as client:
             yield client
 
-    def attempt(self, **terms: Any) -> Attempt:
-        """This try of the task, on the author's terms."""
-        from airflow_provider_aep.hooks.attempt import attempt_of
+    @cached_property
+    def hook(self) -> AepHook:
+        """The hook of the task's connection, which is read once."""
+        from airflow_provider_aep.hooks.aep import AepHook
 
-        return attempt_of(self._context, **terms)
+        return AepHook(self.aep_conn_id)
 
-    def told(self, client: AepClient, kind: str, outcome: Outcome) -> Any:
-        """Say in one line what became of an object; returns the task's result."""
-        self._object = (kind, outcome.id)
-        changed = f" ({', '.join(outcome.changed)})" if outcome.changed else ""
-        sandbox = client.settings.sandbox
-        label = kind[:1].upper() + kind[1:]
-        done = f"{outcome.action}{changed}"
-        self.log.info("%s %r %s: %s in sandbox %s", label, outcome.name, done, outcome.id, sandbox)
+    def log_outcome(self, client: AepClient, label: str, outcome: Outcome) -> Any:
+        """Log the outcome of an object, and return the task's result.
+
+        :param client: of the sandbox that has the object
+        :param label: Adobe's noun for the object, such as ``source connection``
+        :param outcome: of the engine
+        """
+        self._link_target = (label, outcome.id)
+        changed = f"; changed fields: {', '.join(outcome.changed)}" if outcome.changed else ""
+        subject = f"{label[:1].upper()}{label[1:]} {outcome.name!r} ({outcome.id})"
+        self.log.info("%s: %s in sandbox %s%s", subject, outcome.action, client.settings.sandbox, changed)
         if outcome.remark:
-            self.log.warning(outcome.remark)
+            self.log.warning("%s: %s", subject, outcome.remark)
         if outcome.ignored:
-            self.log.warning("It differs in %s, and was left as it is", ", ".join(outcome.ignored))
-        if outcome.spares:
-            self.log.warning("Others of this name stay: %s", ", ".join(outcome.spares))
+            differing = ", ".join(outcome.ignored)
+            self.log.warning('%s: left unchanged because if_exists="adopt"; differs in %s', subject, differing)
+        if outcome.duplicates:
+            ids = ", ".join(outcome.duplicates)
+            self.log.warning(
+                "Found duplicate %ss named %r: %s. They are unused and can be ignored", label, outcome.name, ids
+            )
         return outcome.result
 
 
-class AepEnsureOperator(AepOperator):
-    """Base of the operators that make sure of one object: exactly one, whatever dies when.
+class AepReconcileOperator(AepOperator):
+    """Base of the operators that reconcile one object, idempotently across crashes and lost responses.
 
-    :param if_exists: ``update`` mends what differs in an object that a task like this one made; ``adopt`` takes what
-        there is as it is; ``fail`` wants it made by this task
-    :param take_over: change, and from then on keep, an object of this name that was not made here; without it such a
-        one is used if it is as wanted, and is an error if it differs
-    :param concurrent_writers: another DAG, or another Airflow, may make the same object at this moment: a create is
-        followed by a wait of ``[aep] settle`` seconds, after which the eldest counts
+    :param if_exists: ``update`` writes the managed fields that differ in an object of this onboarding. ``adopt`` uses
+        an existing object unchanged. ``fail`` fails unless this task created the object
+    :param take_over: whether to update an existing object that this onboarding did not create, and to mark it as
+        created by this onboarding. By default, such an object is used if it matches the desired state. Otherwise the
+        task fails
+    :param concurrent_writers: whether another DAG or another Airflow deployment may create the same object at the
+        same time. After a create, the task then waits ``[aep] creation_grace_period`` seconds and uses the oldest
+        object
     """
 
     def __init__(
@@ -95,26 +106,36 @@ class AepEnsureOperator(AepOperator):
         self.take_over = take_over
         self.concurrent_writers = concurrent_writers
 
-    def ensure(self, client: AepClient, kind: Kind, wanted: Body, **more: Any) -> Any:
-        """Make sure the object exists, and say so in one line; returns the task's result.
+    def reconcile(
+        self, client: AepClient, context: Context, resource_type: ResourceType[Any], desired: Desired, **terms: Any
+    ) -> Any:
+        """Reconcile the object with the desired state, log the outcome, and return the task's result.
 
-        :param wanted: the body of a create; what is ``None`` is not sent and not compared
-        :param more: further terms of the attempt
+        :param client: of the sandbox that has the object
+        :param context: Airflow's context of the task
+        :param resource_type: of the object
+        :param desired: the desired state
+        :param terms: further fields of :class:`~airflow_provider_aep.onboarding.reconcile.terms.Terms`
         """
-        from airflow_provider_aep.onboarding.ensure import ensure
+        from airflow_provider_aep.onboarding.reconcile.act import reconcile
+        from airflow_provider_aep.onboarding.reconcile.terms import Terms
+        from airflow_provider_aep.runtime.task_attempt import attempt_of
 
-        attempt = self.attempt(
+        author_terms = Terms(
             if_exists=self.if_exists,
             take_over=self.take_over,
             concurrent_writers=self.concurrent_writers,
-            **more,
+            **terms,
         )
-        wanted = {field: value for field, value in wanted.items() if value is not None}
-        return self.told(client, kind.label, ensure(client, kind, wanted, attempt))
+        outcome = reconcile(client, resource_type, desired, attempt_of(context), author_terms)
+        return self.log_outcome(client, resource_type.label, outcome)
 
 
 def native(value: Any) -> Any:
-    """A rendered value as Jinja's native types have it, for DAGs that render to text: ``"15"`` is 15."""
+    """Return a rendered value as a native type, also in a DAG that renders to text: ``"15"`` becomes 15.
+
+    :param value: a rendered argument; other values than text are returned unchanged
+    """
     if not isinstance(value, str):
         return value
     try:

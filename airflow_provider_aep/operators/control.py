@@ -1,4 +1,4 @@
-"""What is done to a flow that exists: enable, disable, publish, update."""
+"""Operators that change an existing flow: enable, disable, publish or update it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 
 class _AepFlowActionOperator(AepOperator):
-    """:param flow_id: (templated)"""
+    """Base of the operators that change the state of a flow.
+
+    :param flow_id: id of the flow (templated)
+    """
 
     action: ClassVar[str]
-    """One of :data:`~airflow_provider_aep.onboarding.control.ACTIONS`."""
+    """A key of ``FLOW_ACTIONS`` in :mod:`~airflow_provider_aep.onboarding.lifecycle.control`."""
 
     template_fields: Sequence[str] = (*AepOperator.template_fields, "flow_id")
 
@@ -24,57 +27,60 @@ class _AepFlowActionOperator(AepOperator):
         self.flow_id = flow_id
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.control import ACTIONS, act
-        from airflow_provider_aep.onboarding.given import checked_id
+        """Apply the action, log the outcome, and return the id of the flow."""
+        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.onboarding.lifecycle.control import FLOW_ACTIONS, apply_action
 
         with self.aep() as client:
-            flow_id = checked_id(self.flow_id, "flow_id")
-            self._object = ("flow", flow_id)
-            return self.told(client, "flow", act(client, ACTIONS[self.action], flow_id))
+            flow_id = validate_id(self.flow_id, "flow_id")
+            self._link_target = ("flow", flow_id)
+            outcome = apply_action(client, FLOW_ACTIONS[self.action], flow_id)
+            return self.log_outcome(client, "flow", outcome)
 
 
 class AepEnableFlowOperator(_AepFlowActionOperator):
-    """Enable a disabled flow; an enabled one is left alone.
+    """Enable a disabled flow. An enabled flow is not changed.
 
-    :param flow_id: (templated)
-    :return: the id
+    :param flow_id: id of the flow (templated)
+    :return: the id of the flow
     """
 
     action = "enable"
 
 
 class AepDisableFlowOperator(_AepFlowActionOperator):
-    """Disable an enabled flow: it has no further runs; a disabled one is left alone.
+    """Disable an enabled flow, so that AEP starts no further runs. A disabled flow is not changed.
 
-    :param flow_id: (templated)
-    :return: the id
+    :param flow_id: id of the flow (templated)
+    :return: the id of the flow
     """
 
     action = "disable"
 
 
 class AepPublishFlowOperator(_AepFlowActionOperator):
-    """Publish a draft: from then on it runs as scheduled; a published one is left alone.
+    """Publish a draft flow, so that it runs as scheduled. A published flow is not changed.
 
-    :param flow_id: (templated)
-    :return: the id
+    :param flow_id: id of the flow (templated)
+    :return: the id of the flow
     """
 
     action = "publish"
 
 
 class AepUpdateFlowOperator(AepOperator):
-    """Change the schedule or the mapping set of a flow; what is left out stays, and so does its delta column.
+    """Change the schedule or the mapping set of a flow.
 
-    The same rules as for a new flow are checked first. A flow that runs once cannot become one that runs repeatedly,
-    nor the other way round.
+    Arguments that are not set leave their values unchanged. The delta column never changes. The operator validates
+    the change by the rules for a new flow before it writes. It cannot change a flow that runs once into one that runs
+    repeatedly, or the reverse.
 
-    :param flow_id: (templated)
-    :param mapping_set: ``{"id", "version"}`` (templated)
+    :param flow_id: id of the flow (templated)
+    :param mapping_set: ``{"id", "version"}`` of the new mapping set (templated)
     :param frequency: ``minute``, ``hour``, ``day`` or ``week`` (templated)
-    :param interval: in units of frequency (templated); at least 15 with ``minute``
-    :param start_in_minutes: from now to another start (templated)
-    :return: the id
+    :param interval: number of frequency units between two runs (templated); at least 15 with ``minute``
+    :param start_in_minutes: minutes from now to the new start (templated)
+    :return: the id of the flow
     """
 
     template_fields: Sequence[str] = (
@@ -104,15 +110,14 @@ class AepUpdateFlowOperator(AepOperator):
         self.start_in_minutes = start_in_minutes
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.control import changes, settled_flow
-        from airflow_provider_aep.onboarding.ensure import mend
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.kinds import FLOW_UPDATE
+        """Validate and write the change, log the outcome, and return the id of the flow."""
+        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.onboarding.lifecycle.control import flow_update, stable_flow, update_flow
 
         with self.aep() as client:
-            flow = settled_flow(client, checked_id(self.flow_id, "flow_id"))
-            self._object = ("flow", flow.id)
-            wanted = changes(
+            flow = stable_flow(client, validate_id(self.flow_id, "flow_id"))
+            self._link_target = ("flow", flow.id)
+            desired = flow_update(
                 flow,
                 mapping_set=native(self.mapping_set),
                 frequency=native(self.frequency),
@@ -120,4 +125,4 @@ class AepUpdateFlowOperator(AepOperator):
                 start_in_minutes=native(self.start_in_minutes),
                 now=client.clock.now(),
             )
-            return self.told(client, "flow", mend(client, FLOW_UPDATE, flow.id, wanted))
+            return self.log_outcome(client, "flow", update_flow(client, flow, desired))

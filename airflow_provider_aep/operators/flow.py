@@ -1,34 +1,35 @@
-"""What joins source and target: mapping set, flow spec, flow."""
+"""Operators for the objects that connect source and target: mapping set, flow spec and flow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepEnsureOperator, AepOperator, native
+from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AepCreateMappingSetOperator(AepEnsureOperator):
-    """Ensure a mapping set, after checking it against the columns and the schema, and letting AEP validate it.
+class AepCreateMappingSetOperator(AepReconcileOperator):
+    """Reconcile a mapping set: the fields of a schema that receive the columns of a source.
 
-    A change writes a new version.
+    The operator checks the mappings against the columns and the schema, and AEP validates them, before anything is
+    written. If a mapping changes, the operator creates a new version.
 
-    :param name: (templated)
+    :param name: name of the mapping set (templated)
     :param schema_id: ``$id`` of the target schema (templated)
-    :param mappings: source column to destination path, such as ``{"email": "personalEmail.address"}`` (templated)
-    :param static: destination path to a fixed value (templated)
-    :param columns: as :class:`~.source.AepExploreOperator` returns them (templated); without them source columns are
-        not checked
-    :param flow_name: of the flow that uses it (templated); that of ``Names`` unless given. A set that another flow uses
-        is never changed
-    :return: ``{"id", "version"}``
+    :param mappings: destination path by source column, such as ``{"email": "personalEmail.address"}`` (templated)
+    :param static: constant value by destination path (templated); by default no field has a constant value
+    :param columns: columns as :class:`~.source.AepExploreOperator` returns them (templated); by default the source
+        columns are not checked
+    :param flow_name: name of the flow that uses the mapping set (templated); the default is the flow name that
+        :class:`~airflow_provider_aep.naming.Names` derives. A mapping set of another flow is never changed
+    :return: ``{"id", "version"}`` of the mapping set
     """
 
     template_fields: Sequence[str] = (
-        *AepEnsureOperator.template_fields,
+        *AepReconcileOperator.template_fields,
         "name",
         "schema_id",
         "mappings",
@@ -58,37 +59,31 @@ class AepCreateMappingSetOperator(AepEnsureOperator):
         self.flow_name = flow_name
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_aep.client import schema_registry
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.kinds import mapping_set_for
-        from airflow_provider_aep.onboarding.mapping import mapping_set
-        from airflow_provider_aep.onboarding.names import flow_of
-        from airflow_provider_aep.onboarding.wait import fresh
+        """Reconcile the mapping set, and return its id and version."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import MAPPING_SET
 
         with self.aep() as client:
-            schema_id = checked_id(self.schema_id, "schema_id")
-            schema = fresh(client, schema_registry.get_schema(schema_id, resolved=True))
-            entries = mapping_set(
-                native(self.mappings),
-                native(self.static) or {},
+            desired = build.mapping_set(
+                client,
+                name=self.name,
+                schema_id=self.schema_id,
+                mappings=native(self.mappings),
+                static=native(self.static),
                 columns=native(self.columns),
-                schema=schema.properties,
+                flow_name=self.flow_name,
             )
-            wanted = {
-                "name": self.name,
-                "outputSchema": {"schemaRef": {"id": schema_id, "contentType": schema_registry.FULL}},
-                "mappings": entries,
-            }
-            return self.ensure(client, mapping_set_for(self.flow_name or flow_of(self.name)), wanted)
+            return self.reconcile(client, context, MAPPING_SET, desired)
 
 
 class AepGetFlowSpecOperator(AepOperator):
-    """Look up a flow spec: the one that takes a source, or one by name.
+    """Find a flow spec, which is the type of a flow, by the source's base connection or by name.
 
-    :param base_connection_id: finds the flow spec for the source behind it (templated)
-    :param flow_spec: without a base connection, the name (templated): ``CRMToAEP`` for table-based sources,
-        ``RestStorageToAEP`` for REST sources
-    :return: ``{"id", "version"}``
+    :param base_connection_id: id of the source's base connection (templated); by default ``flow_spec`` selects the
+        flow spec
+    :param flow_spec: name of the flow spec (templated), ignored if ``base_connection_id`` is set: ``CRMToAEP`` for
+        table-based sources, ``RestStorageToAEP`` for REST sources
+    :return: ``{"id", "version"}`` of the flow spec
     """
 
     template_fields: Sequence[str] = (*AepOperator.template_fields, "base_connection_id", "flow_spec")
@@ -99,52 +94,56 @@ class AepGetFlowSpecOperator(AepOperator):
         self.flow_spec = flow_spec
 
     def execute(self, context: Context) -> dict[str, Any]:
+        """Find the flow spec, and return its id and version."""
         from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding import flow_spec
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.wait import fresh
+        from airflow_provider_aep.client.consistency import send_retrying_not_found
+        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.onboarding.sources import flow_specs
 
         with self.aep() as client:
             if self.base_connection_id is None:
-                found = flow_spec.named(client, self.flow_spec)
+                spec = flow_specs.find_flow_spec(client, self.flow_spec)
             else:
-                base = flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id"))
-                found = flow_spec.taking(client, fresh(client, base))
-            self.log.info("Flow spec %s: %s", found.name, found.id)
-            return {"id": found.id, "version": found.version}
+                base = flow_service.get_connection(validate_id(self.base_connection_id, "base_connection_id"))
+                spec = flow_specs.flow_spec_of(client, send_retrying_not_found(client, base))
+            self.log.info("Found flow spec %r (%s)", spec.name, spec.id)
+            return {"id": spec.id, "version": spec.version}
 
 
-class AepCreateFlowOperator(AepEnsureOperator):
-    """Ensure a flow (dataflow): it starts by itself at its start time.
+class AepCreateFlowOperator(AepReconcileOperator):
+    """Reconcile a flow (dataflow), which AEP starts at its start time.
 
-    The schedule is checked against AEP's rules before anything is written. Start time and backfill count when the
-    flow is created; a re-run does not move them.
+    The operator validates the schedule by AEP's rules before anything is written. Start time and backfill are
+    create-only: a later task run does not change them.
 
-    :param name: (templated)
-    :param source_connection_id: (templated)
-    :param target_connection_id: (templated)
-    :param mapping_set: ``{"id", "version"}`` (templated)
-    :param flow_spec: ``{"id", "version"}`` (templated)
+    :param name: name of the flow (templated)
+    :param source_connection_id: id of the source connection (templated)
+    :param target_connection_id: id of the target connection (templated)
+    :param mapping_set: ``{"id", "version"}`` of the mapping set (templated)
+    :param flow_spec: ``{"id", "version"}`` of the flow spec (templated)
     :param frequency: ``once``, ``minute``, ``hour``, ``day`` or ``week`` (templated)
-    :param interval: in units of frequency (templated); at least 15 with ``minute`` and 1 with the others, which is the
-        default; left out with ``once``
-    :param start_in_minutes: from now to the first run (templated)
-    :param backfill: whether the first run takes all data of the source (templated); left out with ``once``
-    :param delta_column: date-time column that tells changed rows (templated); left out with ``once``, and where the
-        source is a REST source
-    :param columns: as :class:`~.source.AepExploreOperator` returns them, to check the delta column (templated); those
-        of the source connection unless given
-    :param replace: where the flow of this name differs in what cannot change, put it aside (disabled, at rest, renamed)
-        and make a new one, which takes no backfill if the old one has ingested
-    :param enable: enable the flow if it is disabled, which is an error otherwise
-    :param draft: a new flow is a draft, which does not run until :class:`~.control.AepPublishFlowOperator` publishes
-        it; one that exists is found as it is. Without it, a draft that a task like this one left behind is published
-    :param description: left as it is unless given (templated)
-    :return: the id
+    :param interval: number of frequency units between two runs (templated). The minimum, which is the default, is 15
+        with ``minute`` and 1 with the others. It must not be set with ``once``
+    :param start_in_minutes: minutes from now to the first run (templated)
+    :param backfill: whether the first run reads all rows of the source (templated); the default is ``True``. It must
+        not be set with ``once``
+    :param delta_column: date-time column by which AEP selects changed rows (templated); required for repeated flows.
+        It must not be set with ``once`` or for a REST source
+    :param columns: columns as :class:`~.source.AepExploreOperator` returns them, to check the delta column
+        (templated); the default is the columns of the source connection
+    :param replace: whether to replace the flow of this name if an immutable field differs. The task disables the old
+        flow, waits for its runs to end, renames it and creates a new flow. The new flow has no backfill if the old
+        flow has ingested rows
+    :param enable: whether to enable a disabled flow; by default a disabled flow is an error
+    :param draft: whether to create a new flow as a draft, which does not run until
+        :class:`~.control.AepPublishFlowOperator` publishes it. An existing flow keeps its state. By default, the
+        operator publishes a draft that this onboarding created
+    :param description: description of the flow (templated); by default an existing description is not changed
+    :return: the id of the flow
     """
 
     template_fields: Sequence[str] = (
-        *AepEnsureOperator.template_fields,
+        *AepReconcileOperator.template_fields,
         "name",
         "source_connection_id",
         "target_connection_id",
@@ -198,42 +197,25 @@ class AepCreateFlowOperator(AepEnsureOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding.given import checked_id, checked_reference
-        from airflow_provider_aep.onboarding.kinds import runs
-        from airflow_provider_aep.onboarding.schedule import delta_transformation, schedule_params
-        from airflow_provider_aep.onboarding.succession import FLOW_WITH_SUCCESSION
-        from airflow_provider_aep.onboarding.wait import fresh
+        """Reconcile the flow, and return its id."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import FLOW
 
         with self.aep() as client:
-            schedule = schedule_params(
+            desired = build.flow(
+                client,
+                name=self.name,
+                source_connection_id=self.source_connection_id,
+                target_connection_id=self.target_connection_id,
+                mapping_set=native(self.mapping_set),
+                flow_spec=native(self.flow_spec),
                 frequency=self.frequency,
-                start_in_minutes=native(self.start_in_minutes),
-                now=client.clock.now(),
                 interval=native(self.interval),
+                start_in_minutes=native(self.start_in_minutes),
                 backfill=native(self.backfill),
+                delta_column=native(self.delta_column),
+                columns=native(self.columns),
+                draft=self.draft,
+                description=self.description,
             )
-            spec = checked_reference(native(self.flow_spec), "flow_spec")
-            takes_delta = client.send(flow_service.get_flow_spec(spec["id"])).takes_delta
-            origin_id = checked_id(self.source_connection_id, "source_connection_id")
-            delta, columns = native(self.delta_column), native(self.columns)
-            explored = columns is not None
-            if not explored:
-                columns = fresh(client, flow_service.get_source_connection(origin_id)).params.get("columns")
-            copy = delta_transformation(self.frequency, delta, columns, taken=takes_delta, all_of=explored)
-            steps = {"Copy": copy["params"]} if copy else {}
-            mapping = checked_reference(native(self.mapping_set), "mapping_set")
-            steps["Mapping"] = {"mappingId": mapping["id"], "mappingVersion": mapping["version"]}
-            wanted = {
-                "name": self.name,
-                "description": self.description,
-                "flowSpec": spec,
-                "sourceConnectionIds": [origin_id],
-                "targetConnectionIds": [checked_id(self.target_connection_id, "target_connection_id")],
-                "steps": steps,
-                "runs": runs(self.frequency),
-                "scheduleParams": schedule,
-                "start_in_minutes": native(self.start_in_minutes),
-                "draft": self.draft,
-            }
-            return self.ensure(client, FLOW_WITH_SUCCESSION, wanted, enable=self.enable, replace=self.replace)
+            return self.reconcile(client, context, FLOW, desired, enable=self.enable, replace=self.replace)

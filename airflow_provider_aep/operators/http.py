@@ -1,4 +1,4 @@
-"""The escape hatch: any endpoint of AEP, as ``HttpOperator`` users know it."""
+"""Operator that sends a request to any endpoint of AEP, with the arguments of ``HttpOperator``."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from airflow_provider_aep.hooks.http import AepHttpHook, check_arguments
 
 
 class AepHttpOperator(HttpOperator):
-    """Send a request to an endpoint of AEP that has no operator of its own.
+    """Send a request to an endpoint of AEP that has no specific operator.
 
-    As ``HttpOperator``, with ``data``, ``headers``, ``pagination_function``, ``response_check`` and
-    ``response_filter``, but with our authentication, sandbox headers and typed errors. What it returns goes into XCom:
-    the text of the answer, which may hold personal data, unless ``response_filter`` makes it less.
+    The operator accepts the arguments of ``HttpOperator``, such as ``data``, ``headers``, ``pagination_function``,
+    ``response_check`` and ``response_filter``. It adds AEP's authentication, sandbox headers and typed errors.
 
-    A POST whose answer is lost may have been carried out, and Airflow's retry sends it again: give such a task
-    ``retries=0`` unless that does no harm.
+    The text of the response becomes the task's XCom. It may hold personal data, which a ``response_filter`` can
+    remove.
+
+    AEP may execute a POST whose response is lost, and a retry sends the request again. Set ``retries=0`` if a second
+    execution does harm.
 
     :param endpoint: path and query, such as ``/data/foundation/catalog/dataSets`` (templated)
-    :param method: ``GET`` unless said otherwise
-    :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
-    :raises ValueError: when the DAG is parsed: an absolute endpoint, or deferrable mode, in which the HTTP provider
-        would send the client secret in place of a token
+    :param method: HTTP method; the default is ``GET``
+    :param aep_conn_id: id of an Airflow connection of type ``aep`` (templated)
+    :param deferrable: must be ``False``, the default. In deferrable mode the HTTP provider would send the client
+        secret in place of a token
+    :return: the text of the response, or the result of ``response_filter``
+    :raises ValueError: during DAG parsing, if the endpoint is absolute or ``deferrable`` is set
     """
 
     conn_id_field = "aep_conn_id"
@@ -46,4 +50,5 @@ class AepHttpOperator(HttpOperator):
 
     @property
     def hook(self) -> AepHttpHook:
-        return AepHttpHook.of(self)
+        """The hook that sends the request."""
+        return AepHttpHook.from_task(self)

@@ -1,4 +1,4 @@
-"""Getting to Real-Time Customer Profile. AEP can undo none of it, so each operator wants to be told that you know."""
+"""Operators that enable identities, schemas and datasets for Real-Time Customer Profile, which AEP cannot undo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _AepIrreversibleOperator(AepOperator):
-    """Refuses to run without ``irreversible=True``.
+    """Base of the operators that fail unless ``irreversible=True``.
 
     :param irreversible: must be ``True``
     """
@@ -24,32 +24,39 @@ class _AepIrreversibleOperator(AepOperator):
         self.irreversible = irreversible
 
     def check_consent(self) -> None:
+        """Raise if ``irreversible`` is not ``True``.
+
+        :raises AepConfigurationError: the argument has another value
+        """
         from airflow_provider_aep.client.errors import AepConfigurationError
 
         if self.irreversible is not True:
             raise AepConfigurationError(
-                f"This cannot be undone: {self.consequence}",
-                next_step="Say irreversible=True if that is what you want.",
+                f"irreversible is {self.irreversible!r}, but AEP cannot undo this operation: {self.consequence}",
+                next_step="Set irreversible=True if you accept that.",
             )
 
 
 class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
-    """Ensure that a field of a schema is an identity: what Identity Service links people by.
+    """Reconcile an identity descriptor, which makes a field of a schema an identity in Identity Service.
 
-    **Irreversible:** once the schema is enabled for Profile its primary identity stays, and what was linked by an
-    identity stays linked.
+    **Irreversible:** the primary identity of a schema that is enabled for Profile cannot be removed. Identity Service
+    keeps the links between identities that it has found.
 
-    :param schema_id: ``$id`` (templated)
-    :param path: of a text field, with dots as in mappings, such as ``personalEmail.address`` (templated)
-    :param namespace: code of an identity namespace that the organization has, such as ``Email`` (templated); it is not
-        checked here
-    :param primary: whether profiles are keyed by it; a schema has one such identity
+    :param schema_id: ``$id`` of the schema (templated)
+    :param path: path of a text field, with dots as in mappings, such as ``personalEmail.address`` (templated)
+    :param namespace: code of an identity namespace of the organization, such as ``Email`` (templated); the operator
+        does not check the code
+    :param primary: whether the field becomes the schema's primary identity, the key of its profiles. A schema has at
+        most one
     :param irreversible: must be ``True``
-    :param concurrent_writers: another DAG, or another Airflow, may make the same at this moment
-    :return: the descriptor's id
+    :param concurrent_writers: whether another DAG or another Airflow deployment may create the same descriptor at the
+        same time. After a create, the task then waits ``[aep] creation_grace_period`` seconds
+    :return: the id of the descriptor
+    :raises AepPermanentError: ``irreversible`` is not ``True``, or AEP refuses the descriptor
     """
 
-    consequence = "the primary identity of a schema that is enabled for Profile stays, and what it linked stays linked"
+    consequence = "a schema that is enabled for Profile keeps its primary identity, and identities stay linked"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "schema_id", "path", "namespace")
 
     def __init__(
@@ -71,38 +78,43 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
         self.concurrent_writers = concurrent_writers
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.profile import ensure_identity
+        """Reconcile the identity descriptor, and return its id."""
+        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.onboarding.lifecycle.profile import create_identity_descriptor
+        from airflow_provider_aep.onboarding.reconcile.terms import Terms
+        from airflow_provider_aep.runtime.task_attempt import attempt_of
 
         with self.aep() as client:
             self.check_consent()
-            schema_id = checked_id(self.schema_id, "schema_id")
-            outcome = ensure_identity(
+            schema_id = validate_id(self.schema_id, "schema_id")
+            outcome = create_identity_descriptor(
                 client,
                 schema_id,
                 self.path,
                 self.namespace,
                 self.primary,
-                self.attempt(concurrent_writers=self.concurrent_writers),
+                attempt_of(context),
+                Terms(concurrent_writers=self.concurrent_writers),
             )
-            result = self.told(client, "identity descriptor", outcome)
-            self._object = ("schema", schema_id)
+            result = self.log_outcome(client, "identity descriptor", outcome)
+            self._link_target = ("schema", schema_id)
             return result
 
 
 class AepEnableSchemaForProfileOperator(_AepIrreversibleOperator):
-    """Ensure that a schema takes part in the union of its class, which is what Real-Time Customer Profile reads.
+    """Enable a schema for Real-Time Customer Profile, by adding it to the union schema of its class.
 
-    The schema needs a primary identity, or the field ``identityMap``; that is checked first.
+    The schema needs a primary identity or the field ``identityMap``. The operator checks that first.
 
-    **Irreversible:** AEP removes no schema from the union, and its fields can only be added to from then on.
+    **Irreversible:** AEP removes no schema from the union. Later changes to the schema can only add fields.
 
-    :param schema_id: ``$id`` (templated)
+    :param schema_id: ``$id`` of the schema (templated)
     :param irreversible: must be ``True``
-    :return: the ``$id``
+    :return: the ``$id`` of the schema
+    :raises AepPermanentError: ``irreversible`` is not ``True``, or the schema has no identity
     """
 
-    consequence = "a schema never leaves the union, and from then on fields can only be added to it"
+    consequence = "AEP removes no schema from the union, and later changes can only add fields"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "schema_id")
 
     def __init__(self, *, schema_id: str, irreversible: bool = False, **kwargs: Any) -> None:
@@ -110,27 +122,29 @@ class AepEnableSchemaForProfileOperator(_AepIrreversibleOperator):
         self.schema_id = schema_id
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.profile import ensure_union
+        """Enable the schema, and return its ``$id``."""
+        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.onboarding.lifecycle.profile import enable_schema
 
         with self.aep() as client:
             self.check_consent()
-            return self.told(client, "schema", ensure_union(client, checked_id(self.schema_id, "schema_id")))
+            return self.log_outcome(client, "schema", enable_schema(client, validate_id(self.schema_id, "schema_id")))
 
 
 class AepEnableDatasetForProfileOperator(_AepIrreversibleOperator):
-    """Ensure that what lands in a dataset from now on reaches Real-Time Customer Profile and Identity Service.
+    """Enable a dataset for Real-Time Customer Profile and Identity Service, which then ingest its new rows.
 
-    Its schema must be enabled first; that is checked.
+    The schema of the dataset must be enabled. The operator checks that first.
 
-    **Irreversible:** what Profile and Identity Service have taken from the dataset does not go with the tags.
+    **Irreversible:** Profile and Identity Service keep the ingested rows, also if the dataset's tags are removed.
 
-    :param dataset_id: (templated)
+    :param dataset_id: id of the dataset (templated)
     :param irreversible: must be ``True``
-    :return: the id
+    :return: the id of the dataset
+    :raises AepPermanentError: ``irreversible`` is not ``True``, or the schema is not enabled
     """
 
-    consequence = "what Profile and Identity Service take from the dataset stays there"
+    consequence = "Profile and Identity Service keep the rows that they ingest from the dataset"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "dataset_id")
 
     def __init__(self, *, dataset_id: str, irreversible: bool = False, **kwargs: Any) -> None:
@@ -138,10 +152,11 @@ class AepEnableDatasetForProfileOperator(_AepIrreversibleOperator):
         self.dataset_id = dataset_id
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.profile import ensure_profile_tags
+        """Enable the dataset, and return its id."""
+        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.onboarding.lifecycle.profile import enable_dataset
 
         with self.aep() as client:
             self.check_consent()
-            outcome = ensure_profile_tags(client, checked_id(self.dataset_id, "dataset_id"))
-            return self.told(client, "dataset", outcome)
+            outcome = enable_dataset(client, validate_id(self.dataset_id, "dataset_id"))
+            return self.log_outcome(client, "dataset", outcome)

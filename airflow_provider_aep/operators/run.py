@@ -1,72 +1,80 @@
-"""Runs a flow on demand, with a window, and waits for the run."""
+"""Operator that starts an on-demand run of a flow for a window of rows, and waits for the run."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_aep.assets import LandsRows
 from airflow_provider_aep.operators.base import AepOperator, native
+from airflow_provider_aep.runtime.dataset_events import EmitsDatasetEvents
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_aep.client.client import AepClient
-    from airflow_provider_aep.hooks.watching import Watching
-    from airflow_provider_aep.onboarding.attempt import Attempt
-    from airflow_provider_aep.onboarding.watch import Awaited, Patience, Seen
+    from airflow_provider_aep.runs.observation import Observation, OutageBudget
+    from airflow_provider_aep.runtime.run_wait import RunWait
 
 
-class AepRunFlowOperator(LandsRows, AepOperator):
-    """Start an on-demand run of a flow that is scheduled once, and wait until it has ended well.
+class AepRunFlowOperator(EmitsDatasetEvents, AepOperator):
+    """Start an on-demand run of a flow with the frequency ``once``, and wait until the run succeeds.
 
-    What AEP would refuse is told before it is asked. A task starts one run, however often it is tried: where an answer
-    was lost, or a try died, the run is looked for by its window; one that has failed is triggered again rather than
-    joined by a second one.
+    The operator validates the run by AEP's rules before it starts the run. A task starts one run, also across
+    crashes, lost responses and retries. A retry finds the run by its window. If the run has failed, a retry triggers
+    it again.
 
-    The window is what is given; else the DAG run's data interval, if it is longer than zero; else from the end of the
-    flow's last window that has landed to the logical date (of a DAG run without one, what it was to run after): for one
-    DAG run after the other, ``max_active_runs=1`` of the DAG and of a backfill, which has a limit of its own. Nothing
-    that says where it begins is an error, and so are rows that another run has taken. ``@daily`` and cron texts give
-    empty intervals in Airflow 3; ``CronDataIntervalTimetable`` gives those of old.
+    **Window.** The run reads the rows of a window, which is the first of these that applies:
 
-    A window that is given, or is a data interval, is taken whatever other runs have taken: a DAG run without an
-    interval beside those that have one takes rows that the next interval takes again. Sources without a delta column
-    (Zendesk) tell rows by no moment, and a run may take all of them, whatever its window; the log warns.
+    - ``window_start`` and ``window_end``;
+    - the data interval of the DAG run, if it is not empty;
+    - the inferred window: from the end of the last window whose rows have landed to the logical date.
 
-    With the dataset's asset or an asset alias among its ``outlets`` (:mod:`~.assets`), a run that was accepted emits an
-    event there.
+    If the DAG run has no logical date, ``run_after`` replaces it. An inferred window needs DAG runs one after the
+    other: set ``max_active_runs=1`` for the DAG and for each backfill. The task fails if no earlier run determines the
+    start, or if another run has read rows of the window.
 
-    :param flow_id: (templated)
-    :param window_start: rows from this moment on (templated): ISO 8601, or seconds since the epoch (as text, ten
-        digits); 0 takes everything
-    :param window_end: rows before this moment (templated)
-    :param delta_column: date-time column that tells a row's moment (templated); needed with the first on-demand run of
-        a flow, which keeps it
-    :param on_ambiguous: what to do if a run may have been started and none is found ``[aep] settle`` seconds later:
-        ``fail`` at once, for a person to look, or ``start`` one, which may ingest the window a second time (templated).
-        Before Airflow 3.3 nothing outlives a try, and any retry may be such
-    :param wait: whether to wait for the run's end; without it, the run is started and no more
-    :param deferrable: wait in the triggerer; default is ``[operators] default_deferrable``
-    :param poke_interval: seconds between two looks
-    :param timeout: seconds to wait for the end of the run; the run itself goes on, and a retry waits for it again
-    :param on_partial: as for :class:`~.sensors.flow_run.AepFlowRunSensor`, and so are the following
-    :param max_failed_ratio: share of failed records (0 to 1) up to which a partial run passes with a warning
-    :param max_failed_records: number of failed records up to which it does
-    :param on_empty: ``fail``, ``warn`` or ``succeed`` for a run that had nothing to read
-    :param check_batches: whether the run's batches must have landed, too
-    :param max_unreachable: seconds for which AEP may fail to answer without a break
-    :param log_sample_rows: how many failed rows the log of a bad run shows; they may hold personal data
-    :return: the run as a dict, as of :class:`~.sensors.flow_run.AepFlowRunSensor`; its ``verdict`` is ``waiting`` if it
-        is not waited for
-    :raises AepRetryableError: the run has failed, and a retry triggers it again; or it has not ended in time, or AEP
-        has not answered for too long, and a retry finds it
-    :raises AepPermanentError: its batch has failed; it was partial, empty or unknown beyond what is
-        allowed, or cannot be started
+    Windows from arguments or data intervals may overlap those of other runs. For example, a manual DAG run without a
+    data interval reads rows up to its logical date. The next scheduled DAG run reads some of them again, because its
+    data interval contains them. In Airflow 3, ``@daily`` and cron expressions have empty data
+    intervals. ``CronDataIntervalTimetable`` has the data intervals of Airflow 2.
+
+    A source without a delta column, such as Zendesk, cannot select rows by time. A run may read all of its rows, also
+    those outside the window; the log has a warning.
+
+    If the dataset's asset or an asset alias is among the ``outlets``, an accepted run that wrote rows emits a dataset
+    event; see :mod:`airflow_provider_aep.assets`.
+
+    :param flow_id: id of the flow (templated)
+    :param window_start: time of the first rows, inclusive (templated): ISO 8601, a datetime, or seconds since the
+        epoch. As text, seconds have ten digits. 0 reads all rows
+    :param window_end: time of the last rows, exclusive (templated), in the same form
+    :param delta_column: date-time column by which AEP selects the rows of the window (templated); required for the
+        first on-demand run of a flow, which stores it
+    :param on_ambiguous: action after an ambiguous create, if no run is found within ``[aep] creation_grace_period``
+        (templated). ``fail`` fails the task without a retry, so that a person can check AEP. ``start`` starts a run,
+        which may ingest the window twice. Before Airflow 3.3, tasks have no task state, and each retry may follow an
+        ambiguous create
+    :param wait: whether to wait for the end of the run; ``False`` only starts the run
+    :param deferrable: whether to wait in the triggerer; the default is ``[operators] default_deferrable``
+    :param poke_interval: seconds between two polls
+    :param timeout: seconds to wait for the end of the run. After a timeout the run continues in AEP, and a retry waits
+        for it again
+    :param on_partial: ``fail``, ``warn`` or ``succeed`` for a run with failed records
+    :param max_failed_ratio: ratio of failed records (0 to 1) up to which a partial run is accepted with a warning
+    :param max_failed_records: number of failed records up to which a partial run is accepted with a warning; if
+        ``max_failed_ratio`` is also set, both must hold
+    :param on_empty: ``fail``, ``warn`` or ``succeed`` for a run that read no records
+    :param check_batches: whether the run's batches must have landed before the task succeeds
+    :param max_unreachable: outage budget: seconds for which AEP may be unreachable without a break
+    :param log_sample_rows: number of failed rows in the log of a bad run; they may hold personal data
+    :return: the run as a dict, as :class:`~.sensors.flow_run.AepFlowRunSensor` returns it; its ``verdict`` is
+        ``waiting`` if ``wait`` is ``False``
+    :raises AepRetryableError: the run failed, and a retry triggers it again. Or the run did not end in time, or the
+        outage budget is used up, and a retry finds the run
+    :raises AepPermanentError: a batch of the run failed; the run is partial, empty or unknown and not accepted; or the
+        run cannot be started
     """
 
     template_fields: Sequence[str] = (
@@ -118,152 +126,141 @@ class AepRunFlowOperator(LandsRows, AepOperator):
         self.log_sample_rows = log_sample_rows
 
     def execute(self, context: Context) -> dict[str, Any]:
+        """Start or find the run, wait for it, and return it as a dict."""
+        from airflow_provider_aep.client.validation import validate_id, validate_seconds
         from airflow_provider_aep.exceptions import airflow_errors
-        from airflow_provider_aep.onboarding.verdict import judge
-        from airflow_provider_aep.onboarding.watch import Patience, Seen
+        from airflow_provider_aep.onboarding.lifecycle.control import stable_flow
+        from airflow_provider_aep.runs.observation import Observation, OutageBudget
+        from airflow_provider_aep.runs.on_demand import start_run
+        from airflow_provider_aep.runtime.task_attempt import attempt_of, dag_run_timing
 
         with airflow_errors():
-            attempt = self.attempt()
-            watching, patience = self._watching(), Patience(self.max_unreachable)
+            wait, outage_budget = self._run_wait(), OutageBudget(self.max_unreachable)
+            interval = validate_seconds(self.poke_interval, "poke_interval")
         with self.aep() as client:
-            awaited, run = self._started(client, attempt, context)
+            flow = stable_flow(client, validate_id(self.flow_id, "flow_id"))
+            self._link_target = ("flow", flow.id)
+            started = start_run(
+                client,
+                flow,
+                window_start=self.window_start,
+                window_end=self.window_end,
+                timing=dag_run_timing(context),
+                delta_column=native(self.delta_column),
+                attempt=attempt_of(context),
+                on_ambiguous=self.on_ambiguous,
+                log=self.log,
+            )
+        self._link_target = ("run", started.flow_id, started.id)
         if not self.wait:
-            return judge(run).as_dict()
+            return started.result.as_dict()
         deferrable = self.deferrable
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
-        deadline = time.time() + self._longest()
-        seen = Seen(awaited)
+        clock = self.hook.clock
+        deadline = clock.now() + self._wait_limit()
+        observation = Observation(started.selector)
         while True:
-            seen = watching.look(seen.awaited, patience)
-            if seen.over or deferrable:
-                return self._ended_or_deferred(seen, deadline, patience, context)
-            self._check_time(deadline)
-            self._tell(seen)
-            time.sleep(self.poke_interval)
+            observation = wait.poll(observation.selector, outage_budget)
+            if observation.is_final or deferrable:
+                return self._end_or_defer(observation, deadline, outage_budget, context)
+            self._check_deadline(deadline)
+            self._log_waiting(observation)
+            clock.sleep(interval)
 
-    def _started(self, client: AepClient, attempt: Attempt, context: Context) -> tuple[Awaited, Any]:
-        """Start the run, or find it."""
-        from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.client.models import Run
-        from airflow_provider_aep.client.steps import follow
-        from airflow_provider_aep.hooks.attempt import occasion_of
-        from airflow_provider_aep.onboarding.control import settled_flow
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.on_demand import check_takes_runs, run_params, start_run
-        from airflow_provider_aep.onboarding.watch import Awaited
-        from airflow_provider_aep.onboarding.window import window_of
-
-        flow = settled_flow(client, checked_id(self.flow_id, "flow_id"))
-        self._object = ("flow", flow.id)
-        check_takes_runs(flow)
-        now = client.server_now()
-        times = self.window_start, self.window_end, occasion_of(context)
-        window = follow(client, window_of(flow, *times, now, attempt))
-        spec = client.send(flow_service.get_flow_spec(flow.flowSpec.id if flow.flowSpec else ""))
-        origin = client.send(flow_service.get_source_connection(flow.sourceConnectionIds[0]))
-        if not spec.takes_delta:
-            self.log.warning(
-                "The source of flow %r takes no delta column: a run may take all of its rows, whatever its window",
-                flow.name,
-            )
-        params = run_params(
-            flow,
-            takes_delta=spec.takes_delta,
-            columns=origin.params.get("columns"),
-            window=window,
-            delta_column=native(self.delta_column),
-            now=now,
-        )
-        exclusive = window.found_out
-        run = start_run(client, flow, params, attempt, on_ambiguous=self.on_ambiguous, exclusive=exclusive)
-        self._object = ("run", flow.id, run.id)
-        rows = " to ".join(f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}" for at in (window.start, window.end))
-        sandbox = client.settings.sandbox
-        self.log.info(
-            "Run of flow %r %s: %s in sandbox %s, rows of %s UTC", flow.name, run.action, run.id, sandbox, rows
-        )
-        return Awaited(flow.id, run.id), Run.model_validate({"id": run.id, "flowId": flow.id, "params": params})
-
-    # -- the wait ---------------------------------------------------------------------------------------------------
+    # -- the wait -----------------------------------------------------------------------------------------------------
 
     def execute_complete(
-        self, context: Context, event: Mapping[str, Any] | None = None, deadline: float | None = None
+        self, context: Context, event: Mapping[str, Any] | None = None, deadline: float | None = None, **_: Any
     ) -> dict[str, Any]:
-        """Resume after the trigger fired."""
-        from airflow_provider_aep.onboarding.watch import Patience
+        """Resume after the trigger fired, and return the accepted run as a dict.
 
-        patience = Patience(self.max_unreachable)
-        seen = self._watching().resumed(event, patience)
-        if seen is None:
-            raise self._late()
-        return self._ended_or_deferred(seen, time.time() if deadline is None else deadline, patience, context)
+        :param context: Airflow's context of the task
+        :param event: of the trigger
+        :param deadline: end of the wait in seconds since the epoch
+        """
+        from airflow_provider_aep.runs.observation import OutageBudget
+
+        outage_budget = OutageBudget(self.max_unreachable)
+        observation = self._run_wait().resume(event, outage_budget)
+        if observation is None:
+            raise self._timed_out()
+        deadline = self.hook.clock.now() if deadline is None else deadline
+        return self._end_or_defer(observation, deadline, outage_budget, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        from airflow_provider_aep.hooks.watching import LOST, lost
+        """Resume a deferred task. A trigger that failed or timed out raises a retryable error."""
+        from airflow_provider_aep.runtime.compat import FAIL_METHOD
+        from airflow_provider_aep.runtime.run_wait import trigger_failure
 
-        if next_method == LOST:
-            raise lost(next_kwargs, self._late())
+        if next_method == FAIL_METHOD:
+            raise trigger_failure(next_kwargs, self._timed_out())
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _ended_or_deferred(self, seen: Seen, deadline: float, patience: Patience, context: Context) -> dict[str, Any]:
+    def _end_or_defer(
+        self, observation: Observation, deadline: float, outage_budget: OutageBudget, context: Context
+    ) -> dict[str, Any]:
+        from airflow_provider_aep.client.validation import validate_seconds
         from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
-        from airflow_provider_aep.hooks.watching import GRACE
+        from airflow_provider_aep.runtime.run_wait import GRACE
         from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
-        self._object = ("run", seen.awaited.flow_id, str(seen.awaited.run_id))
-        if seen.over:
-            # A retry triggers a failed run again; it cannot mend what a partial one has left out, nor a batch.
-            failed = seen.result is not None and seen.result.verdict == "failed" and not seen.result.batches
-            result = self._watching().accepted(seen, AepRetryableError if failed else AepPermanentError)
-            return self._landed(context, result)
-        self._check_time(deadline)
-        self._tell(seen)
+        selector, result = observation.selector, observation.result
+        self._link_target = ("run", selector.flow_id, str(selector.run_id))
+        if observation.is_final:
+            # A retry triggers a failed run again. It cannot repair a partial run, nor a failed batch.
+            is_retryable = result is not None and result.verdict == "failed" and not result.batches
+            rejection = AepRetryableError if is_retryable else AepPermanentError
+            return self._emit(self.hook, context, self._run_wait().accept(observation, rejection))
+        self._check_deadline(deadline)
+        self._log_waiting(observation)
+        interval = validate_seconds(self.poke_interval, "poke_interval")
         return self.defer(
             trigger=AepFlowRunTrigger(
-                flow_id=seen.awaited.flow_id,
-                run_id=seen.awaited.run_id,
+                flow_id=selector.flow_id,
+                run_id=selector.run_id,
                 aep_conn_id=self.aep_conn_id,
-                poke_interval=self.poke_interval,
-                seen=seen.awaited.as_dict(),
+                poke_interval=interval,
+                selector=selector.as_dict(),
                 deadline=deadline,
                 max_unreachable=self.max_unreachable,
-                unreachable=patience.since,
-                complete=seen.ended,
+                unreachable=outage_budget.since,
+                complete=observation.ended,
             ),
             method_name="execute_complete",
             kwargs={"deadline": deadline},
-            timeout=timedelta(seconds=deadline - time.time() + self.poke_interval + GRACE),
+            timeout=timedelta(seconds=deadline - self.hook.clock.now() + interval + GRACE),
         )
 
-    def _check_time(self, deadline: float) -> None:
-        if time.time() >= deadline:
-            raise self._late()
+    def _check_deadline(self, deadline: float) -> None:
+        if self.hook.clock.now() >= deadline:
+            raise self._timed_out()
 
-    def _late(self) -> Exception:
+    def _timed_out(self) -> Exception:
         from airflow_provider_aep.exceptions import AepRetryableError
 
         return AepRetryableError(
-            f"Waited {self._longest():g} s for the run of flow {self.flow_id}, and it has not ended. A retry "
-            "finds it: it goes on in AEP. Next step: give it more time."
+            f"The run of flow {self.flow_id} has not ended after {self._wait_limit():g} s; it continues in "
+            "AEP. Next step: Set timeout to more seconds, or set retries, because a retry finds the run."
         )
 
-    def _longest(self) -> float:
-        """Where a task defers, Airflow does not watch over ``execution_timeout`` itself."""
+    def _wait_limit(self) -> float:
+        """Return the seconds to wait; Airflow does not enforce ``execution_timeout`` while a task is deferred."""
         limit = self.execution_timeout
         return self.timeout if limit is None else min(self.timeout, limit.total_seconds())
 
-    def _tell(self, seen: Seen) -> None:
-        what = seen.result.summary() if seen.result else str(seen.awaited)
-        self.log.info("Waiting: %s", "; ".join([what, *seen.remarks]))
+    def _log_waiting(self, observation: Observation) -> None:
+        subject = observation.result.summary() if observation.result else str(observation.selector)
+        self.log.info("Waiting for %s", "; ".join([subject, *observation.remarks]))
 
     def on_kill(self) -> None:
-        from airflow_provider_aep.hooks.watching import GOES_ON
+        """Log that the run continues in AEP, because AEP cannot cancel it."""
+        from airflow_provider_aep.runtime.run_wait import RUN_CONTINUES
 
-        self.log.info(GOES_ON)
+        self.log.info(RUN_CONTINUES)
 
-    def _watching(self) -> Watching:
-        from airflow_provider_aep.hooks.watching import Watching
+    def _run_wait(self) -> RunWait:
         from airflow_provider_aep.links import page
+        from airflow_provider_aep.runtime.run_wait import RunWait
 
-        return Watching.of(self, page)
+        return RunWait.from_task(self, self.hook, page)

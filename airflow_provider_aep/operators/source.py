@@ -1,38 +1,39 @@
-"""The source side of an onboarding: base connection, test, explore, source connection."""
+"""Operators for the source side of an onboarding: base connection, connection test, exploration, source connection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepEnsureOperator, AepOperator, native
+from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class AepCreateBaseConnectionOperator(AepEnsureOperator):
-    """Ensure a base connection: AEP's login to a source system.
+class AepCreateBaseConnectionOperator(AepReconcileOperator):
+    """Reconcile a base connection, which holds AEP's credentials for a source system.
 
-    The parameters are checked against the connection spec before anything is written. They come from the Airflow
-    connection of the source when the task runs, are never compared, and never leave the request.
+    The operator checks the parameters against the connection spec before anything is written. It reads the credentials
+    from the Airflow connection of the source when the task runs. It never compares them, and sends them only to AEP.
 
     :param name: name of the base connection (templated)
-    :param source_conn_id: Airflow connection of the source system (templated); its host is the instance's URL, login
-        and password are those of a user, or id and secret of a client. ``aep_`` and the system's name unless given,
-        such as ``aep_servicenow``
-    :param system: one of :data:`~airflow_provider_aep.onboarding.systems.SYSTEMS` (templated)
-    :param connection_spec_id: of another connector (templated); then the next two are needed
-    :param auth_spec: one of the connection spec's auth specs (templated); the system's usual one unless given
-    :param auth_params: parameter of the auth spec to field of the Airflow connection, such as ``{"server": "host"}``;
-        fields are ``url``, ``host``, ``login``, ``password``, ``schema``, or ``extra.`` and a name
-    :param description: left as it is unless given (templated)
-    :return: the id
+    :param source_conn_id: id of the source system's Airflow connection (templated). Its host is the URL of the
+        instance. Login and password are those of a user, or id and secret of a client. The default is ``aep_`` and the
+        name of the system, such as ``aep_servicenow``
+    :param system: one of :data:`~airflow_provider_aep.systems.SYSTEMS` (templated)
+    :param connection_spec_id: id of another connector's connection spec (templated), which also needs ``auth_spec``
+        and ``auth_params``
+    :param auth_spec: name of an auth spec of the connection spec (templated); the default is that of the system
+    :param auth_params: field of the Airflow connection by parameter of the auth spec, such as ``{"server": "host"}``.
+        A field is ``url``, ``host``, ``login``, ``password``, ``schema``, or ``extra.`` followed by a name
+    :param description: description of the base connection (templated); by default an existing description is not
+        changed
+    :return: the id of the base connection
     """
 
     template_fields: Sequence[str] = (
-        *AepEnsureOperator.template_fields,
+        *AepReconcileOperator.template_fields,
         "name",
         "source_conn_id",
         "system",
@@ -63,31 +64,30 @@ class AepCreateBaseConnectionOperator(AepEnsureOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.hooks.source import source_params
-        from airflow_provider_aep.onboarding.connection_spec import checked_auth
-        from airflow_provider_aep.onboarding.kinds import BASE_CONNECTION
-        from airflow_provider_aep.onboarding.systems import connector, source_conn_id
+        """Reconcile the base connection, and return its id."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import BASE_CONNECTION
+        from airflow_provider_aep.runtime.source_credentials import source_credentials
+        from airflow_provider_aep.systems import default_source_conn_id, resolve_system
 
         with self.aep() as client:
-            source = connector(self.system, self.connection_spec_id, self.auth_spec, self.auth_params)
-            spec = client.send(flow_service.get_connection_spec(source.connection_spec_id))
-            login = self.source_conn_id or source_conn_id(self.system, self.connection_spec_id)
-            params = source_params(login, source.auth_params)
-            wanted = {
-                "name": self.name,
-                "description": self.description,
-                "auth": checked_auth(spec, source.auth_spec, params, login=login, fields=source.auth_params),
-                "connectionSpec": {"id": spec.id, "version": spec.version},
-            }
-            return self.ensure(client, BASE_CONNECTION, wanted)
+            desired = build.base_connection(
+                client,
+                name=self.name,
+                source=resolve_system(self.system, self.connection_spec_id, self.auth_spec, self.auth_params),
+                login=self.source_conn_id or default_source_conn_id(self.system, self.connection_spec_id),
+                credentials=source_credentials,
+                description=self.description,
+            )
+            return self.reconcile(client, context, BASE_CONNECTION, desired)
 
 
 class AepTestConnectionOperator(AepOperator):
-    """Ask AEP to log in to the source with a base connection.
+    """Test a base connection: AEP logs in to the source system with it.
 
-    :param base_connection_id: (templated)
-    :return: the id that was tested
+    :param base_connection_id: id of the base connection (templated)
+    :return: the id of the base connection
+    :raises AepPermanentError: AEP cannot log in to the source
     """
 
     template_fields: Sequence[str] = (*AepOperator.template_fields, "base_connection_id")
@@ -97,15 +97,16 @@ class AepTestConnectionOperator(AepOperator):
         self.base_connection_id = base_connection_id
 
     def execute(self, context: Context) -> str:
+        """Test the base connection, and return its id."""
         from airflow_provider_aep.client import flow_service
+        from airflow_provider_aep.client.consistency import send_retrying_not_found
         from airflow_provider_aep.client.errors import AepInvalidRequestError
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.wait import fresh
+        from airflow_provider_aep.client.validation import validate_id
 
         with self.aep() as client:
-            base = checked_id(self.base_connection_id, "base_connection_id")
-            self._object = ("base connection", base)
-            if not fresh(client, flow_service.test_connection(base)):
+            base = validate_id(self.base_connection_id, "base_connection_id")
+            self._link_target = ("base connection", base)
+            if not send_retrying_not_found(client, flow_service.test_connection(base)):
                 raise AepInvalidRequestError(
                     f"AEP cannot log in to the source with base connection {base}",
                     next_step="Check the Airflow connection of the source (source_conn_id).",
@@ -115,16 +116,16 @@ class AepTestConnectionOperator(AepOperator):
 
 
 class AepExploreOperator(AepOperator):
-    """List the tables of a source, or the columns of one table, or the fields of a REST source's records.
+    """List the tables of a source, the columns of one table, or the record fields of a REST source.
 
-    Whether a source delivers tables or records is AEP's to say: by the flow spec that takes it.
+    The flow spec of the source decides whether it delivers tables or records.
 
-    :param base_connection_id: (templated)
-    :param table: the table whose columns are wanted (templated); without it the tables are listed. A REST source has
-        none; for Zendesk ``users`` is accepted, which is what it delivers.
-    :param source_params: what a REST source wants to be told, such as ``{"object_type": "accounts"}`` (templated)
-    :return: table names, or columns as AEP describes them (``name``, ``type``, ``xdm``); a record's field has a dot
-        path for a name
+    :param base_connection_id: id of the source's base connection (templated)
+    :param table: name of the table whose columns are returned (templated); by default the tables are listed. A REST
+        source has no tables; for Zendesk, ``users`` is accepted, which is the name of its records
+    :param source_params: parameters of a REST source, such as ``{"object_type": "accounts"}`` (templated)
+    :return: table names, or columns as AEP describes them (``name``, ``type``, ``xdm``); the name of a record's field
+        is its path with dots
     """
 
     template_fields: Sequence[str] = (*AepOperator.template_fields, "base_connection_id", "table", "source_params")
@@ -144,56 +145,48 @@ class AepExploreOperator(AepOperator):
         self.source_params = source_params
 
     def execute(self, context: Context) -> list[Any]:
-        from airflow_provider_aep.client import flow_service
-        from airflow_provider_aep.onboarding import flow_spec
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.wait import fresh
+        """Explore the source, and return table names or columns."""
+        from airflow_provider_aep.onboarding.sources.explore import explore_columns, explore_tables
 
         with self.aep() as client:
-            base = fresh(client, flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id")))
-            self._object = ("base connection", base.id)
-            if flow_spec.taking(client, base).name == flow_spec.RECORDS:
-                flow_spec.check_records(base, self.table)
-                asked = flow_spec.checked_params(native(self.source_params))
-                columns = client.send(flow_service.explore_records(base.id, asked))
-                return self._listed("The records have", [c.verbatim for c in columns])
-            tables = [t.name for t in client.send(flow_service.explore_root(base.id))]
-            if not self.table:
+            base_id = self.base_connection_id
+            if not self.table and (tables := explore_tables(client, base_id)) is not None:
+                self._link_target = ("base connection", base_id)
+                self.log.info("The source of base connection %s has %d tables", base_id, len(tables))
                 return tables
-            self._check_table(tables)
-            columns = client.send(flow_service.explore_table(base.id, self.table))
-            return self._listed(f"Table {self.table} has", [c.verbatim for c in columns])
-
-    def _check_table(self, tables: list[str]) -> None:
-        from airflow_provider_aep.client.errors import AepConfigurationError
-
-        if self.table not in tables:
-            raise AepConfigurationError(
-                f"The source has no table {self.table!r}", next_step=f"Choose one of: {', '.join(sorted(tables))}."
+            columns = explore_columns(client, base_id, self.table, native(self.source_params))
+            self._link_target = ("base connection", base_id)
+            subject = f"Table {self.table!r}" if self.table else "A record"
+            self.log.info(
+                "%s of base connection %s has %d columns: %s",
+                subject,
+                base_id,
+                len(columns),
+                ", ".join(c["name"] for c in columns),
             )
-
-    def _listed(self, what: str, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        self.log.info("%s %d columns: %s", what, len(columns), ", ".join(c["name"] for c in columns))
-        return columns
+            return columns
 
 
-class AepCreateSourceConnectionOperator(AepEnsureOperator):
-    """Ensure a source connection: which table of the source, with which columns; or a REST source's records.
+class AepCreateSourceConnectionOperator(AepReconcileOperator):
+    """Reconcile a source connection, which selects the rows that a flow reads.
 
-    :param name: (templated)
-    :param base_connection_id: (templated)
-    :param table: (templated); a REST source has none
-    :param columns: as :class:`AepExploreOperator` returns them (templated)
-    :param schema_id: ``$id`` of an ad hoc schema that describes the rows (templated); AEP needs none today
-    :param source_params: what a REST source wants to be told (templated)
-    :param description: left as it is unless given (templated)
-    :param replace: where the one of this name differs in what cannot change, rename it and make a new one; the flow
-        needs ``replace=True``, too
-    :return: the id
+    It selects a table and its columns, or the records of a REST source.
+
+    :param name: name of the source connection (templated)
+    :param base_connection_id: id of the source's base connection (templated)
+    :param table: name of the table (templated); must not be set for a REST source
+    :param columns: columns as :class:`AepExploreOperator` returns them (templated)
+    :param schema_id: ``$id`` of an ad hoc schema that describes the rows (templated); AEP no longer needs one
+    :param source_params: parameters of a REST source (templated)
+    :param description: description of the source connection (templated); by default an existing description is not
+        changed
+    :param replace: whether to replace the object of this name if an immutable field differs. The task renames the old
+        source connection and creates a new one. The flow also needs ``replace=True``
+    :return: the id of the source connection
     """
 
     template_fields: Sequence[str] = (
-        *AepEnsureOperator.template_fields,
+        *AepReconcileOperator.template_fields,
         "name",
         "base_connection_id",
         "table",
@@ -228,53 +221,36 @@ class AepCreateSourceConnectionOperator(AepEnsureOperator):
         self.replace = replace
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import flow_service, schema_registry
-        from airflow_provider_aep.client.errors import AepConfigurationError
-        from airflow_provider_aep.onboarding import flow_spec
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.kinds import SOURCE_CONNECTION
-        from airflow_provider_aep.onboarding.wait import fresh
+        """Reconcile the source connection, and return its id."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import SOURCE_CONNECTION
 
         with self.aep() as client:
-            base = fresh(client, flow_service.get_connection(checked_id(self.base_connection_id, "base_connection_id")))
-            data: dict[str, Any]
-            if flow_spec.taking(client, base).name == flow_spec.RECORDS:
-                flow_spec.check_records(base, self.table)
-                data, params = {"format": "json"}, flow_spec.checked_params(native(self.source_params))
-            elif not self.table:
-                raise AepConfigurationError("table is missing", next_step="Name the table of the source to onboard.")
-            else:
-                flow_spec.check_no_params(native(self.source_params))
-                data, params = {"format": "tabular"}, {"tableName": self.table, "columns": native(self.columns)}
-            if self.schema_id is not None:
-                schema = fresh(client, schema_registry.get_schema(checked_id(self.schema_id, "schema_id")))
-                data["schema"] = {"id": schema.id, "version": schema_registry.FULL}
-            wanted = {
-                "name": self.name,
-                "description": self.description,
-                "baseConnectionId": base.id,
-                "data": data,
-                "params": {k: v for k, v in params.items() if v is not None},
-                "connectionSpec": base.connectionSpec and base.connectionSpec.model_dump(include={"id", "version"}),
-            }
-            # What a REST source is asked for decides what a flow delivers, so it cannot change. What AEP adds may.
-            asked = [f"params.{name}" for name in params] if data["format"] == "json" else []
-            kind = replace(SOURCE_CONNECTION, fixed=(*SOURCE_CONNECTION.fixed, *asked))
-            return self.ensure(client, kind, wanted, replace=self.replace)
+            desired = build.source_connection(
+                client,
+                name=self.name,
+                base_connection_id=self.base_connection_id,
+                table=self.table,
+                columns=native(self.columns),
+                schema_id=self.schema_id,
+                source_params=native(self.source_params),
+                description=self.description,
+            )
+            return self.reconcile(client, context, SOURCE_CONNECTION, desired, replace=self.replace)
 
 
-class AepCreateAdHocClassOperator(AepEnsureOperator):
-    """Ensure an ad hoc class: a class whose fields are the columns of one table.
+class AepCreateAdHocClassOperator(AepReconcileOperator):
+    """Reconcile an ad hoc class, whose fields are the columns of one table.
 
-    Adobe's tutorial describes a source's rows with it; AEP needs it no more.
+    Adobe's tutorial describes the rows of a source with such a class. AEP no longer needs one.
 
-    :param title: (templated)
-    :param columns: as :class:`AepExploreOperator` returns them (templated); they count when the class is created
-    :param description: left as it is unless given (templated)
-    :return: the class's ``$id``
+    :param title: title of the class (templated)
+    :param columns: columns as :class:`AepExploreOperator` returns them (templated); create-only
+    :param description: description of the class (templated); by default an existing description is not changed
+    :return: the ``$id`` of the class
     """
 
-    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "title", "columns", "description")
+    template_fields: Sequence[str] = (*AepReconcileOperator.template_fields, "title", "columns", "description")
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
 
     def __init__(
@@ -286,35 +262,26 @@ class AepCreateAdHocClassOperator(AepEnsureOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client.errors import AepConfigurationError
-        from airflow_provider_aep.client.schema_registry import AD_HOC
-        from airflow_provider_aep.onboarding.kinds import AD_HOC_CLASS, ad_hoc_fields
+        """Reconcile the ad hoc class, and return its ``$id``."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import AD_HOC_CLASS
 
         with self.aep() as client:
             columns = native(self.columns)
-            if not isinstance(columns, list) or not columns:
-                raise AepConfigurationError(
-                    f"columns is {columns!r}, not a list of columns", next_step="Pass the output of the explore task."
-                )
-            wanted = {
-                "title": self.title,
-                "description": self.description,
-                "behavior": AD_HOC,
-                "fields": ad_hoc_fields(columns),
-            }
-            return self.ensure(client, AD_HOC_CLASS, wanted)
+            desired = build.ad_hoc_class(title=self.title, columns=columns, description=self.description)
+            return self.reconcile(client, context, AD_HOC_CLASS, desired)
 
 
-class AepCreateAdHocSchemaOperator(AepEnsureOperator):
-    """Ensure an ad hoc schema: that of an ad hoc class, and nothing more.
+class AepCreateAdHocSchemaOperator(AepReconcileOperator):
+    """Reconcile an ad hoc schema, which has the fields of one ad hoc class and no field groups.
 
-    :param title: (templated)
-    :param class_id: as :class:`AepCreateAdHocClassOperator` returns it (templated)
-    :param description: left as it is unless given (templated)
-    :return: the schema's ``$id``
+    :param title: title of the schema (templated)
+    :param class_id: ``$id`` of the class, as :class:`AepCreateAdHocClassOperator` returns it (templated)
+    :param description: description of the schema (templated); by default an existing description is not changed
+    :return: the ``$id`` of the schema
     """
 
-    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "title", "class_id", "description")
+    template_fields: Sequence[str] = (*AepReconcileOperator.template_fields, "title", "class_id", "description")
 
     def __init__(self, *, title: str, class_id: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -323,23 +290,12 @@ class AepCreateAdHocSchemaOperator(AepEnsureOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import schema_registry
-        from airflow_provider_aep.client.errors import AepConfigurationError
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.kinds import SCHEMA
-        from airflow_provider_aep.onboarding.wait import fresh
+        """Reconcile the ad hoc schema, and return its ``$id``."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import SCHEMA
 
         with self.aep() as client:
-            class_ = fresh(client, schema_registry.get_class(checked_id(self.class_id, "class_id")))
-            if schema_registry.AD_HOC not in class_.extends:
-                raise AepConfigurationError(
-                    f"The class {class_.title!r} ({class_.id}) is no ad hoc class",
-                    next_step="Pass the output of the task that creates the ad hoc class.",
-                )
-            wanted: dict[str, Any] = {
-                "title": self.title,
-                "description": self.description,
-                "class": class_.id,
-                "refs": [],
-            }
-            return self.ensure(client, SCHEMA, wanted)
+            desired = build.ad_hoc_schema(
+                client, title=self.title, class_id=self.class_id, description=self.description
+            )
+            return self.reconcile(client, context, SCHEMA, desired)

@@ -1,11 +1,11 @@
-"""The target side of an onboarding: schema, dataset, target connection."""
+"""Operators for the target side of an onboarding: schema, dataset and target connection."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aep.operators.base import AepEnsureOperator, native
+from airflow_provider_aep.operators.base import AepReconcileOperator, native
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -15,19 +15,21 @@ PERSON_DETAILS = "https://ns.adobe.com/xdm/context/profile-person-details"
 PERSONAL_DETAILS = "https://ns.adobe.com/xdm/context/profile-personal-details"
 
 
-class AepCreateSchemaOperator(AepEnsureOperator):
-    """Ensure an XDM schema. Its title is unique in the Schema Registry; missing field groups are added.
+class AepCreateSchemaOperator(AepReconcileOperator):
+    """Reconcile an XDM schema, and add missing field groups.
 
-    :param title: (templated)
-    :param class_id: ``$id`` of the class it extends (templated); XDM Individual Profile unless said otherwise
-    :param field_groups: ``$id`` of field groups (templated); by default Demographic Details and Personal Contact
-        Details
-    :param description: left as it is unless given (templated)
-    :return: the schema's ``$id``
+    The title of a schema is unique in the Schema Registry.
+
+    :param title: title of the schema (templated)
+    :param class_id: ``$id`` of the class that the schema extends (templated); the default is XDM Individual Profile
+    :param field_groups: ``$id`` of each field group (templated); the default is Demographic Details and Personal
+        Contact Details
+    :param description: description of the schema (templated); by default an existing description is not changed
+    :return: the ``$id`` of the schema
     """
 
     template_fields: Sequence[str] = (
-        *AepEnsureOperator.template_fields,
+        *AepReconcileOperator.template_fields,
         "title",
         "class_id",
         "field_groups",
@@ -50,28 +52,30 @@ class AepCreateSchemaOperator(AepEnsureOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.onboarding.kinds import SCHEMA
+        """Reconcile the schema, and return its ``$id``."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import SCHEMA
 
         with self.aep() as client:
-            wanted = {
-                "title": self.title,
-                "description": self.description,
-                "class": self.class_id,
-                "refs": list(native(self.field_groups)),
-            }
-            return self.ensure(client, SCHEMA, wanted)
+            desired = build.schema(
+                title=self.title,
+                class_id=self.class_id,
+                field_groups=native(self.field_groups),
+                description=self.description,
+            )
+            return self.reconcile(client, context, SCHEMA, desired)
 
 
-class AepCreateDatasetOperator(AepEnsureOperator):
-    """Ensure a dataset of a schema.
+class AepCreateDatasetOperator(AepReconcileOperator):
+    """Reconcile a dataset, whose rows have the fields of a schema.
 
-    :param name: (templated)
+    :param name: name of the dataset (templated)
     :param schema_id: ``$id`` of the schema (templated)
-    :param description: left as it is unless given (templated)
-    :return: the id
+    :param description: description of the dataset (templated); by default an existing description is not changed
+    :return: the id of the dataset
     """
 
-    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "name", "schema_id", "description")
+    template_fields: Sequence[str] = (*AepReconcileOperator.template_fields, "name", "schema_id", "description")
 
     def __init__(self, *, name: str, schema_id: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -80,30 +84,27 @@ class AepCreateDatasetOperator(AepEnsureOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client.schema_registry import FULL
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.kinds import DATASET
+        """Reconcile the dataset, and return its id."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import DATASET
 
         with self.aep() as client:
-            wanted = {
-                "name": self.name,
-                "description": self.description,
-                "schemaRef": {"id": checked_id(self.schema_id, "schema_id"), "contentType": FULL},
-            }
-            return self.ensure(client, DATASET, wanted)
+            desired = build.dataset(name=self.name, schema_id=self.schema_id, description=self.description)
+            return self.reconcile(client, context, DATASET, desired)
 
 
-class AepCreateDatasetBaseConnectionOperator(AepEnsureOperator):
-    """Ensure a dataset base connection: the data lake's end of a flow, as Adobe's tutorial has it.
+class AepCreateDatasetBaseConnectionOperator(AepReconcileOperator):
+    """Reconcile a dataset base connection, the base connection of the data lake in Adobe's tutorial.
 
-    AEP needs it no more: a target connection without one goes to the data lake, too.
+    AEP no longer needs one: a target connection without a base connection also writes to the data lake.
 
-    :param name: (templated)
-    :param description: left as it is unless given (templated)
-    :return: the id
+    :param name: name of the base connection (templated)
+    :param description: description of the base connection (templated); by default an existing description is not
+        changed
+    :return: the id of the base connection
     """
 
-    template_fields: Sequence[str] = (*AepEnsureOperator.template_fields, "name", "description")
+    template_fields: Sequence[str] = (*AepReconcileOperator.template_fields, "name", "description")
 
     def __init__(self, *, name: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -111,32 +112,33 @@ class AepCreateDatasetBaseConnectionOperator(AepEnsureOperator):
         self.description = description
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client.flow_service import DATA_LAKE
-        from airflow_provider_aep.onboarding.kinds import BASE_CONNECTION
+        """Reconcile the base connection, and return its id."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import BASE_CONNECTION
 
         with self.aep() as client:
-            spec = {"id": DATA_LAKE, "version": "1.0"}
-            wanted = {"name": self.name, "description": self.description, "connectionSpec": spec}
-            return self.ensure(client, BASE_CONNECTION, wanted)
+            desired = build.dataset_base_connection(name=self.name, description=self.description)
+            return self.reconcile(client, context, BASE_CONNECTION, desired)
 
 
-class AepCreateTargetConnectionOperator(AepEnsureOperator):
-    """Ensure a target connection: the dataset in the data lake that receives the rows.
+class AepCreateTargetConnectionOperator(AepReconcileOperator):
+    """Reconcile a target connection, which selects the dataset that receives the rows of a flow.
 
-    :param name: (templated)
-    :param dataset_id: (templated)
-    :param base_connection_id: as :class:`AepCreateDatasetBaseConnectionOperator` returns it (templated); AEP needs
-        none today
-    :param schema_id: ``$id`` of the schema that the dataset must have (templated); without it, any
-    :param data_format: as Adobe's samples have it: ``json`` where the source is a REST source (templated)
-    :param description: left as it is unless given (templated)
-    :param replace: where the one of this name differs in what cannot change, rename it and make a new one; the flow
-        needs ``replace=True``, too
-    :return: the id
+    :param name: name of the target connection (templated)
+    :param dataset_id: id of the dataset (templated)
+    :param base_connection_id: id of the data lake's base connection, as
+        :class:`AepCreateDatasetBaseConnectionOperator` returns it (templated); AEP no longer needs one
+    :param schema_id: ``$id`` of the schema that the dataset must have (templated); by default any schema is accepted
+    :param data_format: data format as in Adobe's samples (templated), which is ``json`` for a REST source
+    :param description: description of the target connection (templated); by default an existing description is not
+        changed
+    :param replace: whether to replace the object of this name if an immutable field differs. The task renames the old
+        target connection and creates a new one. The flow also needs ``replace=True``
+    :return: the id of the target connection
     """
 
     template_fields: Sequence[str] = (
-        *AepEnsureOperator.template_fields,
+        *AepReconcileOperator.template_fields,
         "name",
         "dataset_id",
         "base_connection_id",
@@ -167,31 +169,18 @@ class AepCreateTargetConnectionOperator(AepEnsureOperator):
         self.replace = replace
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.client import catalog
-        from airflow_provider_aep.client.errors import AepConfigurationError
-        from airflow_provider_aep.client.flow_service import DATA_LAKE
-        from airflow_provider_aep.client.schema_registry import FULL
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.kinds import TARGET_CONNECTION
-        from airflow_provider_aep.onboarding.wait import fresh
+        """Reconcile the target connection, and return its id."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import TARGET_CONNECTION
 
         with self.aep() as client:
-            dataset_id = checked_id(self.dataset_id, "dataset_id")
-            dataset = fresh(client, catalog.get_dataset(dataset_id))
-            schema_id = dataset.schemaRef.id if dataset.schemaRef else ""
-            if not schema_id or self.schema_id not in {None, schema_id}:
-                raise AepConfigurationError(
-                    f"The dataset {dataset.name!r} ({dataset_id}) is of schema {schema_id or '(none)'}, "
-                    f"not {self.schema_id or 'of any'}",
-                    next_step="Pass the dataset of this schema, or leave schema_id out.",
-                )
-            base, form = self.base_connection_id, native(self.data_format)
-            wanted = {
-                "name": self.name,
-                "description": self.description,
-                "baseConnectionId": None if base is None else checked_id(base, "base_connection_id"),
-                "data": {"schema": {"id": schema_id, "version": FULL}, **({"format": form} if form else {})},
-                "params": {"dataSetId": dataset_id},
-                "connectionSpec": {"id": DATA_LAKE, "version": "1.0"},
-            }
-            return self.ensure(client, TARGET_CONNECTION, wanted, replace=self.replace)
+            desired = build.target_connection(
+                client,
+                name=self.name,
+                dataset_id=self.dataset_id,
+                base_connection_id=self.base_connection_id,
+                schema_id=self.schema_id,
+                data_format=native(self.data_format),
+                description=self.description,
+            )
+            return self.reconcile(client, context, TARGET_CONNECTION, desired, replace=self.replace)

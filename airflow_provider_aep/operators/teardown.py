@@ -1,4 +1,8 @@
-"""Deleting what was onboarded: only what is ours, and nobody else uses; data only when it is asked for by name."""
+"""Operators that delete the objects of an onboarding.
+
+They delete only objects with the onboarding's marker that no other object refers to. They delete datasets, schemas and
+classes only if the task names them.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +16,43 @@ if TYPE_CHECKING:
 
 
 class _AepDeleteOperator(AepOperator):
-    """Deletes one object, by its id."""
+    """Base of the operators that delete one object by its id."""
 
-    kind: ClassVar[str]
-    """The name of a :class:`~airflow_provider_aep.onboarding.kind.Kind` in ``onboarding.kinds``."""
+    label: ClassVar[str]
+    """A key of :data:`~airflow_provider_aep.onboarding.resources.RESOURCE_TYPES`."""
 
     id_field: ClassVar[str]
     name_field: ClassVar[str | None] = None
 
     def execute(self, context: Context) -> str:
-        from airflow_provider_aep.hooks.aep import may_delete_in_production
-        from airflow_provider_aep.onboarding import kinds
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.teardown import delete
+        """Check and delete the object, log the outcome, and return its id."""
+        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.onboarding.lifecycle.teardown import delete
+        from airflow_provider_aep.onboarding.resources import RESOURCE_TYPES
+        from airflow_provider_aep.runtime.configuration import may_delete_in_production
 
         with self.aep() as client:
-            kind = getattr(kinds, self.kind)
-            id_ = checked_id(getattr(self, self.id_field), self.id_field)
+            id_ = validate_id(getattr(self, self.id_field), self.id_field)
             name = getattr(self, self.name_field) if self.name_field else None
-            outcome = delete(client, kind, id_, name=name, production=may_delete_in_production())
-            return self.told(client, kind.label, outcome)
+            resource_type = RESOURCE_TYPES[self.label]
+            outcome = delete(client, resource_type, id_, name=name, production=may_delete_in_production())
+            return self.log_outcome(client, self.label, outcome)
 
 
 class AepDeleteFlowOperator(_AepDeleteOperator):
-    """Delete a flow of ours: it is disabled first, and waited for. The rows that it ingested stay.
+    """Delete a flow that an onboarding created. The rows that it ingested remain in the dataset.
 
-    :param flow_id: (templated)
-    :return: the id
+    The operator disables the flow first, and waits until the flow is deleted.
+
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param flow_id: id of the flow (templated)
+    :return: the id of the flow
+    :raises AepPermanentError: no onboarding created the flow, or the sandbox is not allowed
     """
 
-    kind, id_field = "FLOW", "flow_id"
+    label, id_field = "flow", "flow_id"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "flow_id")
 
     def __init__(self, *, flow_id: str, **kwargs: Any) -> None:
@@ -50,13 +61,17 @@ class AepDeleteFlowOperator(_AepDeleteOperator):
 
 
 class AepDeleteSourceConnectionOperator(_AepDeleteOperator):
-    """Delete a source connection of ours that no flow uses.
+    """Delete a source connection that an onboarding created and that no flow uses.
 
-    :param source_connection_id: (templated)
-    :return: the id
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param source_connection_id: id of the source connection (templated)
+    :return: the id of the source connection
+    :raises AepPermanentError: a flow uses it, no onboarding created it, or the sandbox is not allowed
     """
 
-    kind, id_field = "SOURCE_CONNECTION", "source_connection_id"
+    label, id_field = "source connection", "source_connection_id"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "source_connection_id")
 
     def __init__(self, *, source_connection_id: str, **kwargs: Any) -> None:
@@ -65,13 +80,17 @@ class AepDeleteSourceConnectionOperator(_AepDeleteOperator):
 
 
 class AepDeleteTargetConnectionOperator(_AepDeleteOperator):
-    """Delete a target connection of ours that no flow uses.
+    """Delete a target connection that an onboarding created and that no flow uses.
 
-    :param target_connection_id: (templated)
-    :return: the id
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param target_connection_id: id of the target connection (templated)
+    :return: the id of the target connection
+    :raises AepPermanentError: a flow uses it, no onboarding created it, or the sandbox is not allowed
     """
 
-    kind, id_field = "TARGET_CONNECTION", "target_connection_id"
+    label, id_field = "target connection", "target_connection_id"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "target_connection_id")
 
     def __init__(self, *, target_connection_id: str, **kwargs: Any) -> None:
@@ -80,13 +99,17 @@ class AepDeleteTargetConnectionOperator(_AepDeleteOperator):
 
 
 class AepDeleteBaseConnectionOperator(_AepDeleteOperator):
-    """Delete a base connection of ours that no source or target connection stands on.
+    """Delete a base connection that an onboarding created and that no source or target connection uses.
 
-    :param base_connection_id: (templated)
-    :return: the id
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param base_connection_id: id of the base connection (templated)
+    :return: the id of the base connection
+    :raises AepPermanentError: a connection uses it, no onboarding created it, or the sandbox is not allowed
     """
 
-    kind, id_field = "BASE_CONNECTION", "base_connection_id"
+    label, id_field = "base connection", "base_connection_id"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "base_connection_id")
 
     def __init__(self, *, base_connection_id: str, **kwargs: Any) -> None:
@@ -95,14 +118,21 @@ class AepDeleteBaseConnectionOperator(_AepDeleteOperator):
 
 
 class AepDeleteDatasetOperator(_AepDeleteOperator):
-    """Delete a dataset of ours that no target connection uses, **and its rows**. AEP cannot undo it.
+    """Delete a dataset **and its rows**, which AEP cannot undo.
 
-    :param dataset_id: (templated)
-    :param name: that it must have, so that no wrong id deletes rows (templated)
-    :return: the id
+    An onboarding must have created the dataset, and no target connection may use it.
+
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param dataset_id: id of the dataset (templated)
+    :param name: name that the dataset must have, so that a wrong id deletes no rows (templated)
+    :return: the id of the dataset
+    :raises AepPermanentError: the name differs, a target connection uses the dataset, no onboarding created it, or
+        the sandbox is not allowed
     """
 
-    kind, id_field, name_field = "DATASET", "dataset_id", "name"
+    label, id_field, name_field = "dataset", "dataset_id", "name"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "dataset_id", "name")
 
     def __init__(self, *, dataset_id: str, name: str, **kwargs: Any) -> None:
@@ -112,14 +142,21 @@ class AepDeleteDatasetOperator(_AepDeleteOperator):
 
 
 class AepDeleteSchemaOperator(_AepDeleteOperator):
-    """Delete a schema of ours that no dataset and no source connection uses, and that is not enabled for Profile.
+    """Delete a schema that an onboarding created and that no other object uses.
 
-    :param schema_id: ``$id`` (templated)
-    :param title: that it must have (templated)
-    :return: the ``$id``
+    A dataset or source connection uses a schema. A schema that is enabled for Profile cannot be deleted.
+
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param schema_id: ``$id`` of the schema (templated)
+    :param title: title that the schema must have (templated)
+    :return: the ``$id`` of the schema
+    :raises AepPermanentError: the title differs, another object uses the schema, it is enabled for Profile, no
+        onboarding created it, or the sandbox is not allowed
     """
 
-    kind, id_field, name_field = "SCHEMA", "schema_id", "title"
+    label, id_field, name_field = "schema", "schema_id", "title"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "schema_id", "title")
 
     def __init__(self, *, schema_id: str, title: str, **kwargs: Any) -> None:
@@ -129,16 +166,21 @@ class AepDeleteSchemaOperator(_AepDeleteOperator):
 
 
 class AepTeardownOnboardingOperator(AepOperator):
-    """Delete what an onboarding has made: the flow (disabled first, and waited for), its connections, the base
-    connections; dataset, schemas and class only if they are named. What is gone already is passed over.
+    """Delete the objects of an onboarding: its flow, its connections and, if named, its dataset, schemas and class.
 
-    Everything is checked before the first deletion: that it is ours, that nobody else uses it, and that this is no
-    production sandbox, unless the deployer has allowed it (``[aep] allow_production_teardown``). Mapping sets stay.
+    The operator disables the flow first, and waits until the flow is deleted. Objects that do not exist are skipped.
+    Mapping sets are not deleted.
 
-    :param onboarding: its name, as in :class:`~airflow_provider_aep.onboarding.names.Names` (templated)
-    :param data: names of the dataset, **whose rows go with it**, and of schemas and class to delete, too (templated)
-    :param keep: names of what is left alone, because the onboarding only used it (templated)
-    :return: ids by name, in the order in which they were deleted
+    Before the first deletion the operator checks that this onboarding created each object, and that no other object
+    uses it. It fails unless the sandbox is a development sandbox, or the configuration sets
+    ``[aep] allow_production_teardown``.
+
+    :param onboarding: name of the onboarding, as in :class:`~airflow_provider_aep.naming.Names` (templated)
+    :param data: names of the dataset, the schemas and the class to delete in addition (templated). A dataset is deleted
+        **with its rows**. By default none of them is deleted
+    :param keep: names of objects to keep, for instance objects that the onboarding did not create (templated)
+    :return: ids by name, in the order of deletion
+    :raises AepPermanentError: a check failed; nothing is deleted
     """
 
     template_fields: Sequence[str] = (*AepOperator.template_fields, "onboarding", "data", "keep")
@@ -153,27 +195,27 @@ class AepTeardownOnboardingOperator(AepOperator):
         self.keep = keep
 
     def execute(self, context: Context) -> dict[str, str]:
-        from airflow_provider_aep.hooks.aep import may_delete_in_production
-        from airflow_provider_aep.hooks.attempt import settle
-        from airflow_provider_aep.onboarding.teardown import teardown
+        """Check and delete the objects, and return their ids by name."""
+        from airflow_provider_aep.onboarding.lifecycle.teardown import teardown
+        from airflow_provider_aep.runtime.configuration import creation_grace_period, may_delete_in_production
 
         with self.aep() as client:
-            gone = teardown(
+            deleted = teardown(
                 client,
                 self.onboarding,
                 data=_names(self.data),
                 keep=_names(self.keep),
                 production=may_delete_in_production(),
-                settle=settle(),
+                grace_period=creation_grace_period(),
             )
-            for outcome in gone:
-                self.log.info("%r deleted: %s in sandbox %s", outcome.name, outcome.id, client.settings.sandbox)
-            if not gone:
-                self.log.info("Nothing of %r is there", self.onboarding)
-            return {outcome.name: outcome.id for outcome in gone}
+            for outcome in deleted:
+                self.log.info("Deleted %r (%s) in sandbox %s", outcome.name, outcome.id, client.settings.sandbox)
+            if not deleted:
+                self.log.info("Found no object of onboarding %r: nothing to delete", self.onboarding)
+            return {outcome.name: outcome.id for outcome in deleted}
 
 
-def _names(given: Any) -> tuple[str, ...]:
-    """Names as a list, or as a template renders one."""
-    given = native(given) or ()
-    return (given,) if isinstance(given, str) else tuple(given)
+def _names(value: Any) -> tuple[str, ...]:
+    """Return names as a tuple, from a sequence, one name, or rendered text."""
+    value = native(value) or ()
+    return (value,) if isinstance(value, str) else tuple(value)

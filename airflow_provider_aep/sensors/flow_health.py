@@ -1,4 +1,4 @@
-"""Watches over a scheduled flow."""
+"""Sensor that checks the health of a scheduled flow: enabled, on time, and its last run accepted."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ if TYPE_CHECKING:
 
 
 class AepFlowHealthSensor(BaseSensorOperator):
-    """Fail unless a scheduled flow is enabled, on time, and its last run was as good as it must be.
+    """Check that a scheduled flow is enabled and on time, and that its last run is accepted.
 
-    It waits only for the first run of a new flow, and for the batches of the last to land. Put it into a DAG that runs
-    as often as you want to know.
+    The sensor waits only for the first run of a new flow, and for the batches of the last run to land. Schedule its DAG
+    as often as the health is to be checked.
 
-    :param flow_id: (templated)
-    :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
-    :param max_age: seconds since the last run has started; twice the flow's interval and a quarter of an hour unless
-        given
-    :param on_partial: ``fail``, ``warn`` or ``succeed`` if records failed in the last run
-    :param max_failed_ratio: share of failed records (0 to 1) up to which it passes with a warning
-    :param max_failed_records: number of failed records up to which it does; with a share, both must hold
-    :param on_empty: ``fail``, ``warn`` or ``succeed`` if the last run had nothing to read
-    :param check_batches: whether its batches must have landed, too
-    :param log_sample_rows: how many failed rows the log of a bad run shows; they may hold personal data
+    :param flow_id: id of the flow (templated)
+    :param aep_conn_id: id of an Airflow connection of type ``aep`` (templated)
+    :param max_age: seconds since the start of the last run, at most; the default is twice the flow's interval plus 15
+        minutes
+    :param on_partial: ``fail``, ``warn`` or ``succeed`` if the last run has failed records
+    :param max_failed_ratio: ratio of failed records (0 to 1) up to which a partial run is accepted with a warning
+    :param max_failed_records: number of failed records up to which a partial run is accepted with a warning; if
+        ``max_failed_ratio`` is also set, both must hold
+    :param on_empty: ``fail``, ``warn`` or ``succeed`` if the last run read no records
+    :param check_batches: whether the batches of the last run must have landed
+    :param log_sample_rows: number of failed rows in the log of a bad run; they may hold personal data
     :return: the last run that has ended, as :class:`~.flow_run.AepFlowRunSensor` returns it
-    :raises AepPermanentError: the flow is disabled or late, or its last run is not accepted
+    :raises AepPermanentError: the flow is disabled, late or not scheduled repeatedly, or its last run is not accepted
     """
 
     template_fields: Sequence[str] = ("flow_id", "aep_conn_id")
@@ -63,42 +64,46 @@ class AepFlowHealthSensor(BaseSensorOperator):
         self.log_sample_rows = log_sample_rows
 
     def link_target(self) -> tuple[str, ...] | None:
+        """Return the label and the id of the flow, which the task's link opens."""
         return ("flow", self.flow_id) if self.flow_id else None
 
     def poke(self, context: Context) -> PokeReturnValue:
+        """Check the health once, and return the last run as a dict if it is accepted."""
         from airflow_provider_aep.client.errors import AepError
-        from airflow_provider_aep.client.steps import follow
+        from airflow_provider_aep.client.steps import run_steps
+        from airflow_provider_aep.client.validation import validate_id
         from airflow_provider_aep.exceptions import AepPermanentError, airflow_errors
         from airflow_provider_aep.hooks.aep import AepHook
-        from airflow_provider_aep.hooks.watching import Watching
         from airflow_provider_aep.links import page
-        from airflow_provider_aep.onboarding.given import checked_id
-        from airflow_provider_aep.onboarding.health import checked
-        from airflow_provider_aep.onboarding.watch import Awaited, Seen, concluded
+        from airflow_provider_aep.runs.health import check_health
+        from airflow_provider_aep.runs.observation import Observation, observe_batches
+        from airflow_provider_aep.runs.selector import RunSelector
+        from airflow_provider_aep.runtime.run_wait import RunWait
 
         with airflow_errors():
-            watching = Watching.of(self, page)
-            flow_id = checked_id(self.flow_id, "flow_id")
-            with AepHook(self.aep_conn_id).get_conn() as client:
+            hook = AepHook(self.aep_conn_id)
+            run_wait = RunWait.from_task(self, hook, page)
+            flow_id = validate_id(self.flow_id, "flow_id")
+            with hook.get_conn() as client:
                 try:
-                    health = follow(client, checked(flow_id, self.max_age, client.server_now))
+                    health = run_steps(client, check_health(flow_id, self.max_age, client.server_now))
                     result = health.result if health else None
-                    seen = Seen(Awaited(flow_id))
-                    if health and not health.ill and result:
-                        awaited = Awaited(flow_id, result.run_id)
-                        check = self.check_batches
-                        seen = follow(client, concluded(awaited, result, client.server_now, check_batches=check))
+                    observation = Observation(RunSelector(flow_id))
+                    if health and not health.problem and result:
+                        selector = RunSelector(flow_id, result.run_id)
+                        steps = observe_batches(selector, result, client.server_now, check_batches=self.check_batches)
+                        observation = run_steps(client, steps)
                 except AepError as e:
                     if not e.retryable:
                         raise
-                    self.log.warning("Not known yet: %s", e)
+                    self.log.warning("AEP is unreachable; the health of flow %s is checked again: %s", flow_id, e)
                     return PokeReturnValue(False)
-        if health and health.ill:
-            raise AepPermanentError(f"The flow {flow_id} is not well: {health.ill}. Next step: {health.next_step}")
-        if not seen.over:
-            if seen.result:
-                self.log.info("Waiting: %s", "; ".join([seen.result.summary(), *seen.remarks]))
+        if health and health.problem:
+            raise AepPermanentError(f"The flow {flow_id} is unhealthy: {health.problem}. Next step: {health.next_step}")
+        if not observation.is_final:
+            if observation.result:
+                self.log.info("Waiting for %s", "; ".join([observation.result.summary(), *observation.remarks]))
             else:
-                self.log.info("Flow %s has no run yet that has ended", flow_id)
+                self.log.info("Waiting for the first run of flow %s to end", flow_id)
             return PokeReturnValue(False)
-        return PokeReturnValue(True, watching.accepted(seen))
+        return PokeReturnValue(True, run_wait.accept(observation))

@@ -1,12 +1,11 @@
-"""Waits for a flow run and judges it."""
+"""Sensor that waits for a flow run, and accepts or rejects it."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -19,59 +18,73 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_aep.assets import LandsRows
 from airflow_provider_aep.links import AepLink
+from airflow_provider_aep.runtime.compat import task_state_store
+from airflow_provider_aep.runtime.dataset_events import EmitsDatasetEvents
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_aep.hooks.watching import Watching
-    from airflow_provider_aep.onboarding.watch import Awaited, Patience, Seen
+    from airflow_provider_aep.hooks.aep import AepHook
+    from airflow_provider_aep.runs.observation import Observation, OutageBudget
+    from airflow_provider_aep.runs.selector import RunSelector
+    from airflow_provider_aep.runtime.run_wait import RunWait
 
-_NOTES = "aep:wait"
+_STATE = "aep:wait"
 
 
-class AepFlowRunSensor(LandsRows, BaseSensorOperator):
-    """Wait for a flow run to end, and fail unless it went well.
+class AepFlowRunSensor(EmitsDatasetEvents, BaseSensorOperator):
+    """Wait until a flow run ends, and fail unless its verdict is accepted.
 
-    A run with failed records is partial, also where AEP calls it ``success``; it fails the task unless the author
-    allows it. A status that is not known fails the task, too. Poking, rescheduling and deferring decide alike.
+    A run with failed records is partial, also if AEP reports the status ``success``. A partial run fails the task
+    unless the arguments accept it. A run with an unknown status fails the task. Poking, rescheduling and deferring
+    tasks accept the same runs.
 
-    A run that was triggered again under another id is followed there. A run that vanishes, a flow that was deleted or
-    is disabled and has no run, and a time in which none appears: each ends the wait with words of its own. Airflow's
-    ``timeout`` counts from the first look, whatever is restarted meanwhile.
+    AEP or a person may trigger a run again. So after a failed or deleted run, the sensor waits for a later run of the
+    same window. Each of these events ends the wait with a specific error:
 
-    With the dataset's asset or an asset alias among its ``outlets`` (:mod:`~.assets`), a run that was accepted emits an
-    event there.
+    - The run was deleted, and no later run has its window.
+    - The flow was deleted.
+    - The flow has no run, and is disabled, a draft or being deleted.
+    - No run appears within ``no_run_timeout``.
 
-    :param flow_id: (templated)
-    :param run_id: the run to wait for (templated); without it, the flow's first run since a moment
-    :param since: the moment (templated): ISO 8601, a datetime, or seconds since the epoch; the flow's creation unless
-        given
-    :param since_of: whether that is when the run was ``created``, or where its ``window`` starts
-    :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
-    :param on_partial: ``fail``, ``warn`` or ``succeed`` for a run in which records failed
-    :param max_failed_ratio: share of failed records (0 to 1) up to which a partial run passes with a warning
-    :param max_failed_records: number of failed records up to which it does; with a share, both must hold
-    :param on_empty: ``fail``, ``warn`` or ``succeed`` for a run that had nothing to read
-    :param check_batches: whether the run's batches must have landed, too; Catalog is asked, once the run has ended
-    :param no_run_timeout: seconds in which a run must appear; the sensor's ``timeout`` unless given. Where a task
-        starts in the triggerer, they count from when that begins to watch, and anew if it is restarted
-    :param max_unreachable: seconds for which AEP may fail to answer without a break, before the task fails and may be
-        tried again
-    :param log_sample_rows: how many failed rows the log of a bad run shows; they may hold personal data
-    :param deferrable: wait in the triggerer; default is ``[operators] default_deferrable``. Airflow's
-        ``exponential_backoff`` and ``max_wait`` count where the sensor pokes.
-    :param start_in_triggerer: start there, too, and let a good run end the task there: a wait that takes no worker, and
-        tells of no dataset. Whatever is not good goes on in a worker. Arguments can be templates from Airflow 3.3 on;
-        before, and in a mapped task, a worker starts it.
-    :param poke_interval: seconds between two looks (templated)
-    :return: the run as a dict: ids, ``verdict``, ``status``, counts ``read``, ``written`` and ``failed``, bytes, window
-        and times in milliseconds since the epoch, ``duration`` in seconds, batches, error codes by activity
-    :raises AepPermanentError: the run failed, was partial or empty beyond what is allowed, or is in an unknown state;
-        or it cannot be waited for
-    :raises AepRetryableError: AEP has not answered for ``max_unreachable``; with ``soft_fail`` it is raised, too
-    :raises AirflowSensorTimeout: the run has not ended in time, or none has appeared
+    Airflow's ``timeout`` counts from the first poll, also across restarts of workers and triggerers.
+
+    If the dataset's asset or an asset alias is among the ``outlets``, an accepted run that wrote rows emits a dataset
+    event; see :mod:`airflow_provider_aep.assets`.
+
+    :param flow_id: id of the flow (templated)
+    :param run_id: id of the run (templated); the default is the flow's first run since ``since``
+    :param since: start of the search for a run (templated): ISO 8601, a datetime, or seconds since the epoch; the
+        default is the flow's creation
+    :param since_of: whether ``since`` is compared with the time a run was ``created``, or with the start of its
+        ``window``
+    :param aep_conn_id: id of an Airflow connection of type ``aep`` (templated)
+    :param on_partial: ``fail``, ``warn`` or ``succeed`` for a run with failed records
+    :param max_failed_ratio: ratio of failed records (0 to 1) up to which a partial run is accepted with a warning
+    :param max_failed_records: number of failed records up to which a partial run is accepted with a warning; if
+        ``max_failed_ratio`` is also set, both must hold
+    :param on_empty: ``fail``, ``warn`` or ``succeed`` for a run that read no records
+    :param check_batches: whether the run's batches must have landed. The sensor reads them from Catalog after the run
+        has ended
+    :param no_run_timeout: seconds within which a run must appear; the default is the sensor's ``timeout``. With
+        ``start_in_triggerer`` they count from the start of the trigger, and again after a restart
+    :param max_unreachable: outage budget: seconds for which AEP may be unreachable without a break. Then the task
+        fails and may be retried
+    :param log_sample_rows: number of failed rows in the log of a bad run; they may hold personal data
+    :param deferrable: whether to wait in the triggerer; the default is ``[operators] default_deferrable``. Airflow's
+        ``exponential_backoff`` and ``max_wait`` apply only to a sensor that is not deferred
+    :param start_in_triggerer: whether the wait also starts in the triggerer. An accepted run without a warning ends the
+        task there, without a worker and without a dataset event. In all other cases a worker continues. Templates in
+        the arguments need Airflow 3.3. In earlier versions, and in a mapped task, a worker starts the wait
+    :param poke_interval: seconds between two polls (templated)
+    :return: the run as a dict: ids, ``verdict``, ``status``, counts ``read``, ``written`` and ``failed``, bytes,
+        window, times, ``duration``, batches, error codes by activity. Window and times are milliseconds since the
+        epoch; ``duration`` is in seconds
+    :raises AepPermanentError: the run failed, its status is unknown, or it is partial or empty and not accepted. Or no
+        later poll can succeed
+    :raises AepRetryableError: the outage budget is used up; ``soft_fail`` does not change this
+    :raises AirflowSensorTimeout: the run did not end in time, or no run appeared in time
     """
 
     template_fields: Sequence[str] = ("flow_id", "run_id", "since", "aep_conn_id", "poke_interval")
@@ -100,7 +113,7 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        # Airflow takes numbers only; a template is a number once it is rendered.
+        # Airflow's type allows no template, which becomes a number when it is rendered.
         self.poke_interval = poke_interval  # type: ignore[assignment]
         self.flow_id = flow_id
         self.run_id = run_id
@@ -117,37 +130,46 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
         self.log_sample_rows = log_sample_rows
         self.deferrable = deferrable
         self.start_in_triggerer = start_in_triggerer
-        self._wait: tuple[Awaited, Patience] | None = None
-        self._began: float | None = None
+        self._wait: tuple[RunSelector, OutageBudget] | None = None
+        self._started_at: float | None = None
         if start_in_triggerer:
             self._start_in_triggerer()
 
     def link_target(self) -> tuple[str, ...] | None:
-        """The run once it is known, else the flow."""
+        """Return label and ids of the run, or of the flow while the run is unknown; the task's link opens it."""
         if self.run_id:
             return ("run", self.flow_id, self.run_id)
         return ("flow", self.flow_id) if self.flow_id else None
 
-    # -- the ways to wait -------------------------------------------------------------------------------------------
+    @cached_property
+    def hook(self) -> AepHook:
+        """The hook of the sensor's connection, which is read once."""
+        from airflow_provider_aep.hooks.aep import AepHook
+
+        return AepHook(self.aep_conn_id)
+
+    # -- modes of waiting -------------------------------------------------------------------------------------------
 
     def execute(self, context: Context) -> Any:
+        """Validate the arguments, then poke, reschedule or defer until the run ends."""
         from airflow_provider_aep.exceptions import airflow_errors
-        from airflow_provider_aep.onboarding.watch import Patience
+        from airflow_provider_aep.runs.observation import OutageBudget
 
-        # What can never work is told before anything is waited for.
+        # Invalid arguments fail before the first poll.
         with airflow_errors():
-            watching = self._watching()
-            self._wait = self._awaited(), Patience(self.max_unreachable)
+            run_wait = self._run_wait()
+            self._wait = self._parse_selector(), OutageBudget(self.max_unreachable)
             self.poke_interval = self._rendered_interval()
         deferrable = self.deferrable
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         if deferrable or self.start_in_triggerer:
-            with self._softly():
-                awaited, patience = self._wait
-                deadline = time.time() + self._longest()
-                seen = watching.look(awaited, patience)
-                return self._ended_or_deferred(seen, deadline, self._no_run_deadline(None), patience, context)
+            with self._soften_failures():
+                selector, outage_budget = self._wait
+                deadline = self.hook.clock.now() + self._wait_limit()
+                observation = run_wait.poll(selector, outage_budget)
+                self._wait = observation.selector, outage_budget
+                return self._end_or_defer(observation, deadline, self._no_run_deadline(None), outage_budget, context)
         try:
             return super().execute(context)
         except AirflowSensorTimeout as e:
@@ -155,89 +177,102 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
                 raise AirflowSkipException("Skipping due to never_fail is set to True.") from e
             raise self._timed_out() from None
         except AirflowSkipException as e:
-            if e.__cause__ is None and self.soft_fail:  # that is how it skips when its time is over
+            if e.__cause__ is None and self.soft_fail:  # Airflow skips like this after a timeout.
                 raise AirflowSkipException("Skipping due to soft_fail is set to True.") from self._timed_out()
             raise
 
     def poke(self, context: Context) -> PokeReturnValue:
+        """Poll the run once, and return it as a dict if it has ended and is accepted."""
         assert self._wait is not None
-        note = self._remembered(context)
-        awaited, patience = self._wait
-        seen = self._watching().look(awaited, patience)
-        self._wait = seen.awaited, patience
-        if seen.over:
-            return PokeReturnValue(True, self._accepted(seen, context))
-        self._remember(note, context)
+        stored = self._restore(context)
+        selector, outage_budget = self._wait
+        observation = self._run_wait().poll(selector, outage_budget)
+        self._wait = observation.selector, outage_budget
+        if observation.is_final:
+            return PokeReturnValue(True, self._accept(observation, context))
+        self._store(stored, context)
         deadline = self._no_run_deadline(context)
-        if seen.awaited.run_id is None and deadline is not None and time.time() >= deadline:
+        if observation.selector.run_id is None and deadline is not None and self.hook.clock.now() >= deadline:
             raise self._timed_out()
-        self._tell(seen)
+        self._log_waiting(observation)
         return PokeReturnValue(False)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None, **until: Any) -> Any:
-        """Resume after the trigger fired; :meth:`resume_execution` does what Airflow does around a poke."""
-        from airflow_provider_aep.onboarding.watch import Patience
+        """Resume after the trigger fired, and return the accepted run as a dict.
 
-        patience = Patience(self.max_unreachable)
-        seen = self._watching().resumed(event, patience)
-        if seen is None:
-            raise self._timed_out(has_run="run_id" in ((event or {}).get("awaited") or {}))
+        :param context: Airflow's context of the task
+        :param event: of the trigger
+        :param until: ``deadline`` and ``no_run_deadline`` in seconds since the epoch
+        """
+        from airflow_provider_aep.runs.observation import OutageBudget
+
+        outage_budget = OutageBudget(self.max_unreachable)
+        observation = self._run_wait().resume(event, outage_budget)
+        if observation is None:
+            raise self._timed_out(run_id=((event or {}).get("selector") or {}).get("run_id"))
         deadline = until.get("deadline")
-        if deadline is None:  # it has started in the triggerer
-            deadline = time.time() + self._longest()
-        return self._ended_or_deferred(seen, deadline, until.get("no_run_deadline"), patience, context)
+        if deadline is None:  # The task started in the triggerer.
+            deadline = self.hook.clock.now() + self._wait_limit()
+        return self._end_or_defer(observation, deadline, until.get("no_run_deadline"), outage_budget, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        from airflow_provider_aep.hooks.watching import LOST, lost
+        """Resume a deferred task, with ``soft_fail`` and ``never_fail`` as for a poke."""
+        from airflow_provider_aep.runtime.compat import FAIL_METHOD
+        from airflow_provider_aep.runtime.run_wait import trigger_failure
 
-        with self._softly():
-            if next_method == LOST:
-                raise lost(next_kwargs, self._timed_out(has_run=True))
+        with self._soften_failures():
+            if next_method == FAIL_METHOD:
+                raise trigger_failure(next_kwargs, self._timed_out(has_run=True))
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
 
-    def _ended_or_deferred(
-        self, seen: Seen, deadline: float, no_run_deadline: float | None, patience: Patience, context: Context
+    def _end_or_defer(
+        self,
+        observation: Observation,
+        deadline: float,
+        no_run_deadline: float | None,
+        outage_budget: OutageBudget,
+        context: Context,
     ) -> Any:
-        if seen.over:
-            return self._accepted(seen, context)
-        if time.time() >= deadline:
+        if observation.is_final:
+            return self._accept(observation, context)
+        if self.hook.clock.now() >= deadline:
             raise self._timed_out()
-        self._tell(seen)
-        from airflow_provider_aep.hooks.watching import GRACE
+        self._log_waiting(observation)
+        from airflow_provider_aep.runtime.run_wait import GRACE
         from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
-        interval = self._rendered_interval()  # a task that is resumed has its template again
-        within = timedelta(seconds=deadline - time.time() + interval + GRACE)
+        interval = self._rendered_interval()  # A resumed task has its unrendered template.
+        timeout = timedelta(seconds=deadline - self.hook.clock.now() + interval + GRACE)
         trigger = AepFlowRunTrigger(
             flow_id=self.flow_id,
             run_id=self.run_id,
             aep_conn_id=self.aep_conn_id,
             poke_interval=interval,
-            seen=seen.awaited.as_dict(),
+            selector=observation.selector.as_dict(),
             deadline=deadline,
             no_run_deadline=no_run_deadline,
             max_unreachable=self.max_unreachable,
-            unreachable=patience.since,
-            complete=seen.ended,
+            unreachable=outage_budget.since,
+            complete=observation.ended,
         )
         return self.defer(
             trigger=trigger,
             method_name="execute_complete",
             kwargs={"deadline": deadline, "no_run_deadline": no_run_deadline},
-            timeout=within,
+            timeout=timeout,
         )
 
     def _start_in_triggerer(self) -> None:
-        from airflow.triggers.base import BaseTrigger, StartTriggerArgs
+        from airflow_provider_aep.runtime.compat import start_trigger_args, triggers_render_templates
 
-        given = {name: _as_template(getattr(self, name)) for name in self.template_fields}
-        if not hasattr(BaseTrigger, "render_template_fields") and any("{{" in str(value) for value in given.values()):
-            return  # before Airflow 3.3 no trigger renders a template, so a worker starts it
+        arguments = {name: _as_template(getattr(self, name)) for name in self.template_fields}
+        if any("{{" in str(value) for value in arguments.values()) and not triggers_render_templates():
+            return  # Then a worker starts the wait.
         self.start_from_trigger = True
-        self.start_trigger_args = StartTriggerArgs(
+        self.start_trigger_args = start_trigger_args(
             trigger_cls="airflow_provider_aep.triggers.flow_run.AepFlowRunTrigger",
             trigger_kwargs={
-                **given,
+                **arguments,
                 "since_of": self.since_of,
                 "no_run_timeout": self.no_run_timeout,
                 "max_unreachable": self.max_unreachable,
@@ -250,20 +285,20 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
                 },
             },
             next_method="execute_complete",
-            timeout=timedelta(seconds=self._longest()),
+            timeout=timedelta(seconds=self._wait_limit()),
         )
 
-    # -- how it ends ------------------------------------------------------------------------------------------------
+    # -- end of the wait ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _softly(self) -> Generator[None, None, None]:
-        """What Airflow does around a poke of its own: a verdict is softened, an error that may pass is not."""
+    def _soften_failures(self) -> Generator[None, None, None]:
+        """Convert a rejection or timeout to a skip if ``soft_fail`` is set, and any error if ``never_fail`` is set."""
         try:
             yield
         except (AirflowFailException, AirflowSensorTimeout) as e:
             if self.soft_fail or self.never_fail:
-                which = "soft_fail" if self.soft_fail else "never_fail"
-                raise AirflowSkipException(f"Skipping due to {which} is set to True.") from e
+                argument = "soft_fail" if self.soft_fail else "never_fail"
+                raise AirflowSkipException(f"Skipping due to {argument} is set to True.") from e
             raise
         except AirflowSkipException:
             raise
@@ -272,52 +307,49 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
                 raise AirflowSkipException("Skipping due to never_fail is set to True.") from e
             raise
 
-    def _accepted(self, seen: Seen, context: Context) -> dict[str, Any]:
-        self.run_id = seen.awaited.run_id  # for the link
-        return self._landed(context, self._watching().accepted(seen))
+    def _accept(self, observation: Observation, context: Context) -> dict[str, Any]:
+        self.run_id = observation.selector.run_id  # The task's link needs it.
+        return self._emit(self.hook, context, self._run_wait().accept(observation))
 
-    def _timed_out(self, has_run: bool = False) -> AirflowSensorTimeout:
-        """:param has_run: whether one has appeared, where this task has not looked itself"""
-        has_run = has_run or bool(self._wait and self._wait[0].run_id) or bool(self.run_id)
-        if self.no_run_timeout is not None and self.no_run_timeout <= self._longest() and not has_run:
-            return AirflowSensorTimeout(f"No run of flow {self.flow_id} has appeared within {self.no_run_timeout:g} s")
-        what = f"run {self.run_id} of flow {self.flow_id}" if self.run_id else f"a run of flow {self.flow_id}"
-        return AirflowSensorTimeout(f"Waited {self._longest():g} s for {what}, and it has not ended")
+    def _timed_out(self, has_run: bool = False, run_id: str | None = None) -> AirflowSensorTimeout:
+        """Return the exception for a timeout.
+
+        :param has_run: whether a run may exist that this task does not know
+        :param run_id: the run that the trigger has observed
+        """
+        run_id = run_id or self.run_id or (self._wait[0].run_id if self._wait else None)
+        has_run = has_run or run_id is not None
+        if self.no_run_timeout is not None and self.no_run_timeout <= self._wait_limit() and not has_run:
+            return AirflowSensorTimeout(f"No run of flow {self.flow_id} appeared within {self.no_run_timeout:g} s")
+        subject = f"Run {run_id} of flow {self.flow_id}" if run_id else f"A run of flow {self.flow_id}"
+        return AirflowSensorTimeout(f"{subject} has not ended after {self._wait_limit():g} s")
 
     def on_kill(self) -> None:
-        from airflow_provider_aep.hooks.watching import GOES_ON
+        """Log that the run continues in AEP, because AEP cannot cancel it."""
+        from airflow_provider_aep.runtime.run_wait import RUN_CONTINUES
 
-        self.log.info(GOES_ON)
+        self.log.info(RUN_CONTINUES)
 
-    # -- what is needed ---------------------------------------------------------------------------------------------
+    # -- arguments and task state -------------------------------------------------------------------------------------
 
-    def _watching(self) -> Watching:
-        from airflow_provider_aep.hooks.watching import Watching
+    def _run_wait(self) -> RunWait:
         from airflow_provider_aep.links import page
+        from airflow_provider_aep.runtime.run_wait import RunWait
 
-        return Watching.of(self, page)
+        return RunWait.from_task(self, self.hook, page)
 
-    def _awaited(self) -> Awaited:
-        from airflow_provider_aep.onboarding.watch import Awaited
+    def _parse_selector(self) -> RunSelector:
+        from airflow_provider_aep.runs.selector import RunSelector
 
-        return Awaited.asked(self.flow_id, self.run_id, self.since, self.since_of)
+        return RunSelector.parse(self.flow_id, self.run_id, self.since, self.since_of)
 
     def _rendered_interval(self) -> float:
-        from airflow_provider_aep.client.errors import AepConfigurationError
+        from airflow_provider_aep.client.validation import validate_seconds
 
-        given = self.poke_interval
-        try:
-            seconds = given.total_seconds() if isinstance(given, timedelta) else float(given)
-        except (TypeError, ValueError):
-            seconds = 0.0
-        if not 0 < seconds < math.inf:
-            raise AepConfigurationError(
-                f"poke_interval is {given!r}", next_step="It must be a number of seconds above 0."
-            )
-        return seconds
+        return validate_seconds(self.poke_interval, "poke_interval")
 
-    def _longest(self) -> float:
-        """Seconds to wait; where a task defers, Airflow does not watch over ``execution_timeout`` itself."""
+    def _wait_limit(self) -> float:
+        """Return the seconds to wait; Airflow does not enforce ``execution_timeout`` while a task is deferred."""
         limit = self.execution_timeout
         longest = float(self.timeout)
         return longest if limit is None or self.reschedule else min(longest, limit.total_seconds())
@@ -325,49 +357,54 @@ class AepFlowRunSensor(LandsRows, BaseSensorOperator):
     def _no_run_deadline(self, context: Any) -> float | None:
         if self.no_run_timeout is None:
             return None
-        first = context["ti"].get_first_reschedule_date(context) if context and self.reschedule else None
-        if first is None:
-            self._began = self._began or time.time()
-            return self._began + self.no_run_timeout
-        return float(first.timestamp()) + self.no_run_timeout
+        first_poll = context["ti"].get_first_reschedule_date(context) if context and self.reschedule else None
+        if first_poll is None:
+            self._started_at = self._started_at or self.hook.clock.now()
+            return self._started_at + self.no_run_timeout
+        return float(first_poll.timestamp()) + self.no_run_timeout
 
-    # A sensor that is rescheduled begins anew at each look; what it knows is kept where Airflow has a place for it.
+    # A rescheduled sensor starts in a new process at each poll, so the task state keeps its observations.
 
-    def _remembered(self, context: Any) -> dict[str, Any]:
-        store = context.get("task_state_store") if self.reschedule else None
+    def _restore(self, context: Any) -> dict[str, Any]:
+        """Continue where an earlier poll of this try ended, and return what it stored."""
+        store = task_state_store(context) if self.reschedule else None
         if store is None:
             return {}
-        note = store.get(_NOTES) or {}
-        if note.get("about") == self._about(context) and self._wait is not None:
-            awaited, patience = self._wait
-            self._wait = type(awaited).of(note["seen"]), patience
-            patience.since = note.get("unreachable")
-        return dict(note)
+        stored = store.get(_STATE) or {}
+        if stored.get("about") == self._state_identity(context) and stored.get("selector") and self._wait is not None:
+            selector, outage_budget = self._wait
+            self._wait = type(selector).from_dict(stored["selector"]), outage_budget
+            outage_budget.since = stored.get("unreachable")
+        return dict(stored)
 
-    def _remember(self, known: dict[str, Any], context: Any) -> None:
-        store = context.get("task_state_store") if self.reschedule else None
+    def _store(self, stored: dict[str, Any], context: Any) -> None:
+        store = task_state_store(context) if self.reschedule else None
         if store is None or self._wait is None:
             return
-        awaited, patience = self._wait
-        note = {"about": self._about(context), "seen": awaited.as_dict(), "unreachable": patience.since}
-        if note != known:
-            store.set(_NOTES, note)
+        selector, outage_budget = self._wait
+        state = {
+            "about": self._state_identity(context),
+            "selector": selector.as_dict(),
+            "unreachable": outage_budget.since,
+        }
+        if state != stored:
+            store.set(_STATE, state)
 
-    def _about(self, context: Any) -> list[Any]:
-        """What a note must be about: this try's wait, and no other's."""
+    def _state_identity(self, context: Any) -> list[Any]:
+        """Return the arguments and try that a stored state must match."""
         return [self.flow_id, self.run_id, str(self.since), self.since_of, getattr(context["ti"], "try_number", 0)]
 
-    def _tell(self, seen: Seen) -> None:
-        if seen.result is not None:
-            self.log.info("Waiting: %s", "; ".join([seen.result.summary(), *seen.remarks]))
-        elif seen.awaited.run_id is not None:
-            self.log.info("Waiting: %s", seen.awaited)
+    def _log_waiting(self, observation: Observation) -> None:
+        if observation.result is not None:
+            self.log.info("Waiting for %s", "; ".join([observation.result.summary(), *observation.remarks]))
+        elif observation.selector.run_id is not None:
+            self.log.info("Waiting for %s", observation.selector)
         else:
-            self.log.info("Waiting: no run of flow %s is there yet", self.flow_id)
+            self.log.info("Waiting for a run of flow %s: AEP lists none yet", self.flow_id)
 
 
 def _as_template(value: Any) -> Any:
-    """An argument as JSON can carry it; what another task returns is a template, too."""
+    """Return an argument as JSON; the output of another task becomes its template."""
     if isinstance(value, timedelta):
         return value.total_seconds()
     return value if value is None or isinstance(value, str | int | float) else str(value)

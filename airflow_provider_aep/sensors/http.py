@@ -1,4 +1,4 @@
-"""The escape hatch for waiting: any endpoint of AEP, as ``HttpSensor`` users know it."""
+"""Sensor that polls any endpoint of AEP, with the arguments of ``HttpSensor``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 
 class AepHttpSensor(HttpSensor):
-    """Ask an endpoint of AEP until ``response_check`` is satisfied.
+    """Poll an endpoint of AEP until ``response_check`` accepts the response.
 
-    As ``HttpSensor``, with our authentication and errors. 404 means "not yet", as there, unless
-    ``response_error_codes_allowlist`` says otherwise; throttling and outages are waited out.
+    Without a ``response_check``, any successful response ends the wait.
+    The sensor accepts the arguments of ``HttpSensor``, and adds AEP's authentication, sandbox headers and typed errors.
+    After a response with HTTP status 404 the sensor continues to poll; ``response_error_codes_allowlist`` replaces that
+    list of statuses. It also continues after throttling and outages.
 
     :param endpoint: path and query (templated)
-    :param aep_conn_id: an Airflow connection of type ``aep`` (templated)
-    :raises ValueError: when the DAG is parsed: an absolute endpoint, or deferrable mode
+    :param aep_conn_id: id of an Airflow connection of type ``aep`` (templated)
+    :param deferrable: must be ``False``, the default
+    :raises ValueError: during DAG parsing, if the endpoint is absolute or ``deferrable`` is set
     """
 
     template_fields: Sequence[str] = ("endpoint", "request_params", "headers", "aep_conn_id")
@@ -38,12 +41,16 @@ class AepHttpSensor(HttpSensor):
         self.aep_conn_id = aep_conn_id
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        hook = AepHttpHook.of(self)
-        options, asked = self.extra_options, {"data": self.request_params, "headers": self.headers}
+        """Send one request, and return whether its response is accepted.
+
+        :raises AepPermanentError: AEP refused the request with a status that is not in the allowlist
+        """
+        hook = AepHttpHook.from_task(self)
+        options, request = self.extra_options, {"data": self.request_params, "headers": self.headers}
         try:
-            response = hook.run(self.endpoint, extra_options=options, **asked, **self.request_kwargs)
+            response = hook.run(self.endpoint, extra_options=options, **request, **self.request_kwargs)
         except AepRetryableError as e:
-            self.log.warning("Still waiting: %s", e)
+            self.log.warning("The sensor continues to poll after a retryable error: %s", e)
             return False
         except AepPermanentError as e:
             cause = e.__cause__

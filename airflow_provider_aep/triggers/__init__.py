@@ -1,0 +1,1 @@
+"""Triggers that wait for flow runs, and watch datasets, in the triggerer."""

@@ -1,0 +1,92 @@
+"""Names of the objects of an onboarding: the naming scheme, validation, and names of retired objects."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from airflow_provider_aep.client.errors import AepConfigurationError
+
+MAX_NAME = 100
+"""Longest name in characters, also of a retired object."""
+
+# Names are limited to characters that AEP's filter language does not interpret, because it has no safe quoting.
+_NAME = re.compile(rf"[A-Za-z0-9 _.:()/-]{{1,{MAX_NAME}}}")
+
+_MAPPING, _REPLACED = " mapping", " (replaced "
+_STEM = MAX_NAME - len(f"{_REPLACED}999)")
+
+ONBOARDING_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9 _.:()/-]{0,78}[A-Za-z0-9_.:()/-])?(?!\n)$"
+"""Pattern of an onboarding's name, for a DAG's ``Param``. All names that :class:`Names` derives from it are valid."""
+
+
+def validate_name(name: object, field: str = "name") -> str:
+    """Return a name that AEP can find with an equality filter.
+
+    :param field: name of the argument, for the error
+    :raises AepConfigurationError: the name is empty, longer than ``MAX_NAME``, contains a forbidden character, or has
+        a space at either end
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name != name.strip():
+        raise AepConfigurationError(
+            f"{field} is {name!r}, which AEP's filters cannot find",
+            next_step=f"Set {field} to 1 to {MAX_NAME} letters (A to Z), digits, spaces and _ . : ( ) / -, without a "
+            "space at either end.",
+        )
+    return name
+
+
+def retired_name(name: str, number: int) -> str:
+    """Return the name of an object that a successor has replaced.
+
+    An equality filter can find retired names, because they contain a number. A long name is shortened to ``MAX_NAME``
+    characters.
+
+    :param number: 1 for the first replaced object of this name, 2 for the second
+    """
+    return f"{_stem(name)}{_REPLACED}{number})"
+
+
+def is_retired_name(name: str, original: str) -> bool:
+    """Return whether an object had the name ``original`` until a successor replaced it."""
+    return name.startswith(f"{_stem(original)}{_REPLACED}")
+
+
+def original_name(name: str) -> str:
+    """Return the name before the replacement; a name that is not retired is returned unchanged."""
+    return name.partition(_REPLACED)[0]
+
+
+def _stem(name: str) -> str:
+    if len(name) <= _STEM:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _STEM - 9]} {digest}"
+
+
+def flow_name_of(mapping_set_name: str) -> str | None:
+    """Return the name of the flow in a mapping set's onboarding; ``None`` unless :class:`Names` derived the name."""
+    onboarding, last = mapping_set_name[: -len(_MAPPING)], mapping_set_name[-len(_MAPPING) :]
+    return Names(onboarding).flow if onboarding and last == _MAPPING else None
+
+
+class Names:
+    """The names of all objects of one onboarding.
+
+    The titles of the class and the schemas differ, because titles are unique in the Schema Registry.
+
+    :param onboarding: the onboarding's name, which may be a template
+    """
+
+    def __init__(self, onboarding: str) -> None:
+        """Derive the names."""
+        self.base = f"{onboarding} base"
+        self.source_class = f"{onboarding} source class"
+        self.source_schema = f"{onboarding} source schema"
+        self.schema = f"{onboarding} schema"
+        self.dataset = f"{onboarding} dataset"
+        self.dataset_base = f"{onboarding} dataset base"
+        self.source = f"{onboarding} source"
+        self.target = f"{onboarding} target"
+        self.mapping = f"{onboarding}{_MAPPING}"
+        self.flow = f"{onboarding} flow"

@@ -1,0 +1,1 @@
+"""Operations on existing objects: control of flows, Profile enablement and teardown."""

@@ -1,0 +1,129 @@
+"""Real-Time Customer Profile: identities, union schema and dataset tags. These changes are irreversible."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from airflow_provider_aep.attempt import Attempt
+from airflow_provider_aep.client import catalog, schema_registry
+from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.consistency import becomes_true, send_retrying_not_found
+from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError
+from airflow_provider_aep.client.models import DataSet, Descriptor
+from airflow_provider_aep.onboarding.mapping import field_at
+from airflow_provider_aep.onboarding.reconcile.act import Outcome, reconcile
+from airflow_provider_aep.onboarding.reconcile.terms import Terms
+from airflow_provider_aep.onboarding.resources.identity_descriptor import (
+    IDENTITY,
+    IdentityDescriptorDesired,
+    IdentityDescriptorType,
+)
+
+PROFILE_TAGS = {"unifiedProfile": ("enabled:true",), "unifiedIdentity": ("enabled:true",)}
+"""Tags of a dataset that is enabled for Profile and Identity Service."""
+
+
+def create_identity_descriptor(
+    client: AepClient,
+    schema_id: str,
+    path: str,
+    namespace: str,
+    primary: bool,
+    attempt: Attempt | None = None,
+    terms: Terms | None = None,
+) -> Outcome:
+    """Make a field of a schema an identity.
+
+    :param path: dot path of a text field, as in mappings
+    :param namespace: code of an identity namespace, such as ``Email``
+    :param primary: whether the field becomes the primary identity
+    :param attempt: the try of the task; default: the first try of an unknown task
+    :param terms: default: update managed fields that differ
+    :raises AepConfigurationError: the schema has no such text field
+    :raises AepConflictError: the field is an identity of another kind, or the schema has another primary identity
+    """
+    schema = send_retrying_not_found(client, schema_registry.get_schema(schema_id, resolved=True))
+    field = field_at(path, schema.properties) or {}
+    if field.get("type") != "string":
+        raise AepConfigurationError(
+            f"path is {path!r}, which is not a text field of the schema {schema.title!r}",
+            next_step="Set path to a text field of the schema, such as personalEmail.address.",
+        )
+    slashed = "/" + path.replace(".", "/")
+    subject = f"{path} ({namespace}, {'primary' if primary else 'secondary'})"
+    identities = sorted(_identities(client, schema.id), key=lambda d: d.id)  # all tasks choose the same duplicate
+    for existing in identities:
+        if existing.property_path != slashed:
+            continue
+        if (existing.namespace, existing.is_primary) == (namespace, primary):
+            return Outcome(subject, existing.id, existing.id, "unchanged")
+        raise _conflict(schema.title, existing, "identity of this field")
+    if primary and (other := next((d for d in identities if d.is_primary), None)):
+        raise _conflict(schema.title, other, "primary identity")
+    desired = IdentityDescriptorDesired(name=slashed, schema_id=schema.id, namespace=namespace, primary=primary)
+    outcome = reconcile(client, IdentityDescriptorType(schema.id), desired, attempt, terms)
+    return replace(outcome, name=subject)
+
+
+def _identities(client: AepClient, schema_id: str) -> list[Descriptor]:
+    return [d for d in client.items(schema_registry.list_descriptors(schema_id)) if d.type == IDENTITY]
+
+
+def _conflict(title: str, existing: Descriptor, role: str) -> AepConflictError:
+    kind = "primary" if existing.is_primary else "secondary"
+    return AepConflictError(
+        f"The schema {title!r} already has another {role}: {existing.property_path} in namespace "
+        f"{existing.namespace!r} ({kind}, {existing.id})",
+        next_step="Use that identity, or delete its descriptor before the schema is enabled for Profile.",
+    )
+
+
+def enable_schema(client: AepClient, schema_id: str) -> Outcome:
+    """Enable a schema for Profile: add it to the union schema of its class.
+
+    :raises AepConfigurationError: the schema has no primary identity and no ``identityMap`` (AEP: XDM-1528-400)
+    """
+    schema = send_retrying_not_found(client, schema_registry.get_schema(schema_id))
+    if "union" in schema.immutable_tags:
+        return Outcome(schema.title, schema.id, schema.id, "unchanged")
+    fields = client.send(schema_registry.get_schema(schema_id, resolved=True)).properties
+    has_identity = "identityMap" in fields or becomes_true(
+        client, lambda: any(d.is_primary for d in _identities(client, schema.id))
+    )
+    if not has_identity:
+        raise AepConfigurationError(
+            f"The schema {schema.title!r} has neither a primary identity nor identityMap (XDM-1528-400)",
+            next_step="Add a primary identity to the schema (AepCreateIdentityDescriptorOperator).",
+        )
+    ops = [{"op": "add", "path": "/meta:immutableTags", "value": [*schema.immutable_tags, "union"]}]
+    client.send(schema_registry.patch_schema(schema.id, ops))
+    return Outcome(schema.title, schema.id, schema.id, "updated", ("meta:immutableTags",))
+
+
+def enable_dataset(client: AepClient, dataset_id: str) -> Outcome:
+    """Enable a dataset, so that new rows are ingested into Profile and Identity Service.
+
+    :raises AepConfigurationError: the schema of the dataset is not enabled for Profile
+    """
+    dataset = send_retrying_not_found(client, catalog.get_dataset(dataset_id))
+    missing = {name: values for name, values in PROFILE_TAGS.items() if not _has_tag(dataset, name)}
+    if not missing:
+        return Outcome(dataset.name, dataset.id, dataset.id, "unchanged")
+    schema_id = dataset.schemaRef.id if dataset.schemaRef else ""
+
+    def is_schema_enabled() -> bool:
+        return "union" in client.send(schema_registry.get_schema(schema_id)).immutable_tags
+
+    if not schema_id or not becomes_true(client, is_schema_enabled):
+        raise AepConfigurationError(
+            f"The dataset {dataset.name!r} ({dataset.id}) has the schema {schema_id or '(none)'}, which is not enabled "
+            "for Profile",
+            next_step="Enable the schema (AepEnableSchemaForProfileOperator), then try again.",
+        )
+    client.send(catalog.tag_dataset(dataset.id, missing))
+    return Outcome(dataset.name, dataset.id, dataset.id, "updated", tuple(f"tags.{name}" for name in missing))
+
+
+def _has_tag(dataset: DataSet, tag: str) -> bool:
+    """Return whether a dataset has a Profile tag. Adobe's pages show ``enabled:true`` with and without a space."""
+    return "enabled:true" in [value.replace(" ", "") for value in dataset.tags.get(tag, [])]

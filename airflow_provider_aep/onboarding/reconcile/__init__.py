@@ -1,0 +1,1 @@
+"""The reconciler: compares desired and observed state, then creates, updates or replaces objects."""

@@ -1,0 +1,1 @@
+"""Sources: explore, flow specs and validation of credentials."""
