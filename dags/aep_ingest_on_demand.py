@@ -1,22 +1,27 @@
-"""Ingests, day by day, what has changed: a flow that is scheduled ``once`` runs on demand, each time with its window.
+"""Ingest the changed rows of each day.
 
-The id of the flow is the Airflow Variable ``aep_flow_id``.
+The flow has the frequency ``once``. Each DAG run starts one flow run, whose window is
+the data interval. The id of the flow is the Airflow Variable ``aep_flow_id``.
 """
 
 from datetime import datetime
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import CronDataIntervalTimetable, dag
 
 from airflow_provider_aep.operators.run import AepRunFlowOperator
 
-with DAG(
-    "aep_ingest_on_demand",
-    # A cron text, such as "@daily", gives intervals without a length in Airflow 3.
+
+@dag(
+    dag_id="aep_ingest_on_demand",
+    # In Airflow 3, "@daily" gives a data interval without a length.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     start_date=datetime(2025, 1, 1),
     catchup=False,
     max_active_runs=1,
-):
+    tags=["aep", "ingestion"],
+    doc_md=__doc__,
+)
+def aep_ingest_on_demand():
     AepRunFlowOperator(
         task_id="rows_of_the_day",
         flow_id="{{ var.value.aep_flow_id }}",
@@ -25,3 +30,6 @@ with DAG(
         retries=2,
         deferrable=True,
     )
+
+
+aep_ingest_on_demand()

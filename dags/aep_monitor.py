@@ -1,23 +1,55 @@
-"""Fails for each scheduled flow of the sandbox that is disabled or late, or whose last run was empty or partial."""
+"""Fail for each scheduled flow of the sandbox that needs a person.
 
-from airflow.sdk import DAG, task
+Such a flow is disabled or late, or its last run was partial or empty.
+"""
+
+from urllib.parse import urlsplit
+
+from airflow.sdk import dag, task
 
 from airflow_provider_aep.sensors.flow_health import AepFlowHealthSensor
 
+FLOWS = "/data/foundation/flowservice/flows"
+
 
 @task
-def scheduled_flows():
-    from airflow_provider_aep.client import flow_service
-    from airflow_provider_aep.hooks.aep import AepHook
-    from airflow_provider_aep.onboarding.names import before
+def scheduled_flows() -> list[str]:
+    """Return the ids of the flows that run on a schedule and were not replaced."""
+    from airflow_provider_aep.hooks.http import AepHttpHook
+    from airflow_provider_aep.naming import original_name
 
-    with AepHook().get_conn() as aep:
-        flows = list(aep.items(flow_service.list_flows({})))
-    replaced = {flow.id for flow in flows if before(flow.name) != flow.name}  # by another, and disabled
-    return [f.id for f in flows if f.scheduleParams.get("frequency", "once") != "once" and f.id not in replaced]
+    hook = AepHttpHook(method="GET")
+    flow_ids = []
+    query = "limit=100"
+    while query:
+        page = hook.run(endpoint=f"{FLOWS}?{query}").json()
+        for flow in page["items"]:
+            is_retired = original_name(flow["name"]) != flow["name"]
+            frequency = flow.get("scheduleParams", {}).get("frequency", "once")
+            if frequency != "once" and not is_retired:
+                flow_ids.append(flow["id"])
+        next_page = page.get("_links", {}).get("next", {}).get("href", "")
+        query = urlsplit(next_page).query
+    return flow_ids
 
 
-with DAG("aep_monitor", schedule="@hourly", catchup=False, max_active_runs=1):
+@dag(
+    dag_id="aep_monitor",
+    schedule="@hourly",
+    catchup=False,
+    max_active_runs=1,
+    tags=["aep", "operations"],
+    doc_md=__doc__,
+)
+def aep_monitor():
     AepFlowHealthSensor.partial(
-        task_id="health", on_partial="fail", on_empty="fail", mode="reschedule", poke_interval=60, timeout=1800
+        task_id="health",
+        on_partial="fail",
+        on_empty="fail",
+        mode="reschedule",
+        poke_interval=60,
+        timeout=1800,
     ).expand(flow_id=scheduled_flows())
+
+
+aep_monitor()

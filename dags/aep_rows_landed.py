@@ -1,21 +1,49 @@
-"""Starts whenever rows have landed in a dataset of Adobe Experience Platform, whoever brought them."""
+"""Start when rows have landed in a dataset of Adobe Experience Platform.
 
-from airflow.sdk import DAG, Asset, AssetWatcher, task
+It does not matter how the rows were ingested: the asset's watcher polls Catalog.
+"""
 
-from airflow_provider_aep.onboarding.names import Names
+from airflow.sdk import Asset, AssetWatcher, dag, task
+
+from airflow_provider_aep.naming import Names
 from airflow_provider_aep.triggers.dataset import AepDatasetTrigger
 
-DATASET = Names("Customer success").dataset  # as the onboarding DAG names it
-landed = AepDatasetTrigger(dataset_name=DATASET, poke_interval=15)
-rows = Asset("aep-customer-success-rows", watchers=[AssetWatcher(name="aep-customer-success-rows", trigger=landed)])
+CUSTOMER_ROWS = Asset(
+    "aep-customer-success-rows",
+    watchers=[
+        AssetWatcher(
+            name="aep-customer-success-rows",
+            trigger=AepDatasetTrigger(
+                dataset_name=Names("Customer success").dataset,
+                poke_interval=15,
+            ),
+        )
+    ],
+)
 
-with DAG("aep_rows_landed", schedule=[rows]):
 
+@dag(
+    dag_id="aep_rows_landed",
+    schedule=[CUSTOMER_ROWS],
+    tags=["aep", "events"],
+    doc_md=__doc__,
+)
+def aep_rows_landed():
     @task
-    def use(triggering_asset_events):
-        told = [event.extra["payload"] for event in triggering_asset_events[rows]]
-        for batch in (batch for landed in told for batch in landed["batches"]):
-            print(f"Batch {batch['batch_id']}: {batch['verdict']}, {batch['written']} of {batch['read']} records")
-        return sum(landed["records"] for landed in told)
+    def log_batches(triggering_asset_events) -> int:
+        """Log each batch, and return the number of records that have landed."""
+        payloads = [
+            event.extra["payload"] for event in triggering_asset_events[CUSTOMER_ROWS]
+        ]
+        for payload in payloads:
+            for batch in payload["batches"]:
+                print(
+                    f"Batch {batch['batch_id']}: {batch['verdict']}, "
+                    f"{batch['written']} of {batch['read']} records"
+                )
+        return sum(payload["records"] for payload in payloads)
 
-    use()
+    log_batches()
+
+
+aep_rows_landed()

@@ -1,14 +1,41 @@
-"""Take an onboarding down again: the flow, its connections, and data only where it is named."""
+"""Delete an onboarding: the flow, its connections, and the data that is named.
 
-from airflow.sdk import DAG, Param
+Objects without the provider's marker, and objects in use by others, stop the teardown
+before the first deletion.
+"""
 
-from airflow_provider_aep.onboarding.names import ONBOARDING_PATTERN
-from airflow_provider_aep.operators import teardown
+from airflow.sdk import Param, dag
 
-NAME = Param("Customer success", pattern=ONBOARDING_PATTERN, description="As it was onboarded")
-DATA = Param([], type="array", items={"type": "string"}, description="Dataset, schemas and class to delete, by name")
+from airflow_provider_aep.naming import ONBOARDING_PATTERN
+from airflow_provider_aep.operators.teardown import AepTeardownOnboardingOperator
 
-with DAG("aep_teardown", schedule=None, max_active_runs=1, params={"name": NAME, "data": DATA}):
-    teardown.AepTeardownOnboardingOperator(
-        task_id="teardown", onboarding="{{ params.name }}", data="{{ params.data | tojson }}"
+
+@dag(
+    dag_id="aep_teardown",
+    schedule=None,
+    max_active_runs=1,
+    tags=["aep", "teardown"],
+    doc_md=__doc__,
+    params={
+        "name": Param(
+            "Customer success",
+            pattern=ONBOARDING_PATTERN,
+            description="Name of the onboarding",
+        ),
+        "data": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            description="Names of the dataset, schemas and class to delete",
+        ),
+    },
+)
+def aep_teardown():
+    AepTeardownOnboardingOperator(
+        task_id="teardown",
+        onboarding="{{ params.name }}",
+        data="{{ params.data | tojson }}",
     )
+
+
+aep_teardown()
