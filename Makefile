@@ -4,22 +4,22 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test coverage matrix cluster lint check docs bench bench-emulator bench-rerun bench-waits bench-airflow storm proof safety soak mutants constraints clean
+.PHONY: install demo test coverage matrix cluster lint check docs wheels wheels-check bench bench-emulator bench-rerun bench-waits bench-airflow storm proof safety soak mutants constraints clean
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml emulator/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or later is needed, and '$(PYTHON)' is none. Name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "Python's venv module is missing (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,dev,docs]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./emulator -e '.[emulator,dev,docs]'
 	@touch $@
 
 demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--table incident --source-data DIR"
-	@$(BIN)/python -m airflow_provider_aep.emulator.demo $(if $(SYSTEM),--system $(SYSTEM)) $(ARGS)
+	@$(BIN)/python -m airflow_provider_aep.demo $(if $(SYSTEM),--system $(SYSTEM)) $(ARGS)
 
 test: install ## run the tests
 	@$(BIN)/python -m pytest -n auto
@@ -35,16 +35,24 @@ cluster: $(VENV)-cluster/installed ## docker-compose.yaml's services by hand; a 
 
 $(VENV)-cluster/installed: $(VENV)/installed
 	@$(PYTHON) -m venv $(VENV)-cluster
-	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,cluster]'
+	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./emulator -e '.[emulator,cluster]'
 	@touch $@
 
-lint: install ## style, types and the import contract
+lint: install ## style, types, the import contract, spelling and wording
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/codespell && $(BIN)/python tools/check_prose.py
 
 check: lint test docs ## what CI checks, but for the lowest Airflow (make matrix ARGS=--short)
 
+wheels: install ## build the distributions into dist/
+	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist emulator && $(BIN)/uv build --quiet --wheel --out-dir dist .
+
+wheels-check: wheels ## install each wheel into an empty environment, and try it there
+	@$(BIN)/python tests/wheels.py dist
+
 docs: install ## the documentation site, in site/; warnings are errors
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --write-all docs site
+	@$(BIN)/python tests/site.py site
 
 bench: $(VENV)-bench/installed ## what importing the operators costs, beside other providers
 	@$(VENV)-bench/bin/python benchmarks/import_cost.py $(ARGS)
@@ -62,7 +70,7 @@ bench-waits: $(VENV)-waits/installed ## what ten thousand waits cost a triggerer
 
 $(VENV)-waits/installed: $(VENV)/installed
 	@$(PYTHON) -m venv $(VENV)-waits
-	@$(VENV)-waits/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[emulator,waits]'
+	@$(VENV)-waits/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./emulator -e '.[emulator,waits]'
 	@touch $@
 
 bench-airflow: install ## from the end of a run to the end of its task, with 200 waits in a real Airflow
@@ -75,8 +83,8 @@ storm: install ## a thousand onboardings in processes that are killed at random,
 	@$(BIN)/python benchmarks/storm.py $(ARGS)
 
 proof: storm ## the long forms of what CI has short: 200 races, 20 in real Airflow, 20 onboardings there in a storm
-	@AEP_SOAK_RACES=200 AEP_SOAK_DAG_RACES=20 AEP_SOAK_STORMS=20 $(BIN)/python -m pytest -q -n auto --maxprocesses 3 \
-	  tests/onboarding/test_writers.py tests/provider/test_real_crashes.py
+	@AEP_SOAK_CRASHES=5 AEP_SOAK_RACES=200 AEP_SOAK_DAG_RACES=20 AEP_SOAK_STORMS=20 $(BIN)/python -m pytest -q -n auto --maxprocesses 3 \
+	  tests/onboarding/test_concurrent_writers.py tests/system/test_exactly_once.py
 
 safety: install ## take each safety step out of the engine; says which test turns red
 	@$(BIN)/python tests/safety.py $(ARGS)
@@ -88,7 +96,7 @@ mutants: install ## break the error handling and the run table in every way; lis
 	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results
 
 constraints: install ## pin anew what is installed
-	$(BIN)/uv pip compile $(PIN) --extra emulator --extra dev --extra docs --extra cluster --extra waits pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile $(PIN) --no-emit-package aep-emulator --extra emulator --extra dev --extra docs --extra cluster --extra waits pyproject.toml -o constraints.txt
 	$(BIN)/uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
 
 clean:

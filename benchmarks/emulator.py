@@ -1,4 +1,4 @@
-"""How fast the emulator is: medians, on one core for the emulator itself; the machine's noise is said with them.
+"""The emulator's speed: medians, with the emulator on one core, and the machine's load.
 
 ``make bench-emulator``, or ``python benchmarks/emulator.py [--quick]``.
 """
@@ -10,9 +10,9 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import resource
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,7 +32,7 @@ SERVICENOW = {"id": "eb13cb25-47ab-407f-ba89-c0125281c563", "version": "1.0"}
 
 
 class Client:
-    """One connection with a token; http.client, so that the client is not what is measured."""
+    """One connection with a token. It uses http.client, which is fast, so that the figures are the emulator's."""
 
     def __init__(self, port: int) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", port)
@@ -56,38 +56,34 @@ class Client:
 
 @contextmanager
 def emulator(*options: str) -> Generator[tuple[int, int], None, None]:
-    """Port and process id of an emulator that may use one core."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [sys.executable, "-m", "airflow_provider_aep.emulator", "--port", str(port), *options]
+    """Run an emulator on one core; yields its port and its process id."""
+    command = [sys.executable, "-m", "aep_emulator", "--port", "0", *options]
     cores = sorted(os.sched_getaffinity(0))
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {cores[-1]})
+        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {cores[-1]})
     )
     try:
-        while process.poll() is None:
-            try:
-                probe = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-                probe.request("GET", "/_emulator/health")
-                probe.getresponse().read()  # the port listens before anybody answers
-                break
-            except ConnectionError:
-                time.sleep(0.005)
-        else:
-            raise SystemExit(f"The emulator ended with {process.returncode} before its first answer")
+        assert process.stdout is not None
+        found = re.search(r"AEP emulator at http://[\w.]+:(\d+)", process.stdout.readline())
+        if not found:
+            raise SystemExit(f"The emulator ended with {process.wait(30)} before its first answer")
+        port = int(found[1])
+        probe = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        probe.request("GET", "/_emulator/health")
+        probe.getresponse().read()  # the announcement precedes the first answer
+        probe.close()
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.communicate(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
 
 
 def rate(what: Callable[[int], Any], seconds: float, repeats: int) -> float:
-    """Calls per second: the median of some rounds."""
+    """Return calls per second: the median of some rounds."""
     found = []
     for n in range(repeats):
         count, started = 0, time.perf_counter()
@@ -99,9 +95,9 @@ def rate(what: Callable[[int], Any], seconds: float, repeats: int) -> float:
 
 
 def crowded(size: int, made: dict[str, Any]) -> dict[str, Any]:
-    """A snapshot with as many base connections as said."""
+    """Return a snapshot with ``size`` base connections."""
     [one] = [o for o in made["objects"] if o["kind"] == "connections"]
-    from airflow_provider_aep.emulator.snapshots import digest
+    from aep_emulator.control.snapshots import digest
 
     objects = []
     for n in range(size):
@@ -112,7 +108,7 @@ def crowded(size: int, made: dict[str, Any]) -> dict[str, Any]:
 
 
 def requests(size: int, repeats: int) -> dict[str, float]:
-    """Requests per second among so many objects, and the seconds to load them."""
+    """Return requests per second among so many objects, and the seconds to load them."""
     with emulator() as (port, _):
         client = Client(port)
         client("POST", f"{FLOW}/connections", {"name": "one", "auth": AUTH, "connectionSpec": SERVICENOW})
@@ -149,11 +145,12 @@ def starts(repeats: int) -> float:
 
 
 def fixture(repeats: int) -> float:
-    """Seconds until a test has a fresh sandbox and a first answer."""
-    from airflow_provider_aep.emulator.server import running
-    from airflow_provider_aep.emulator.service import Options, World
-    from airflow_provider_aep.emulator.store import Store
-    from airflow_provider_aep.emulator.tables import Sources, sample_data
+    """Return the seconds until a test has an empty emulator and its first response."""
+    from aep_emulator.core.options import Options
+    from aep_emulator.core.store import Store
+    from aep_emulator.core.world import World
+    from aep_emulator.engine.source_data import Sources, sample_data
+    from aep_emulator.server import running
 
     world = World(Store(None), Sources(sample_data()), Options(strict=True, seed=0))
     found = []
@@ -167,8 +164,8 @@ def fixture(repeats: int) -> float:
 
 
 def million(rows: int) -> tuple[float, float]:
-    """Rows per second of a run with ten mappings, and how many MB more memory it took at its peak."""
-    from airflow_provider_aep.emulator.ingest import Ingestion  # noqa: F401  (so that its imports are not counted)
+    """Return rows per second of a run with ten mappings, and its additional peak memory in MB."""
+    from aep_emulator.engine.ingest import Ingestion  # noqa: F401  (so that its imports are not counted)
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
@@ -198,7 +195,7 @@ def million(rows: int) -> tuple[float, float]:
 
 
 def peak(pid: int) -> float:
-    """MB that a process had at most."""
+    """Return the peak memory of a process in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
@@ -211,7 +208,7 @@ FIELDS = {
 
 
 def onboarded(client: Client, schedule: dict[str, Any] | None = None, delta: str | None = None) -> str:
-    """A flow of the table ``people``, and its id."""
+    """Create a flow of the table ``people``, and return its id."""
     registry, context = "/data/foundation/schemaregistry/tenant/schemas", "https://ns.adobe.com/xdm/context/"
     base = client("POST", f"{FLOW}/connections", {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})["id"]
     source = {"name": "s", "baseConnectionId": base, "data": {"format": "tabular"},
@@ -244,7 +241,7 @@ def onboarded(client: Client, schedule: dict[str, Any] | None = None, delta: str
 
 
 def days(watchers: int) -> float:
-    """Seconds of 72 virtual hours of an hourly flow, each of whose runs so many watchers wait for."""
+    """Return the seconds that 72 virtual hours of an hourly flow take, with so many watchers of each run."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "people.csv").write_text(
             "id,first,last,full,mail,phone,born,gender,middle,suffix,at\n"
@@ -268,7 +265,7 @@ def days(watchers: int) -> float:
 
 
 async def _watched(port: int, flow: str, watchers: int) -> int:
-    """One poller asks every virtual ten minutes, and wakes all who wait for a run that ended."""
+    """One poller requests every virtual ten minutes, and wakes all watchers of a run that ended."""
     client, seen, woken = Client(port), set(), 0
     ended: asyncio.Event
 

@@ -19,8 +19,8 @@ from rich.table import Table
 OURS = "airflow-provider-aep (all but the two for any endpoint)"
 CANDIDATES = {
     OURS: """
-from airflow_provider_aep.onboarding.names import Names
-from airflow_provider_aep.onboarding.systems import SYSTEMS
+from airflow_provider_aep.naming import Names
+from airflow_provider_aep.systems import SYSTEMS
 from airflow_provider_aep.operators import control, flow, profile, run, source, target, teardown
 from airflow_provider_aep.sensors import batch, flow_health, flow_run
 """,

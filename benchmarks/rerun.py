@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 os.environ.update(AIRFLOW_HOME=tempfile.mkdtemp(prefix="rerun-"), AIRFLOW__CORE__UNIT_TEST_MODE="True")
 
-import emulator as harness
 import httpx
 from rich.console import Console
 from rich.table import Table
 
-from airflow_provider_aep.onboarding.names import Names
+import emulator as harness
+from airflow_provider_aep.naming import Names
 from airflow_provider_aep.operators import flow, source, target
 
 SIZES = (10, 10_000)

@@ -29,21 +29,21 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 os.environ.update(AIRFLOW_HOME=tempfile.mkdtemp(prefix="storm-"), AIRFLOW__CORE__UNIT_TEST_MODE="True")
 
-import emulator as harness  # the benchmark of the emulator, which starts one
 import httpx
 from airflow.providers.http.operators.http import HttpOperator  # before a fork: a worker is ready at once
-from chain import KINDS, wanted
+from chain import RESOURCE_TYPES, desired
 from rich.console import Console
 from rich.table import Table
 
+import emulator as harness  # the benchmark of the emulator, which starts one
+from airflow_provider_aep.attempt import Attempt, task_nonce
 from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.clock import ManualClock
 from airflow_provider_aep.client.errors import AepError
 from airflow_provider_aep.client.settings import AepSettings
-from airflow_provider_aep.onboarding.attempt import Attempt
-from airflow_provider_aep.onboarding.ensure import ensure
-from airflow_provider_aep.onboarding.identity import nonce
+from airflow_provider_aep.onboarding.reconcile.act import reconcile
+from airflow_provider_aep.onboarding.reconcile.resource_type import CreateOptions
 
 FORK = multiprocessing.get_context("fork")  # a worker is ready at once
 SECRET, ORG = "emulator-secret", "EMULATOR@AdobeOrg"
@@ -51,7 +51,7 @@ RESOURCES = {
     "base": "connections", "source": "sourceConnections", "schema": "schemas", "dataset": "dataSets",
     "target": "targetConnections", "mapping": "mappingSets", "flow": "flows",
 }  # fmt: skip
-STEPS = [*KINDS]
+STEPS = [*RESOURCE_TYPES]
 MOST_TRIES = 25
 RETRY_DELAY = 30.0
 
@@ -107,7 +107,7 @@ Step = Callable[[str, str, dict[str, Any], int], Any]
 
 def by_engine(url: str, now: Any) -> Step:
     clock = SharedClock(url, now)
-    settings = AepSettings.checked(
+    settings = AepSettings.from_fields(
         client_id="emulator",
         client_secret=SECRET,
         org_id=ORG,
@@ -118,8 +118,8 @@ def by_engine(url: str, now: Any) -> Step:
     client = AepClient(settings, clock=clock, tokens=TokenCache())
 
     def take(onboarding: str, step: str, results: dict[str, Any], tries: int) -> Any:
-        attempt = Attempt(nonce(onboarding, step), tried_before=tries > 0)
-        return ensure(client, KINDS[step], wanted(step, onboarding, results), attempt).result
+        attempt = Attempt(task_nonce(onboarding, step), tried_before=tries > 0)
+        return reconcile(client, RESOURCE_TYPES[step], desired(step, onboarding, results), attempt).result
 
     return take
 
@@ -143,7 +143,7 @@ def by_http_operator(url: str, now: Any) -> Step:
             "Authorization": f"Bearer {token}", "x-api-key": "emulator", "x-gw-ims-org-id": ORG,
             "x-sandbox-name": "dev", "Content-Type": "application/json",
         }  # fmt: skip
-        call = KINDS[step].create(wanted(step, onboarding, results))
+        call = RESOURCE_TYPES[step].create(desired(step, onboarding, results), CreateOptions())
         create = HttpOperator(
             task_id="create",
             http_conn_id="STORM",

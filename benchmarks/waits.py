@@ -41,10 +41,11 @@ def serve(runs: int) -> None:
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    from airflow_provider_aep.emulator.server import running
-    from airflow_provider_aep.emulator.service import Options, World
-    from airflow_provider_aep.emulator.store import Scope, Store
-    from airflow_provider_aep.emulator.tables import Sources, sample_data
+    from aep_emulator.core.options import Options
+    from aep_emulator.core.store import Scope, Store
+    from aep_emulator.core.world import World
+    from aep_emulator.engine.source_data import Sources, sample_data
+    from aep_emulator.server import running
 
     with tempfile.TemporaryDirectory() as folder:
         world = World(Store(Path(folder) / "state.db"), Sources(sample_data()), Options())
@@ -178,15 +179,15 @@ def _triggers(kind: str, interval: float) -> Any:
     if kind == "idle":
         return lambda n: Idle(f"run-{n:05}")
     if kind == "aep":
-        from airflow_provider_aep.onboarding.watch import Awaited
+        from airflow_provider_aep.runs.observation import RunSelector
         from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
         def ours(n: int) -> AepFlowRunTrigger:
             run_id = f"run-{n:05}"
-            seen = Awaited("flow", run_id, window=(1606654702, 1607519902), created=n + 1).as_dict()
+            observation = RunSelector("flow", run_id, window=(1606654702, 1607519902), created=n + 1).as_dict()
             deadline = time.time() + 3600
             return AepFlowRunTrigger(
-                flow_id="flow", run_id=run_id, poke_interval=interval, seen=seen, deadline=deadline
+                flow_id="flow", run_id=run_id, poke_interval=interval, observation=observation, deadline=deadline
             )
 
         return ours

@@ -1,4 +1,4 @@
-"""From the end of a run in AEP to the end of its task, in a real Airflow: scheduler, triggerer, API server, SQLite.
+"""From the end of a run in AEP to the end of its task, in a real Airflow: scheduler, triggerer, API server, database.
 
 All waits are under way before the first run ends; the runs then end one after the other. ``start_in_triggerer`` has its
 tasks end in the triggerer; ``deferrable`` needs a worker's process to begin each, and another one to end it.
@@ -21,19 +21,21 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "provider")]
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("", "provider", "system")]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()  # of this process; the Airflow that is measured has its own
 
-from real_airflow import RealAirflow, airflow_of  # what the tests run Airflow with
+from real_airflow import RealAirflow, whole_airflow  # what the tests run Airflow with
 from rich.console import Console
 from rich.table import Table
 from waits import put_run
 
-from airflow_provider_aep.emulator.server import running
-from airflow_provider_aep.emulator.service import Options, World
-from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import Sources, sample_data
-from airflow_provider_aep.emulator.testing import AepEmulator
+from aep_emulator.core.options import Options
+from aep_emulator.core.store import Store
+from aep_emulator.core.world import World
+from aep_emulator.engine.source_data import Sources, sample_data
+from aep_emulator.server import running
+from aep_emulator.testing import AepEmulator
+from airflow_provider_aep.testing import connection
 
 CAPACITY = 1000
 """Triggers that one triggerer takes at once: Airflow's default, said here so that it is."""
@@ -51,19 +53,10 @@ for way in {ways}:
 """
 
 
-def tasks(airflow: RealAirflow, path: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while True:
-        page = airflow.ask("GET", path, params={"limit": 100, "offset": len(found), "order_by": "id"})
-        found += page["task_instances"]
-        if len(found) >= page["total_entries"] or not page["task_instances"]:
-            return found
-
-
 def until(airflow: RealAirflow, path: str, states: set[str], seconds: float) -> list[dict[str, Any]]:
     deadline = time.monotonic() + seconds
     while True:
-        found = tasks(airflow, path)
+        found = airflow.tasks(path)
         if found and all(t["state"] in states for t in found):
             return found
         if time.monotonic() > deadline:
@@ -77,7 +70,7 @@ def one(emulator: AepEmulator, airflow: RealAirflow, way: str, given: argparse.N
     for id_ in ids:
         put_run(emulator, id_, status="inProgress")
     began = time.monotonic()
-    path = f"/dags/{way}/dagRuns/{airflow.trigger(way, {})}/taskInstances"
+    path = f"/dags/{way}/dagRuns/{airflow.trigger(way, {})}"
     until(airflow, path, {"deferred"}, 1800)
     wait = time.monotonic() - began
     asked = len(emulator.requests("GET */runs*"))
@@ -106,21 +99,20 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        home, dags, lake = Path(folder) / "airflow", Path(folder) / "dags", Path(folder) / "lake"
-        home.mkdir()
-        dags.mkdir()
-        (dags / "waits.py").write_text(DAG.format(ways=WAYS, waits=given.waits, interval=given.interval))
+        lake = Path(folder) / "lake"
+        dag = DAG.format(ways=WAYS, waits=given.waits, interval=given.interval)
         world = World(Store(Path(folder) / "state.db"), Sources(sample_data()), Options(lake=lake))
         options = {
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(max(given.waits, 1)),
             "AIRFLOW__TRIGGERER__CAPACITY": str(CAPACITY),
         }
         with running(world) as url:
             emulator = AepEmulator(url, world, lake)
-            with airflow_of(emulator, home, WAYS[0], **options) as airflow:
-                found = {way: one(emulator, airflow, way, given) for way in WAYS}
+            with whole_airflow(Path(folder) / "airflow", **options) as airflow:
+                airflow.connect("aep_default", connection(emulator))
+                with airflow.dags_in({"waits.py": dag}, *WAYS):
+                    found = {way: one(emulator, airflow, way, given) for way in WAYS}
     if given.json:
         print(json.dumps(found))
         return
@@ -129,7 +121,7 @@ def main() -> None:
         seconds = [f"{f[k]:.1f} s" for k in ("until all wait", "median", "p99", "longest")]
         table.add_row(way, str(f["waits"]), *seconds, str(f["requests"]))
     Console(width=132).print(table)
-    print(f"Looks every {given.interval:g} s; triggerer capacity {CAPACITY}, parallelism {PARALLELISM}, SQLite.")
+    print(f"Looks every {given.interval:g} s; triggerer capacity {CAPACITY}, parallelism {PARALLELISM}, PostgreSQL.")
 
 
 if __name__ == "__main__":

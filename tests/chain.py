@@ -1,32 +1,46 @@
-"""One onboarding as the engine is given it: the bodies of all kinds, each standing on the ones before."""
+"""One onboarding for the reconciler: the desired state of each resource type, each referring to earlier ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from airflow_provider_aep.client import schema_registry
 from airflow_provider_aep.client.client import AepClient
-from airflow_provider_aep.onboarding import kinds
-from airflow_provider_aep.onboarding.compare import at
-from airflow_provider_aep.onboarding.identity import Marker, identity
-from airflow_provider_aep.onboarding.kind import Body, Kind
+from airflow_provider_aep.onboarding.reconcile.marker import Marker, identity
+from airflow_provider_aep.onboarding.reconcile.resource_type import CreateOptions, Desired, ResourceType, at
+from airflow_provider_aep.onboarding.resources import (
+    BASE_CONNECTION,
+    DATASET,
+    FLOW,
+    MAPPING_SET,
+    SCHEMA,
+    SOURCE_CONNECTION,
+    TARGET_CONNECTION,
+)
+from airflow_provider_aep.onboarding.resources.base_connection import BaseConnectionDesired
+from airflow_provider_aep.onboarding.resources.dataset import DatasetDesired
+from airflow_provider_aep.onboarding.resources.flow import FlowDesired, Schedule
+from airflow_provider_aep.onboarding.resources.mapping_set import MappingSetDesired
+from airflow_provider_aep.onboarding.resources.schema import SchemaDesired
+from airflow_provider_aep.onboarding.resources.source_connection import SourceConnectionDesired
+from airflow_provider_aep.onboarding.resources.target_connection import TargetConnectionDesired
 
 SERVICENOW = {"id": "eb13cb25-47ab-407f-ba89-c0125281c563", "version": "1.0"}
-DATA_LAKE = {"id": "c604ff05-7f1a-43c0-8e18-33bf874cb11c", "version": "1.0"}
 CRM = {"id": "14518937-270c-4525-bdec-c2ba7cce3860", "version": "1.0"}
 CONTEXT = "https://ns.adobe.com/xdm/context/"
-REFS = [f"{CONTEXT}profile-person-details"]
+FIELD_GROUPS = (f"{CONTEXT}profile-person-details",)
+ENTRY = {"sourceType": "ATTRIBUTE", "source": "sys_id", "destination": "_id"}
 START = 4_000_000_000  # seconds, far in the future: no run begins
 
-KINDS = {
-    "base": kinds.BASE_CONNECTION,
-    "source": kinds.SOURCE_CONNECTION,
-    "schema": kinds.SCHEMA,
-    "dataset": kinds.DATASET,
-    "target": kinds.TARGET_CONNECTION,
-    "mapping": kinds.MAPPING_SET,
-    "flow": kinds.FLOW,
+RESOURCE_TYPES: dict[str, ResourceType[Any]] = {
+    "base": BASE_CONNECTION,
+    "source": SOURCE_CONNECTION,
+    "schema": SCHEMA,
+    "dataset": DATASET,
+    "target": TARGET_CONNECTION,
+    "mapping": MAPPING_SET,
+    "flow": FLOW,
 }
 OPERATIONS = {
     "base": "POST */connections", "source": "POST */sourceConnections", "schema": "POST */tenant/schemas",
@@ -36,73 +50,101 @@ OPERATIONS = {
 LISTS = {name: operation.replace("POST", "GET") for name, operation in OPERATIONS.items()}
 
 
-class Notes(dict[str, Any]):
-    """What a task notes, as Airflow's store keeps it."""
+class StoredState(dict[str, Any]):
+    """A task state store, as Airflow's keeps it."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
 
 
-def wanted(name: str, onboarding: str, ids: dict[str, Any], start: int = START) -> Body:
-    """The body of one kind.
+def desired(name: str, onboarding: str, ids: dict[str, Any], start: int = START) -> Any:
+    """Return the desired state of one object.
 
-    :param ids: results by kind of those it stands on
+    :param name: a key of ``RESOURCE_TYPES``
+    :param ids: results of the objects that it refers to
     """
-    title = f"{onboarding} {name}"
-    ref = {"id": ids.get("schema"), "contentType": schema_registry.FULL}
+    common = {"name": f"{onboarding} {name}", "description": ""}
     match name:
         case "base":
             params = {"endpoint": "https://x", "username": "u", "password": "p"}
             auth = {"specName": "Basic Authentication", "params": params}
-            return {"name": title, "description": "", "auth": auth, "connectionSpec": SERVICENOW}
+            return BaseConnectionDesired(**common, auth=auth, connection_spec=SERVICENOW)
         case "source":
-            params = {"tableName": "customer_contact", "columns": [{"name": "email", "type": "string"}]}
-            return {"name": title, "description": "", "baseConnectionId": ids["base"], "data": {"format": "tabular"},
-                    "params": params, "connectionSpec": SERVICENOW}  # fmt: skip
+            columns = [{"name": "email", "type": "string"}]
+            return SourceConnectionDesired(
+                **common,
+                base_connection_id=ids["base"],
+                connection_spec=SERVICENOW,
+                table="customer_contact",
+                columns=columns,
+            )
         case "schema":
-            return {"title": title, "description": "", "class": f"{CONTEXT}profile", "refs": REFS}
+            return SchemaDesired(**common, class_id=f"{CONTEXT}profile", field_groups=FIELD_GROUPS)
         case "dataset":
-            return {"name": title, "description": "", "schemaRef": ref}
+            return DatasetDesired(**common, schema_id=ids["schema"])
         case "target":
-            return {"name": title, "description": "", "data": {"schema": {"id": ids["schema"], "version": "v"}},
-                    "params": {"dataSetId": ids["dataset"]}, "connectionSpec": DATA_LAKE}  # fmt: skip
+            return TargetConnectionDesired(**common, dataset_id=ids["dataset"], schema_id=ids["schema"])
         case "mapping":
-            entry = {"sourceType": "ATTRIBUTE", "source": "sys_id", "destination": "_id"}
-            return {"name": title, "outputSchema": {"schemaRef": ref}, "mappings": [entry]}
-    steps = {
-        "Copy": {"deltaColumn": {"name": "sys_updated_on", "dateFormat": "f", "timezone": "UTC"}},
-        "Mapping": {"mappingId": ids["mapping"]["id"], "mappingVersion": ids["mapping"]["version"]},
-    }
-    schedule = {"startTime": start, "frequency": "hour", "interval": 1, "backfill": True}
-    return {"name": title, "description": "", "flowSpec": CRM, "sourceConnectionIds": [ids["source"]],
-            "targetConnectionIds": [ids["target"]], "steps": steps, "runs": "repeatedly",
-            "scheduleParams": schedule}  # fmt: skip
+            return MappingSetDesired(name=common["name"], schema_id=ids["schema"], mappings=(ENTRY,))
+    return FlowDesired(
+        **common,
+        flow_spec=CRM,
+        source_connection_id=ids["source"],
+        target_connection_id=ids["target"],
+        mapping_set=ids["mapping"],
+        delta_column={"name": "sys_updated_on", "dateFormat": "f", "timezone": "UTC"},
+        schedule=Schedule(frequency="hour", interval=1, backfill=True, start_time=start),
+    )
 
 
-def onboard(onboarding: str, make: Callable[[Kind, Body], Any]) -> dict[str, Body]:
-    """The bodies of all kinds; ``make`` brings each into being and gives its result."""
+def onboard(onboarding: str, make: Callable[[ResourceType[Any], Any], Any]) -> dict[str, Any]:
+    """Create all objects, and return their desired states; ``make`` creates one and returns its result."""
     ids: dict[str, Any] = {}
-    bodies: dict[str, Body] = {}
-    for name, kind in KINDS.items():
-        bodies[name] = wanted(name, onboarding, ids)
-        ids[name] = make(kind, bodies[name])
-    return bodies
+    states: dict[str, Any] = {}
+    for name, resource_type in RESOURCE_TYPES.items():
+        states[name] = desired(name, onboarding, ids)
+        ids[name] = make(resource_type, states[name])
+    return states
 
 
-def by_hand(client: AepClient, kind: Kind, body: Body) -> Any:
-    """What a person makes who knows nothing of us; its result."""
-    return kind.created(client.send(kind.create(body)))[1]
+def create_by_hand(client: AepClient, resource_type: ResourceType[Any], state: Desired) -> Any:
+    """Create an object without our marker, as a person does, and return its result."""
+    call = resource_type.create(state, CreateOptions(draft=state.draft))
+    return resource_type.parse_created(client.send(call))[1]
 
 
-def marked(client: AepClient, kind: Kind, body: Body, nonce: str) -> Body:
-    """A body as the engine sends it."""
-    assert kind.sign
-    mine = identity(client.settings, kind.label, at(body, kind.scope), body[kind.title])
-    return kind.sign(body, Marker(mine, nonce))
+def create_with_marker(client: AepClient, resource_type: ResourceType[Any], state: Desired, nonce: str) -> Any:
+    """Create an object with our marker and a nonce, as the reconciler does, and return its result."""
+    options = CreateOptions(marker_of(client, resource_type, state, nonce), state.draft)
+    return resource_type.parse_created(client.send(resource_type.create(state, options)))[1]
 
 
-def listed(client: AepClient, name: str, body: Body) -> list[str]:
-    """The ids of everything of a kind and a name."""
-    kind = KINDS[name]
-    found = map(kind.found, client.items(kind.find(body[kind.title])))
-    return [f.id for f in found if f.name == body[kind.title]]
+def marker_of(client: AepClient, resource_type: ResourceType[Any], state: Desired, nonce: str) -> Marker:
+    """Return the marker of a desired state."""
+    parent = at(state.fields(), resource_type.parent)
+    return Marker(identity(client.settings, resource_type.label, parent, state.name), nonce)
+
+
+def with_field(state: Any, path: str, value: Any) -> Any:
+    """Return a desired state with another value at a dot path of its attributes, such as ``schedule.interval``."""
+    name, _, rest = path.partition(".")
+    if not rest:
+        return replace(state, **{name: value})
+    inner = getattr(state, name)
+    if isinstance(inner, dict):
+        *parents, leaf = rest.split(".")
+        changed = dict(inner)
+        node = changed
+        for step in parents:
+            node[step] = dict(node[step])
+            node = node[step]
+        node[leaf] = value
+        return replace(state, **{name: changed})
+    return replace(state, **{name: with_field(inner, rest, value)})
+
+
+def listed_ids(client: AepClient, name: str, state: Desired) -> list[str]:
+    """Return the ids of all objects of a resource type that have a desired state's name."""
+    resource_type = RESOURCE_TYPES[name]
+    observed = map(resource_type.observe, client.items(resource_type.find(state.name)))
+    return [o.id for o in observed if o.name == state.name]

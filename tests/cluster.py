@@ -252,13 +252,13 @@ def lose_a_worker(cluster: Cluster, api: Api) -> None:
     if (state := api.tasks(run)[TASK]["state"]) != "running":
         raise ClusterError(f"The kill came too late: {TASK} was {state}")
 
-    seen: list[tuple[int, str, str | None]] = []
+    observation: list[tuple[int, str, str | None]] = []
 
     def ended() -> str | None:
         task = api.tasks(run)[TASK]
         now = (task["try_number"], task["state"], cluster.service_of(task["pid"]))
-        if now not in seen:
-            seen.append(now)
+        if now not in observation:
+            observation.append(now)
             say(f"{TASK}: try {now[0]} is {now[1]}" + (f" on {now[2]}" if now[2] else ""))
         state: str = api.ask("GET", run)["state"]
         return state if state in {"success", "failed"} else None
@@ -270,7 +270,7 @@ def lose_a_worker(cluster: Cluster, api: Api) -> None:
     say(f"{DAG}: {state}")
     if {state, *(task["state"] for task in tasks.values())} != {"success"}:
         raise ClusterError("Not all is a success")
-    if not any(number > 1 and where and where != lost for number, _, where in seen):
+    if not any(number > 1 and where and where != lost for number, _, where in observation):
         raise ClusterError(f"Nobody saw {TASK} run again on another worker")
 
 

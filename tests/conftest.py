@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,10 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"  # lets a test call an oper
 os.environ["AIRFLOW__LOGGING__COLORED_CONSOLE_LOG"] = "False"  # Airflow 3.1.0 colours a pipe, too
 
 import pytest
-from emulators import ENDING, Emulator, emulators
+from airflow_forks import IMPORTED_BY_TASKS, Airflow, airflow_in
+from emulators import Emulator, emulators
 
-from airflow_provider_aep.onboarding.systems import SYSTEMS
+from airflow_provider_aep.systems import SYSTEMS
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -27,12 +29,35 @@ def pytest_xdist_auto_num_workers() -> int:
     return min((os.cpu_count() or 1) + 1, 4)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def emulators_end_well() -> Iterator[None]:
-    """Said at the last test, with the folder of the test whose emulator did not."""
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run all tests that use ``commands`` in the process that has it."""
+    for item in items:
+        if "commands" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("commands"))
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """Airflow's commands, without the ten seconds that each of them imports Airflow."""
+    with airflow_in(tmp_path_factory.mktemp("commands"), *IMPORTED_BY_TASKS) as forks:
+        yield forks
+
+
+MASKERS = (
+    "airflow._shared.secrets_masker.secrets_masker",
+    "airflow.sdk._shared.secrets_masker.secrets_masker",
+    "airflow.sdk.execution_time.secrets_masker",  # before Airflow 3.2
+)
+
+
+@pytest.fixture(autouse=True)
+def forget_secrets() -> Iterator[None]:
+    """Let Airflow forget the secrets of a test. It compiles all that it knows into one pattern with each new one."""
     yield
-    wrong = {str(folder): error for folder, ending in ENDING.items() if (error := ending.exception())}
-    assert not wrong
+    for name in MASKERS:
+        if masker := getattr(sys.modules.get(name), "_secrets_masker", None):
+            masker().patterns, masker().replacer = set(), None
 
 
 @pytest.fixture

@@ -1,40 +1,41 @@
-"""Real emulators on real ports."""
+"""Emulators that serve HTTP in the process of a test."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from aep_emulator.core.options import Options
+from aep_emulator.core.store import Store
+from aep_emulator.core.world import World
+from aep_emulator.engine.source_data import Sources, sample_sources
+from aep_emulator.server import running
+from aep_emulator.testing import AepEmulator
 from airflow_provider_aep.client.auth import SHARED_TOKENS, TokenCache
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.settings import AepSettings
-from airflow_provider_aep.emulator.server import running
-from airflow_provider_aep.emulator.service import Options, World
-from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import Sources, sample_sources
-from airflow_provider_aep.emulator.testing import AepEmulator
-
-ENDING: dict[Path, Future[None]] = {}
-"""By folder: an emulator ends while the next test runs, since it takes an eighth of a second, and nearly every test has
-one."""
+from airflow_provider_aep.testing import connection
 
 
 class Emulator(AepEmulator):
-    """A running emulator, and our client of it."""
+    """A running emulator, with the provider's client of it."""
 
     @property
     def state(self) -> Path:
-        """The file that its state is in."""
+        """The file of its state."""
         return self.lake.with_name(f"{self.lake.name}-state.db")
+
+    def connection(self, **changes: Any) -> dict[str, Any]:
+        """Return an Airflow connection to this emulator; see :func:`airflow_provider_aep.testing.connection`."""
+        return connection(self, **changes)
 
     def settings(self, **changes: Any) -> AepSettings:
         options = self.world.options
-        return AepSettings.checked(
+        return AepSettings.from_fields(
             **{
                 "client_id": options.client_id,
                 "client_secret": options.client_secret,
@@ -52,27 +53,22 @@ class Emulator(AepEmulator):
 
 @contextmanager
 def emulators(folder: Path) -> Generator[Any, None, None]:
-    """Start emulators with options; their runs are due at once unless ``run_delay`` says otherwise.
+    """Yield a function that starts emulators with options; the default of ``run_delay`` is 0.
 
-    They run in the test's process: coverage sees them, and a test may look into their worlds.
+    They run in the test's process: coverage measures them, and a test can read their worlds.
     """
     numbers = count()
-    stack = ExitStack()
+    with ExitStack() as stack:
 
-    def make(source_data: Path | None = None, **options: Any) -> Emulator:
-        SHARED_TOKENS._tokens.clear()  # it may get the port of an earlier one
-        number = next(numbers)  # each has a state of its own
-        lake = folder / f"lake{number}"
-        world = World(
-            Store(lake.with_name(f"{lake.name}-state.db")),
-            Sources(source_data) if source_data else sample_sources(),
-            replace(Options(run_delay=0.0, lake=lake, strict=True), **options),
-        )
-        return Emulator(stack.enter_context(running(world)), world, lake)
+        def make(source_data: Path | None = None, **options: Any) -> Emulator:
+            SHARED_TOKENS._tokens.clear()  # the emulator may get the port of an earlier one
+            number = next(numbers)  # each emulator has its own state
+            lake = folder / f"lake{number}"
+            world = World(
+                Store(lake.with_name(f"{lake.name}-state.db")),
+                Sources(source_data) if source_data else sample_sources(),
+                replace(Options(run_delay=0.0, lake=lake, strict=True), **options),
+            )
+            return Emulator(stack.enter_context(running(world)), world, lake)
 
-    try:
         yield make
-    finally:
-        pool = ThreadPoolExecutor(1)  # of its own: a fork, as mutmut's, has none of its parent's threads
-        ENDING[folder] = pool.submit(stack.close)
-        pool.shutdown(wait=False)

@@ -21,12 +21,12 @@ HELD_BACK: dict[str, tuple[str, ...]] = {
     "3.2": ("fastapi<0.137", "pydantic>=2.12,<2.14", "starlette<1"),
     "3.3": ("pydantic>=2.12",),  # the same method
 }
-TESTS = ("tests/provider", "tests/test_demo.py")  # what depends on Airflow
+TESTS = ("tests/provider", "tests/system", "tests/test_demo.py")  # what depends on Airflow
 SHORT_TESTS = (  # of these, what needs no scheduler and little time, and one DAG from end to end
     "tests/provider/test_http.py",
     "tests/provider/test_hook.py",
     "tests/provider/test_tutorial.py",
-    "tests/test_demo.py::test_the_demo_creates_then_finds",
+    "tests/test_demo.py::test_a_second_demo_sends_no_write",
 )
 
 
@@ -64,7 +64,9 @@ def build(venv: Path, of: Combination) -> None:
     install = [*uv, "pip", "install", "--python", str(venv), "--resolution", resolution, "-c", str(held)]
     install += ["--only-binary", "duckdb", "--only-binary", "pyarrow"]  # long to build; later ones have wheels
     subprocess.run(
-        [*install, f"apache-airflow=={of.airflow}.*", "-e", f"{ROOT}[emulator,dev]"], env=trusting, check=True
+        [*install, f"apache-airflow=={of.airflow}.*", "-e", f"{ROOT}/emulator", "-e", f"{ROOT}[emulator,dev]"],
+        env=trusting,
+        check=True,
     )
 
 

@@ -1,186 +1,363 @@
-"""Takes out one safety step after the other, and says which test notices: ``make safety``.
+"""Take one guard of the engine out after the other, and report which test fails: ``make safety``.
 
-Each step is taken out in a copy of the project, in which the tests of the engine are run until one is red. With words
-after it (``make safety ARGS="run window"``), only the steps that have one of them in their name.
+A guard is a statement whose line above is ``# guard: <name>``; several names may be stacked above one statement. The
+guard is taken out in a copy of the project, in which the engine's tests run until one fails. With arguments
+(``make safety ARGS="window teardown"``), only the guards whose names contain one of them.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ENGINE = "airflow_provider_aep/onboarding/ensure.py"
-RUNS = "airflow_provider_aep/onboarding/on_demand.py"
-WAITS = "airflow_provider_aep/onboarding/wait.py"
-WATCH = "airflow_provider_aep/onboarding/watch.py"
-WINDOW = "airflow_provider_aep/onboarding/window.py"
-KINDS = "airflow_provider_aep/onboarding/kinds.py"
-SUCCESSION = "airflow_provider_aep/onboarding/succession.py"
-CLIENT = "airflow_provider_aep/client/client.py"
-TEARDOWN = "airflow_provider_aep/onboarding/teardown.py"
-
-RUN_FLOW = ["tests/onboarding/test_on_demand.py", "tests/provider/test_run_flow.py"]
-
-STEPS = [
-    ("look before a create", ENGINE, "else (self._remembered() or self._find())", "else self._remembered()"),
-    ("compare names exactly", ENGINE, "if f.name == self.name and f.id not in", "if f.id not in"),
-    ("suspect a second try", ENGINE, "if self.attempt.tried_before and not note:", "if False:"),
-    ("suspect what was noted as sent", ENGINE, 'if "sent" in note:', "if False:"),
-    ("wait on suspicion", ENGINE, "            wait_until(self.client, since + self.attempt.settle, self.attempt.settle)\n            there =", "            there ="),
-    ("look again after the wait", ENGINE, "settle)\n            there = self._find()", "settle)\n            there = None"),
-    ("note before a create", ENGINE, "announce=self._announce", "announce=None"),
-    ("note what was made", ENGINE, "self.note.write(id=id_, sent=self.sent)", "pass"),
-    ("distrust a note of what is gone", ENGINE, "except AepNotFoundError:\n            return None", "except KeyError:\n            return None"),
-    ("suspect what is noted and cannot be read", ENGINE, "self.note.write(id=id_, sent=self.sent)", "self.note.write(id=id_)"),
-    ("note that a try has begun", ENGINE, "self.note.write(began=self.client.server_now())", "pass"),
-    ("of several, read each", ENGINE, "if self._still_named(f)]", "]"),
-    ("of several, believe no first 404", ENGINE, "self.kind.found(fresh(self.client, self.kind.get(found.id))).name", "self.kind.found(self.client.send(self.kind.get(found.id))).name"),
-    ("what is listed twice is one", ENGINE, "in {f.id: f for f in there}.values()", "in there"),
-    ("distrust a note of what was renamed", ENGINE, "return found if found and found.name == self.name and", "return found if found and"),
-    ("never resend a create", CLIENT, "if call.safety is not Safety.CREATE:\n            return cause", "if True:\n            return cause"),
-    ("wait after a lost answer", ENGINE, "self.client.clock.sleep(self.attempt.settle)\n            if there := self._find():", "if there := self._find():"),
-    ("look after a lost answer", ENGINE, "if there := self._find():\n                outcome", "if there := None:\n                outcome"),
-    ("a taken title may be ours", ENGINE, "(AepAnswerLostError, AepConflictError) as e", "AepAnswerLostError as e"),
-    ("stop at several of a name", ENGINE, "        if len(there) > 1:\n            ids", "        if len(there) > 9:\n            ids"),
-    ("tell ours by the marker", ENGINE, "found.marker.identity == self.me.identity)", "True)"),
-    ("touch nothing that is not ours", ENGINE, "if drifted and not ours and not taken:", "if False:"),
-    ("keep the marker in a change", ENGINE, "marker, paths = taken_by or found.marker, list(drifted)", "marker, paths = taken_by, list(drifted)"),
-    ("mark what is taken over", ENGINE, "self.me if taken else None", "None"),
-    ("fail only at what another made", ENGINE, "found.marker != self.me and self.kind.sign:", "self.kind.sign:"),
-    ("wait for what is being deleted", ENGINE, "found.state != GOING or not gone(self.client, self.kind, found)", "found.state != GOING"),
-    ("wait for a passing state", WAITS, "while found.state not in _STABLE:", "while False:"),
-    ("refuse a disabled flow", ENGINE, 'if found.state == "disabled" and not (self', 'if False and not (self'),
-    ("finish a draft of ours", ENGINE, 'if found.state == "draft" and not self.wanted.get("draft") and self.kind.publish:', "if False:"),
-    ("leave another's draft", ENGINE, 'if found.state == "draft" and not ours and', "if False and"),
-    ("read a stale etag again", ENGINE, "stop_after_attempt(2)", "stop_after_attempt(1)"),
-    ("leave a set that another flow uses", ENGINE, "self.kind.guard(self.client, found)", "pass"),
-    ("find a set through its flow", ENGINE, "or [f for f in self.kind.elsewhere(self.client) if self._still_there(f)]", ""),
-    ("count a start from the create", KINDS, "math.ceil(now + later + 60 * wanted", "math.ceil(float(wanted['scheduleParams']['startTime']) + 0 * wanted"),
-    ("another start where it has passed on the way", ENGINE, "except AepTooLateError:", "except KeyError:"),
-    ("among writers, wait and look again", ENGINE, "if not self.attempt.concurrent_writers:\n                    return", "if True:\n                    return"),
-    ("among writers, the eldest counts", ENGINE, "key=lambda f: (f.created, f.id))", "key=lambda f: (-f.created, f.id))"),
-    ("among writers, distrust what is young", ENGINE, "if age < self.attempt.settle:", "if False:"),
-    ("among writers, a flow is a draft first", ENGINE, "as_draft = self.attempt.concurrent_writers and", "as_draft = False and"),
-    ("without drafts, start later", ENGINE, "self._create_once(body, 3 * self.attempt.settle)", "self._create_once(body, 0)"),
-    ("remove what lost", ENGINE, "self.client.send(remove(settled(self.client, self.kind, other).id))", "pass"),
-    ("remove one's own only", ENGINE, "if remove is None or not mine or self._in_use(other):", "if remove is None or self._in_use(other):"),
-    ("remove nothing that holds rows", ENGINE, "bool(idle and not self.client.send(idle(found.id)))", "False"),
-    ("remove nothing that something stands on", ENGINE, "or bool(user_of(self.client, self.kind, found))", ""),
-    ("remove nothing in use", ENGINE, "except AepInvalidRequestError:  # in use", "except KeyError:"),
-    ("put aside before making anew", ENGINE, "renamed = _stale_once(self.kind, found.id, self._put_aside, found.id)", "renamed = True"),
-    ("mark anew what is put aside", ENGINE, "own = identity(self.client.settings, self.kind.label, at(found.fields, self.kind.scope), name)", "own = self.me.identity"),
-    ("replace only what is ours", ENGINE, "if terms.replace and ours and", "if terms.replace and"),
-    ("no backfill after a replacement", SUCCESSION, '"backfill": False}', '"backfill": True}'),
-    ("rest before a replacement", SUCCESSION, 'if found.state == "enabled":', "if False:"),
-    ("wait for a run before a replacement", SUCCESSION, "while any(judge(run).verdict", "while 0 and any(judge(run).verdict"),
-    ("wait for a first run to be listed", SUCCESSION, "if due and all(", "if False and all("),
-    ("one that failed does not hide the next", SUCCESSION, "if due and all(judge(run).verdict == Verdict.FAILED for", "if due and not any(True for"),
-    ("what is gone may have filled the same dataset", SUCCESSION, "    except AepNotFoundError:\n        return False", "    except KeyError:\n        return False"),
-    ("another dataset has ingested nothing", SUCCESSION, "return its != targets and", "return False and"),
-    ("take nothing again that ran once", SUCCESSION, 'if wanted["runs"] == "once" and any', "if 0 and any"),
-    ("among writers, distrust what was noted", ENGINE, "(self._find() or self._remembered()) if among else", "(self._remembered() or self._find()) if among else"),
-    ("among writers, a stranger's does not count", ENGINE, "self.attempt.concurrent_writers) and all(map(self._ours, there)):", "self.attempt.concurrent_writers):"),
-    ("publish no draft whose start has passed", ENGINE, "if late := self.kind.revive(", "if late := 0 and self.kind.revive("),
-    ("give a draft the time it takes to win", ENGINE, '"draft": True}, self.attempt.settle)', '"draft": True}, 0)'),
-    ("create nothing again after a taken title", ENGINE, "if isinstance(failure, AepConflictError):", "if False:"),
-    ("pass over a set that is nobody's", ENGINE, "and not self._left_over(f)]", "]"),
-    ("a blank is no change", ENGINE, 'text.rstrip()}  # as', 'text}  # as'),
-    ("find through the flow only what has no name", KINDS, "if not found.name:", "if True:"),
-    ("wait for what was made a moment ago", TEARDOWN, "    if missing or", "    if False and"),
-    ("wait for what stands on data", TEARDOWN, "or any(kind in with_rows.values() for kind, _ in doomed):", "or False:"),
-    ("wait until nothing is listed any more", TEARDOWN, "    while is_listed():", "    while False:"),
-    ("delete exact names only", TEARDOWN, "if f.name == name]", "]"),
-    ("tell the parts of another onboarding", TEARDOWN, "if is_part(kind, found)]", "]"),
-    ("after a put-aside, suspect an earlier try", ENGINE, "        if not renamed:", "        if False:"),
-    ("after a put-aside, wait for an earlier try's", ENGINE, "            self.client.clock.sleep(self.attempt.settle)\n            if there := self._find() or", "            if there := self._find() or"),
-    ("no backfill, whatever the whole list says", SUCCESSION, 'f.name == wanted["name"] or is_put_aside', "is_put_aside"),
-    ("what is said to run again has ingested", SUCCESSION, "if r.verdict != Verdict.FAILED.value]", "if r.verdict not in {Verdict.FAILED.value, Verdict.WAITING.value}]"),
-    ("ask again once the run has ended", SUCCESSION, "[found.id])  # the run that was under way", "[])"),
-    ("a set may still be a replaced flow's", KINDS, "if not (f.name != before(f.name) and unsigned(f.description)[1])]", "]"),
-    ("suspect a run where nothing is noted", RUNS, "        elif self.attempt.tried_before:\n            since, left", "        elif False:\n            since, left"),
-    ("look for a run whose notes are lost", RUNS, "return self._found(self.since, 0.0) if self.attempt.tried_before else None", "return None"),
-    ("pass over a run that has failed", RUNS, "next((run for run in runs if not _failed(run)), runs[-1] if runs else None)", "next(iter(runs), None)"),
-    ("note before a run", RUNS, "self._keep(sent=left[-1])", "pass"),
-    ("note what run was made", RUNS, "self._keep(id=made, sent=left[-1])", "pass"),
-    ("what was refused is not suspicious", RUNS, "self._keep(**before)", "pass"),
-    ("look for a run on suspicion", RUNS, "there = there or self._sent_before()", "pass"),
-    ("look for a run after a lost answer", RUNS, "if (there := self._found(left[0], left[-1])) is not None:", "if there := None:"),
-    ("wait for a run to be listed", RUNS, "if all(map(_failed, runs)) and wait > 0:", "if False:"),
-    ("a failed run does not hide the next", RUNS, "if all(map(_failed, runs)) and", "if not runs and"),
-    ("tell runs by their window", RUNS, "and young and run.window == self.window", "and young"),
-    ("tell runs by their moment", RUNS, "young = run.createdAt >= since * _SECOND - _SECOND and", "young ="),
-    ("start no second run on a guess", RUNS, '                if self.on_ambiguous == "fail":\n                    raise self._uncertain() from None', "                pass"),
-    ("note before a run is triggered again", RUNS, "self._keep(id=id_, sent=sent, again=self.client.server_now())", "pass"),
-    ("note still when it was triggered again", RUNS, 'self._keep(**{**self.known, "id": made})', "self._keep(id=made, sent=sent)"),
-    ("wait for what was triggered again", RUNS, 'if "again" in self.known:', "if False:"),
-    ("look for what was triggered again", RUNS, "            if there := self._under_way(id_, sent):\n                return there\n            try:", "            try:"),
-    ("look for it after a refusal", RUNS, "                return self._under_way(id_, sent)", "                return None"),
-    ("wait after a refusal", RUNS, "self.client.clock.sleep(self.attempt.settle)  # somebody", "pass  # somebody"),
-    ("what another has opened earlier has the rows", RUNS, "self._since(0.0 if self.exclusive else sent)", "self._since(sent)"),
-    ("a run whose window is not told may take any rows", RUNS, "elsewhere = not waits if end is None else", "elsewhere = True if end is None else"),
-    ("go on only from what has landed", WINDOW, "yield from _check_that_landed(", "(lambda *_: 0)("),
-    ("wait until it is read that it runs", RUNS, "self._wait_until_it_runs(made)", "pass"),
-    ("take no rows that another run takes", RUNS, "        if not self.exclusive:", "        if True:"),
-    ("take no window that another DAG run has taken", RUNS, "if (start, end) == beside or", "if (start, end) == self.window or"),
-    ("wait for the first run", WINDOW, "if waits := [run.id for run in runs if _is(run, {Verdict.WAITING.value})]:", "if waits := []:"),
-    ("a run of another window is another one", WINDOW, 'f"aep:run:{flow_id}:{self.start}-{self.end}"', 'f"aep:run:{flow_id}"'),
-    ("wait until a window that is found out is over", WINDOW, "    if last > now:", "    if False:"),
-    ("wait for a first run to be listed that a window begins at", WINDOW, 'if flow.state == "enabled" and now < due + LAG and', "if False and"),
-    ("wait for a first run that others have run before", WINDOW, 'there = any("windowStartTime" not in run.params and', "there = any("),
-    ("wait for a first run no longer than AEP's lists lag", WINDOW, "now < due + LAG and", "True and"),
-    ("rows of which nobody knows are for a person", WINDOW, "    if odd := [", "    if odd := 0 and ["),
-    ("a narrower run has not landed all", WINDOW, "if not any(other <= start for other in there)]", "if not there]"),
-    ("wait for Catalog to show a batch", WATCH, "may_come = may_come or isinstance(e, AepNotFoundError)", "pass"),
-    ("wait for AEP to name a batch", WATCH, "        may_come = True\n", ""),
-    ("wait for Catalog no longer than it lags", WATCH, "and may_come and young:", "and may_come:"),
-    ("a moment of Airflow's clock is not one of AEP's", RUNS, "attempt.since + client.server_now() - client.clock.now()", "attempt.since"),
-    ("start no run of a flow that is not enabled", RUNS, "        self._check_enabled()\n        self._check_overlap()\n", "        self._check_overlap()\n"),
-    ("trigger no run again of a flow that is not enabled", RUNS, "        self._check_enabled()\n        self._check_overlap(beside", "        self._check_overlap(beside"),
-    ("all tries take the same window", WINDOW, "chosen.write(start=first)", "pass"),
-    ("a window that nobody sent is found out anew", WINDOW, "if first is None or not Window(first, last).note(attempt, flow.id).read():", "if first is None:"),
-    ("delete only what is ours", TEARDOWN, "if found.marker is None or found.marker.identity != own:", "if False:"),
-    ("delete nothing that others use", TEARDOWN, "if user := user_of(client, kind, found, besides=ids):", "if user := 0:"),
-    ("delete nothing in production", TEARDOWN, "!= \"development\" and not allowed:", "== 0:"),
-    ("delete nothing by a wrong id", TEARDOWN, "if name is not None and found.name != name:", "if False:"),
-    ("leave what is in Profile", TEARDOWN, 'if found.fields.get("union"):', "if False:"),
-    ("disable a flow first", TEARDOWN, 'if kind is kinds.FLOW and found.state == "enabled":', "if False:"),
-]  # fmt: skip
+PACKAGES = ("airflow_provider_aep",)
+_GUARD = re.compile(r"^\s*# guard: (?P<name>.+)$")
 
 
-def taken_out(step: tuple[str, str, str, str]) -> str:
-    """The test that is red without a step; empty if none is."""
-    _, file, old, new = step
+@dataclass(frozen=True)
+class Region:
+    """What a guard comment stands above: a simple statement, the header of a compound one, or a line within one.
+
+    :param tree: the statement or the ``except`` clause; ``None`` for a line within a statement
+    """
+
+    source: str
+    start: int
+    end: int
+    tree: ast.AST | None
+
+    @property
+    def text(self) -> str:
+        """The text of the region."""
+        return self.source[self.start : self.end]
+
+    def replacing(self, old: str, new: str) -> str:
+        """Return the source with a text replaced that occurs once in the region."""
+        if self.text.count(old) != 1:
+            raise LookupError(f"{old!r} occurs {self.text.count(old)} times in {self.text!r}")
+        return self.source[: self.start] + self.text.replace(old, new) + self.source[self.end :]
+
+    def with_node(self, node: ast.AST, new: str) -> str:
+        """Return the source with a node replaced."""
+        start, end = _span(self.source, node)
+        return self.source[:start] + new + self.source[end:]
+
+
+Mutation = Callable[[Region], str]
+
+
+def constant(value: str) -> Mutation:
+    """Replace the condition of an ``if`` or ``while``, or the value of an assignment or ``return``."""
+
+    def mutate(region: Region) -> str:
+        if region.tree is None and (found := re.fullmatch(r"(\s*if ).*?(\n?)", region.text, re.DOTALL)):
+            return region.source[: region.start] + found[1] + value + found[2] + region.source[region.end :]
+        return region.with_node(_value(region), value)
+
+    return mutate
+
+
+true, false, none = constant("True"), constant("False"), constant("None")
+
+
+def drop(region: Region) -> str:
+    """Replace a statement by ``pass``; a line within a statement is removed."""
+    new = "" if region.tree is None else "pass"
+    return region.source[: region.start] + new + region.source[region.end :]
+
+
+def drop_filter(region: Region) -> str:
+    """Drop the condition of the only comprehension that has one."""
+    assert region.tree is not None
+    [generator] = [n for n in ast.walk(region.tree) if isinstance(n, ast.comprehension) and n.ifs]
+    [condition] = generator.ifs
+    return region.with_node(condition, "True")
+
+
+def without(number: int) -> Mutation:
+    """Drop one operand of the outermost ``and`` or ``or``."""
+
+    def mutate(region: Region) -> str:
+        node = _boolean(region)
+        parts = [ast.get_source_segment(region.source, v) for i, v in enumerate(node.values) if i != number]
+        return region.with_node(node, _joined(node, parts))
+
+    return mutate
+
+
+def operand(number: int) -> Mutation:
+    """Keep one operand of the outermost ``and`` or ``or``."""
+
+    def mutate(region: Region) -> str:
+        node = _boolean(region)
+        return region.with_node(node, ast.get_source_segment(region.source, node.values[number]) or "")
+
+    return mutate
+
+
+def swap(region: Region) -> str:
+    """Reverse the operands of the outermost ``and`` or ``or``."""
+    node = _boolean(region)
+    parts = [ast.get_source_segment(region.source, value) for value in reversed(node.values)]
+    return region.with_node(node, _joined(node, parts))
+
+
+def unhandled(region: Region) -> str:
+    """Let an ``except`` clause handle nothing."""
+    assert isinstance(region.tree, ast.ExceptHandler)
+    assert region.tree.type is not None
+    return region.with_node(region.tree.type, "()")
+
+
+def sub(old: str, new: str) -> Mutation:
+    """Replace a text within the guarded statement."""
+    return lambda region: region.replacing(old, new)
+
+
+MUTATIONS: dict[str, Mutation] = {
+    # -- find and decide
+    "find before create": operand(0),
+    "compare names exactly": without(0),
+    "suspect earlier try": false,
+    "suspect a stored create": false,
+    "wait after an ambiguous create": drop,
+    "find after the wait": none,
+    "distrust a deleted stored id": unhandled,
+    "distrust a renamed stored id": true,
+    "read each duplicate": drop_filter,
+    "retry a 404 of a duplicate": sub("send_retrying_not_found(self.client, ", "self.client.send("),
+    "deduplicate a list": constant("candidates"),
+    "refuse duplicates": false,
+    "compare the marker's identity": operand(0),
+    "update only our objects": false,
+    "if_exists=fail accepts own object": without(1),
+    "wait for a deletion": sub(" != DELETING", " != DELETING or True"),
+    "wait out a transitional state": false,
+    "refuse a disabled flow": false,
+    "publish our draft": false,
+    "refuse another's draft": false,
+    "find a mapping set through its flow": sub("resource_type.find_fallback(self.client, desired)", "()"),
+    "ignore abandoned mapping sets": without(1),
+    "strip descriptions": sub(".rstrip()", ""),
+    "replace only our objects": without(1),
+    # -- create and update
+    "store before a create": sub("self._store_sent", "None"),
+    "store that a try has begun": drop,
+    "store the created id": drop,
+    "suspect an unreadable stored id": sub(", sent=self.sent", ""),
+    "never resend a create": true,
+    "wait after a lost response": drop,
+    "find after a lost response": false,
+    "find after a taken title": sub(", AepConflictError", ""),
+    "no second create after a taken title": false,
+    "keep the marker in an update": operand(0),
+    "mark a taken-over object": none,
+    "retry a stale etag": sub("(2)", "(1)"),
+    "keep a mapping set of another flow": drop,
+    "ignore replaced flows of a mapping set": true,
+    "fall back to nameless mapping sets only": true,
+    "compute a relative start at the create": constant("self"),
+    "recompute a start that passed": unhandled,
+    "reschedule a late draft": false,
+    # -- concurrent writers
+    "writers: wait and find again": true,
+    "writers: find before task state": swap,
+    "writers: the oldest counts": sub("(o.created,", "(-o.created,"),
+    "writers: wait for older objects": false,
+    "writers: only our objects may be several": without(2),
+    "writers: create a draft first": true,
+    "writers: postpone a draft's start": sub("delay=self.grace_period", "delay=0"),
+    "writers: postpone the start without drafts": sub("delay=3 * self.grace_period", "delay=0"),
+    "writers: delete losers": drop,
+    "writers: delete own losers only": without(1),
+    "writers: keep a loser with rows": false,
+    "writers: keep a loser with dependents": operand(0),
+    "writers: keep a loser that AEP keeps": unhandled,
+    # -- replacement
+    "retire before the successor": true,
+    "suspect an earlier replacement": false,
+    "wait for an earlier successor": drop,
+    "remark a retired object": constant("self.request.marker.identity"),
+    "no backfill for a successor": sub("backfill=False", "backfill=True"),
+    "disable before a replacement": false,
+    "wait for a run before a replacement": false,
+    "wait for an unlisted first run": false,
+    "a failed run does not hide the next": without(1),
+    "count runs of a deleted predecessor": unhandled,
+    "ignore runs into another dataset": false,
+    "no second run-once flow": false,
+    "count a predecessor under its old name": sub("flow.name == name or ", ""),
+    "count unfinished runs as ingested": sub("run.verdict != ", "run.verdict not in {Verdict.WAITING.value} and run.verdict != "),
+    "check again after the last run": drop,
+    # -- on-demand runs
+    "run: suspect earlier try": false,
+    "run: find without task state": none,
+    "run: prefer one that has not failed": constant("next(iter(runs), None)"),
+    "run: store before a create": drop,
+    "run: store the created id": drop,
+    "run: a refusal is not ambiguous": drop,
+    "run: find after an ambiguous create": operand(0),
+    "run: find after a lost response": false,
+    "run: wait until listed": false,
+    "run: a failed run does not hide the next": sub("all(map(_has_failed, runs))", "not runs"),
+    "run: compare windows": without(2),
+    "run: compare creation times": operand(1),
+    "run: no second start on a guess": false,
+    "run: translate Airflow's clock to AEP's": constant("attempt.since"),
+    "run: refuse a flow that is not enabled": drop,
+    "run: task state by window": sub(":{self.start}-{self.end}", ""),
+    "re-trigger: store before it": drop,
+    "re-trigger: keep its stored time": sub("**{**self.stored, \"id\": new_id}", "id=made, sent=sent"),
+    "re-trigger: wait for an earlier one": false,
+    "re-trigger: find before": false,
+    "re-trigger: find after a refusal": none,
+    "re-trigger: wait after a refusal": drop,
+    "re-trigger: count another task's run": sub("self.window[1] - CREATION_SLACK if self.exclusive else sent", "sent"),
+    "re-trigger: wait until it is read as running": drop,
+    "re-trigger: refuse a flow that is not enabled": drop,
+    "overlap: refuse rows of another run": true,
+    "overlap: refuse another DAG run's window": sub("own_window", "self.window"),
+    "overlap: an unknown window may be any": sub("not is_waiting if", "True if"),
+    # -- windows
+    "window: wait until it has ended": false,
+    "window: infer again if unsent": operand(0),
+    "window: start only after landed rows": drop,
+    "window: same for all tries": drop,
+    "window: on-demand runs are no first run": sub('"windowStartTime" not in run.params and ', ""),
+    "window: wait for an unlisted first run": false,
+    "window: wait no longer than lists lag": without(1),
+    "window: wait for the first run": false,
+    "window: refuse unknown rows": false,
+    "window: a narrower run leaves a gap": sub("any(other <= start for other in landed_starts)", "landed"),
+    # -- landing
+    "landing: wait for an unlisted batch": operand(0),
+    "landing: wait for an unnamed batch": drop,
+    "landing: wait no longer than Catalog lags": without(2),
+    # -- teardown
+    "teardown: wait for recent creates": false,
+    "teardown: wait for recent dependents": operand(0),
+    "teardown: wait until unlisted": false,
+    "teardown: compare names exactly": drop_filter,
+    "teardown: skip another onboarding's parts": true,
+    "teardown: delete only our objects": false,
+    "teardown: keep objects in use": false,
+    "teardown: refuse production": false,
+    "delete: compare the name": false,
+    "teardown: keep Profile schemas": false,
+    "teardown: disable the flow first": false,
+}  # fmt: skip
+"""How each guard is taken out, by its name."""
+
+TESTS = {
+    "runs/observation.py": ["tests/provider/test_waiting.py"],
+    "runs/": ["tests/onboarding/test_on_demand.py", "tests/provider/test_run_flow.py"],
+    "lifecycle/teardown.py": ["tests/provider/test_teardown.py"],
+}
+"""Which tests run for a guard, by a part of its file's path; those of the reconciler for the others."""
+
+
+def guards() -> Iterator[tuple[str, Path, int]]:
+    """Yield the name of each guard in the sources, its file, and the index of its comment's line."""
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            for number, line in enumerate(file.read_text().split("\n")):
+                if found := _GUARD.match(line):
+                    yield found["name"], file, number
+
+
+def mutated(name: str) -> tuple[Path, str]:
+    """Return the file of a guard, and its source without the guard.
+
+    :raises LookupError: the mutation does not fit the guarded statement
+    """
+    [(file, comment)] = [(file, number) for guard, file, number in guards() if guard == name]
+    source = file.read_text()
+    changed = MUTATIONS[name](_region(source, comment))
+    if changed == source:
+        raise LookupError(f"The mutation of {name!r} changes nothing")
+    ast.parse(changed)
+    return file.relative_to(ROOT), changed
+
+
+def _region(source: str, comment: int) -> Region:
+    lines = source.split("\n")
+    first = comment
+    while _GUARD.match(lines[first]):
+        first += 1
+    offsets = [0]
+    for line in lines:
+        offsets.append(offsets[-1] + len(line) + 1)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt | ast.ExceptHandler) and node.lineno == first + 1:
+            body = getattr(node, "body", None)
+            start, end = _span(source, node)
+            return Region(source, start, offsets[body[0].lineno - 1] if body else end, node)
+    return Region(source, offsets[first], offsets[first + 1], None)
+
+
+def _span(source: str, node: ast.AST) -> tuple[int, int]:
+    lines = source.split("\n")
+
+    def offset(line: int, column: int) -> int:
+        column = len(lines[line - 1].encode()[:column].decode())
+        return sum(len(text) + 1 for text in lines[: line - 1]) + column
+
+    start = offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]
+    return start, offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+
+
+def _value(region: Region) -> ast.expr:
+    tree = region.tree
+    if isinstance(tree, ast.If | ast.While):
+        return tree.test
+    if isinstance(tree, ast.Assign | ast.AnnAssign | ast.Return) and tree.value is not None:
+        return tree.value
+    raise LookupError(f"{region.text!r} has no condition and no value")
+
+
+def _boolean(region: Region) -> ast.BoolOp:
+    value = _value(region)
+    return next(node for node in ast.walk(value) if isinstance(node, ast.BoolOp))
+
+
+def _joined(node: ast.BoolOp, parts: list[str | None]) -> str:
+    return (" and " if isinstance(node.op, ast.And) else " or ").join(str(part) for part in parts)
+
+
+def failing_test(name: str) -> str:
+    """Return the test that fails without a guard; empty if none does."""
+    file, source = mutated(name)
     with tempfile.TemporaryDirectory(prefix="safety-") as folder:
         copy = Path(folder) / "project"
         ignored = shutil.ignore_patterns(".*", "site", "mutants", "__pycache__")
         shutil.copytree(ROOT, copy, ignore=ignored)
-        (copy / file).write_text((copy / file).read_text().replace(old, new))
-        tests = {TEARDOWN: ["tests/provider/test_teardown.py"], WINDOW: RUN_FLOW, RUNS: RUN_FLOW}
-        tests[WATCH] = ["tests/provider/test_waiting.py"]
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:warnings"]
-        command += tests.get(file, ["tests/onboarding"])
+        (copy / file).write_text(source)
+        tests = next((tests for part, tests in TESTS.items() if part in file.as_posix()), ["tests/onboarding"])
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:warnings", *tests]
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
-        red = re.search(r"^(?:FAILED|ERROR) \S*?(\w+\.py)::(\w+)", done.stdout, re.MULTILINE)
-        return f"{red[1]} {red[2]}" if red else ""
+        failed = re.search(r"^(?:FAILED|ERROR) \S*?(\w+\.py)(?:::(\w+))?", done.stdout, re.MULTILINE)
+        return f"{failed[1]} {failed[2] or ''}" if failed else ""
 
 
 def main() -> None:
-    if moved := [name for name, file, old, _ in STEPS if (ROOT / file).read_text().count(old) != 1]:
-        raise SystemExit(f"The code of these is not where it was: {'; '.join(moved)}")
-    steps = [step for step in STEPS if not sys.argv[1:] or any(word in step[0] for word in sys.argv[1:])]
-    red: dict[str, str] = {}
+    """Print a line for each guard, and exit with 1 if a guard is noticed by no test."""
+    names = [n for n in MUTATIONS if not sys.argv[1:] or any(word in n for word in sys.argv[1:])]
+    failing: dict[str, str] = {}
     with ThreadPoolExecutor(2) as pool:
-        for (name, *_), test in zip(steps, pool.map(taken_out, steps), strict=True):
-            red[name] = test
-            print(f"{name:42} {test or 'NOTHING NOTICED'}", flush=True)
-    survived = [name for name, test in red.items() if not test]
-    print(f"{len(red) - len(survived)} of {len(red)} steps are noticed when they are taken out")
+        for name, test in zip(names, pool.map(failing_test, names), strict=True):
+            failing[name] = test
+            print(f"{name:46} {test or 'NO TEST FAILS'}", flush=True)
+    survived = [name for name, test in failing.items() if not test]
+    print(f"A test fails for {len(failing) - len(survived)} of {len(failing)} guards")
     sys.exit(1 if survived else 0)
 
 

@@ -1,4 +1,4 @@
-"""``make demo``, as a person reads it."""
+"""``make demo``: what it prints, what it changes in AEP, and how it ends."""
 
 import json
 import os
@@ -6,24 +6,40 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
-from airflow_provider_aep.emulator import demo
-from airflow_provider_aep.emulator.store import Store
-from airflow_provider_aep.emulator.tables import sample_data
+from aep_emulator.core.options import Options
+from aep_emulator.core.store import Store
+from aep_emulator.engine.source_data import sample_data
+from airflow_provider_aep.demo import environment
+from airflow_provider_aep.demo.__main__ import _Airflow, main
 
 KINDS = ["Base connection", "Schema", "Dataset", "Source connection", "Target connection", "Mapping set", "Flow"]
 
 
 @pytest.fixture
-def run(tmp_path, capsys, monkeypatch):
-    """Run the demo in a terminal 100 columns wide; gives what it printed."""
+def run(tmp_path, capsys, monkeypatch, commands):
+    """Run the demo in a terminal 100 columns wide, its Airflow in forks. Return its output."""
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # a company's proxy must not stand between
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # requests to the emulator must not go through a proxy
+
+    def run_module(airflow, module):
+        Path(airflow._environment["AIRFLOW_HOME"]).mkdir(exist_ok=True)  # Airflow has made its own
+        code, output = commands.run_module(*module, environment=airflow._environment)
+        airflow.log.write_text(output)
+        airflow._print_events()
+        if code:
+            raise subprocess.CalledProcessError(code, module)
+
+    monkeypatch.setattr(_Airflow, "_run", run_module)
 
     def demo_(*arguments):
-        demo.main(["--dags", "dags", "--home", str(tmp_path / "demo"), *arguments])
+        main(["--home", str(tmp_path / "demo"), *arguments])
         return capsys.readouterr().out
 
     return demo_
@@ -36,24 +52,24 @@ def writes(home):
     return [e["operation"] for e in journal if e["method"] != "GET" and e["operation"] != "POST token"]
 
 
-def test_the_demo_creates_then_finds(run, tmp_path):
+def test_a_second_demo_sends_no_write(run, tmp_path):
     first = run()
     for kind in KINDS:
         assert f"│ {kind} " in first
     assert first.count("created") == 7
     assert "partial (status 'success'), records read 1000, written 995, failed 5" in first
     lake = tmp_path / "demo" / "lake"
-    assert f"The lake has 995 rows of Parquet in all, in {lake}" in first
-    assert "This run sent 7 writes to AEP." in first
+    assert f"The lake has 995 rows of Parquet in total, in {lake}" in first
+    assert "The DAG run sent 7 writes to AEP." in first
     made = writes(tmp_path / "demo")
     second = run()
-    assert second.count("found") == 7
-    assert "This run sent 0 writes to AEP." in second
-    assert f"The lake has 995 rows of Parquet in all, in {lake}" in second
+    assert second.count("unchanged") == 7
+    assert "The DAG run sent 0 writes to AEP." in second
+    assert f"The lake has 995 rows of Parquet in total, in {lake}" in second
     assert writes(tmp_path / "demo") == made
 
 
-def test_a_table_of_the_users_own(run, tmp_path):
+def test_demo_with_the_users_own_table(run, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "people.csv").write_text("id,mail\n1,a@b.example\n2,c@d.example\n")
@@ -69,31 +85,39 @@ def test_a_failure_names_the_reason_and_the_log(run, tmp_path, capsys):
         run("--table", "gone")
     assert ended.value.code == 1
     said = capsys.readouterr().out
-    assert "exit code 1: The source has no table 'gone'. Next step: Choose one of: customer_account" in said
+    assert "exit code 1: The source has no table 'gone'. Next step: Set table to one of: customer_account" in said
     assert "  explore failed\n" in said
     assert "  test_connection\n" in said
-    assert f"The whole log is in {tmp_path / 'demo' / 'airflow.log'}" in said
+    assert f"The complete log is in {tmp_path / 'demo' / 'airflow.log'}" in said
 
 
-def test_an_argument_that_is_none_is_refused(run, capsys):
+def test_an_invalid_argument_is_refused(run, capsys):
     with pytest.raises(SystemExit):
         run("--map", "email")
     assert "--map 'email' is not of the form COLUMN=FIELD" in capsys.readouterr().err
 
 
-def test_a_name_that_the_dag_refuses_is_told(run, capsys):
+def test_a_name_that_the_dag_refuses_is_reported(run, capsys):
     with pytest.raises(SystemExit):
         run("--name", "A, B")
     assert "exit code 1: Invalid input for param name: 'A, B' does not match" in capsys.readouterr().out
 
 
-def test_an_interrupted_demo_leaves_no_process_and_goes_on_later(run, tmp_path):
+def living(group):
+    """Return the processes of a group that run. A zombie does not: its parent has yet to read its exit code."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def test_an_interrupted_demo_leaves_no_process_and_can_be_continued(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "airflow_provider_aep.emulator.demo",
-        "--dags",
-        "dags",
+        "airflow_provider_aep.demo",
         "--home",
         str(tmp_path / "demo"),
     ]
@@ -113,17 +137,22 @@ def test_an_interrupted_demo_leaves_no_process_and_goes_on_later(run, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said += process.communicate(timeout=30)[0]
     assert process.returncode == 130
-    assert "Interrupted. Run it again" in said
+    assert "Interrupted. Run the demo again" in said
     assert "Traceback" not in said
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
-    assert "found" in run()
+    deadline = time.monotonic() + 30
+    while living(process.pid):  # its orphans end a little later
+        assert time.monotonic() < deadline, living(process.pid)
+        time.sleep(0.1)
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.count("unchanged") + said.count("created") == 7
+    assert "unchanged" in said
+    assert "The lake has 995 rows" in said
 
 
-def test_the_users_own_airflow_is_left_alone(tmp_path, monkeypatch):
+def test_the_demo_ignores_the_users_airflow_configuration(tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "TheirExecutor")
     monkeypatch.setenv("AIRFLOW_HOME", "/theirs")
-    made = demo.airflow_environment(tmp_path, tmp_path / "dags", "http://127.0.0.1:1", demo.Options())
+    made = environment.airflow_environment(tmp_path, tmp_path / "dags", "http://127.0.0.1:1", Options())
     assert made["AIRFLOW_HOME"] == str(tmp_path)
     assert "AIRFLOW__CORE__EXECUTOR" not in made
     assert json.loads(made["AIRFLOW_CONN_AEP_DEFAULT"])["extra"]["sandbox"] == "dev"

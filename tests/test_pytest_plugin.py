@@ -1,4 +1,4 @@
-"""The fixture that the package registers, as a project of its user's has it."""
+"""The fixtures ``aep_emulator`` and ``aep_airflow``, used from a project of their own."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ def project(pytester, monkeypatch):
     return pytester
 
 
-def test_it_is_there_without_an_import(project):
+def test_the_fixtures_need_no_import(project):
     project.makepyfile(
         """
         import json, os, urllib.request
@@ -23,10 +23,14 @@ def test_it_is_there_without_an_import(project):
 
         FLOW = "/data/foundation/flowservice"
 
-        def test_a_fresh_sandbox(aep_emulator):
+        def test_connections(aep_airflow):
             connection = json.loads(os.environ["AIRFLOW_CONN_AEP_DEFAULT"])
-            assert connection["host"] == aep_emulator.url
+            assert connection["host"] == aep_airflow.url
+            assert connection["login"] in aep_airflow.world.credentials
             assert "AIRFLOW_CONN_AEP_SERVICENOW" in os.environ
+
+        def test_an_empty_sandbox(aep_emulator):
+            assert "AIRFLOW_CONN_AEP_DEFAULT" not in os.environ
             assert aep_emulator.requests() == []
             urllib.request.urlopen(aep_emulator.url + "/_emulator/health")
             with pytest.raises(urllib.error.HTTPError):
@@ -48,10 +52,10 @@ def test_it_is_there_without_an_import(project):
         """
     )
     result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--strict-markers")
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=5)
 
 
-def test_a_dag_of_a_user_runs_against_it(project, monkeypatch):
+def test_a_users_dag_runs_against_the_emulator(project, monkeypatch):
     (project.path / "dags").mkdir()
     (project.path / "dags" / "mine.py").write_text(
         """
@@ -72,12 +76,12 @@ with DAG("mine") as dag:
         import sys
         sys.path.insert(0, "dags")
 
-        def test_my_dag(aep_emulator):
+        def test_my_dag(aep_airflow):
             from mine import dag
             assert dag.test().state == "success"
-            assert aep_emulator.writes() == ["POST /data/foundation/flowservice/connections"]
+            assert aep_airflow.writes() == ["POST /data/foundation/flowservice/connections"]
             assert dag.test().state == "success"
-            assert len(aep_emulator.writes()) == 1
+            assert len(aep_airflow.writes()) == 1
         """
     )
     project.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
@@ -86,22 +90,22 @@ with DAG("mine") as dag:
 def test_a_fault_that_never_fired_fails_the_test(project):
     project.makepyfile(
         """
-        def test_nothing_shown(aep_emulator):
+        def test_without_a_request(aep_emulator):
             aep_emulator.fault("POST */flows", "answer", status=503)
         """
     )
     result = project.runpytest_subprocess("-q", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*a fault never fired*answer at POST */flows*"])
+    result.stdout.fnmatch_lines(["*faults never fired*answer at POST */flows*"])
 
 
-def test_the_plugin_imports_nothing_before_it_is_used(project):
+def test_the_plugins_import_nothing_heavy_before_use(project):
     project.makepyfile(
         """
         import sys
 
         def test_light():
-            heavy = {"pyarrow", "uvicorn", "starlette", "airflow", "httpx", "airflow_provider_aep.emulator.app"}
+            heavy = {"pyarrow", "uvicorn", "starlette", "airflow", "httpx", "aep_emulator.gateway.app"}
             assert heavy & set(sys.modules) == set()
         """
     )

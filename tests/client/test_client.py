@@ -13,12 +13,12 @@ from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import MAX_PAGES, AepClient, AsyncAepClient
 from airflow_provider_aep.client.clock import ManualClock
 from airflow_provider_aep.client.errors import (
-    AepAnswerError,
-    AepAnswerLostError,
     AepCredentialsError,
     AepError,
     AepInvalidRequestError,
+    AepLostResponseError,
     AepNotFoundError,
+    AepResponseError,
     AepThrottledError,
     AepTooLateError,
     AepUnavailableError,
@@ -26,10 +26,10 @@ from airflow_provider_aep.client.errors import (
 )
 from airflow_provider_aep.client.models import Batch, Run
 from airflow_provider_aep.client.settings import AepSettings
-from airflow_provider_aep.onboarding.verdict import judge
+from airflow_provider_aep.runs.verdict import evaluate_run
 
 GOOD = {"client_id": "id", "client_secret": "canary-secret", "org_id": "ORG@AdobeOrg", "sandbox": "dev"}
-SETTINGS = AepSettings.checked(**GOOD)
+SETTINGS = AepSettings.from_fields(**GOOD)
 TOKEN = "/ims/token/v3"
 IMS_TOKEN = (200, {"access_token": "t1", "expires_in": 86399})
 READ = flow_service.get_flow("f")
@@ -199,7 +199,7 @@ def test_a_refused_token_is_replaced_once(client_of):
 
 def test_a_token_refused_again_is_an_error_after_one_replay(client_of):
     script = Script((401, {"error_code": "401013", "message": "Oauth token is not valid"}))
-    with pytest.raises(AepCredentialsError, match="Check client id, secret and IMS URL"):
+    with pytest.raises(AepCredentialsError, match="Compare client id, secret and ims_url"):
         client_of(script).send(READ)
     assert len(script.requests) == len(script.token_requests) == 2
 
@@ -213,7 +213,7 @@ def test_another_401_is_not_replayed(client_of, body):
 
 
 def test_a_rotated_secret_gets_a_token_of_its_own(client_of):
-    rotated = AepSettings.checked(client_id="id", client_secret="rotated", org_id="ORG@AdobeOrg", sandbox="dev")
+    rotated = AepSettings.from_fields(client_id="id", client_secret="rotated", org_id="ORG@AdobeOrg", sandbox="dev")
     tokens = [(200, {"access_token": t, "expires_in": 86399}) for t in ("t1", "t2")]
     script, cache = Script((200, FLOW), tokens=tokens), TokenCache()
     for settings in (SETTINGS, rotated, SETTINGS):
@@ -229,7 +229,7 @@ def test_a_client_shows_its_settings():
     assert AsyncAepClient(SETTINGS, transport=transport).settings is SETTINGS
 
 
-def test_forgetting_a_token_spares_its_successor():
+def test_forgetting_a_token_keeps_its_successor():
     from airflow_provider_aep.client.auth import Token
 
     cache = TokenCache()
@@ -299,7 +299,7 @@ def test_clients_on_one_loop_share_a_token():
     assert (len(script.token_requests), len(script.requests)) == (1, 50)
 
 
-OTHER = AepSettings.checked(**{**GOOD, "client_id": "other"})
+OTHER = AepSettings.from_fields(**{**GOOD, "client_id": "other"})
 
 
 def test_a_credential_does_not_wait_for_anothers_token():
@@ -373,13 +373,13 @@ def test_masking_on_a_loop_is_awaited():
     ("answer", "error", "says"),
     [
         ((400, {"error": "invalid_client", "error_description": "invalid client_secret parameter"}),
-         AepCredentialsError, r"invalid client_secret parameter.*AEP code invalid_client.*client id \(login\)"),
-        ((400, {"error": "invalid_scope", "error_description": "x"}), AepCredentialsError, "Copy the scopes"),
-        ((401, {"error": "odd"}), AepCredentialsError, "no reason given.*Compare the connection"),
+         AepCredentialsError, r"invalid client_secret parameter.*AEP code invalid_client.*Compare login and password"),
+        ((400, {"error": "invalid_scope", "error_description": "x"}), AepCredentialsError, "Set scopes of the connection"),
+        ((401, {"error": "odd"}), AepCredentialsError, "IMS returned no reason.*Compare the connection"),
         ((400, b"<html>"), AepCredentialsError, "HTTP 400"),
-        ((200, {"token": "x"}), AepAnswerError, "without a token.*Check the IMS URL"),
-        ((200, b"<html>"), AepAnswerError, "without a token"),
-        ((302, b"", {"location": "https://evil.example/"}), AepAnswerError, "redirects are not followed"),
+        ((200, {"token": "x"}), AepResponseError, "contains no token.*Check ims_url"),
+        ((200, b"<html>"), AepResponseError, "contains no token"),
+        ((302, b"", {"location": "https://evil.example/"}), AepResponseError, "Redirects are not followed"),
     ],
 )  # fmt: skip
 def test_what_ims_refuses_is_permanent_and_names_the_remedy(client_of, answer, error, says):
@@ -442,7 +442,7 @@ def test_a_create_whose_answer_is_lost_is_never_sent_again(client_of, trouble):
     script = Script(trouble)
     client = client_of(script)
     with pytest.raises(
-        AepAnswerLostError, match="POST flows may have been carried out, its answer was lost:"
+        AepLostResponseError, match="The response to POST flows was lost, so AEP may have executed the request:"
     ) as caught:
         client.send(CREATE)
     assert caught.value.retryable
@@ -451,14 +451,14 @@ def test_a_create_whose_answer_is_lost_is_never_sent_again(client_of, trouble):
 
 
 def test_a_create_that_aep_does_not_have_is_not_lost(client_of):
-    with pytest.raises(AepInvalidRequestError, match="no such operation"):
+    with pytest.raises(AepInvalidRequestError, match="does not support this one"):
         client_of(Script((501, {}))).send(CREATE)
 
 
 def test_adding_to_a_schema_is_never_sent_again(client_of):
     call = schema_registry.patch_schema("s", [{"op": "add", "path": "/allOf/-", "value": {"$ref": "g"}}])
     script = Script(GONE)
-    with pytest.raises(AepAnswerLostError, match="PATCH schemas may have been carried out"):
+    with pytest.raises(AepLostResponseError, match="PATCH schemas was lost"):
         client_of(script).send(call)
     assert len(script.requests) == 1
 
@@ -466,14 +466,14 @@ def test_adding_to_a_schema_is_never_sent_again(client_of):
 @pytest.mark.parametrize("call", [CREATE, PATCH])
 def test_a_start_time_that_passed_on_the_way_is_worth_another_task_try(client_of, call):
     script = Script((400, {"errorCode": "1360-400", "message": "past"}))
-    with pytest.raises(AepTooLateError, match="computes another start time") as caught:
+    with pytest.raises(AepTooLateError, match="computes a new start time") as caught:
         client_of(script).send(call)
     assert caught.value.retryable
     assert len(script.requests) == 1
 
 
 def test_what_was_lost_keeps_status_and_wait(client_of):
-    with pytest.raises(AepAnswerLostError) as caught:
+    with pytest.raises(AepLostResponseError) as caught:
         client_of(Script((503, {}, {"retry-after": "9"}))).send(CREATE)
     assert (caught.value.status, caught.value.retry_after) == (503, 9.0)
 
@@ -523,17 +523,18 @@ def test_a_retry_after_beyond_the_deadline_ends_at_once_and_is_passed_on(client_
     assert client.clock.slept == []
 
 
-def test_a_retry_is_told(client_of, caplog):
+def test_a_retry_is_logged(client_of, caplog):
     with caplog.at_level(logging.WARNING):
         client_of(Script(GONE, (200, FLOW))).send(READ)
     assert "Service Unavailable [GET flows, sandbox dev, HTTP 503, AEP code 1103-503" in caplog.text
     [record] = caplog.records
-    assert record.getMessage().startswith("Service Unavailable [")
-    assert re.search(r"; trying again in \d+ s$", record.getMessage())
+    assert re.search(r"^GET flows failed and is sent again in \d+ s: Service Unavailable \[", record.getMessage())
 
 
 def test_an_unreachable_host_is_named(client_of):
-    with pytest.raises(AepUnreachableError, match=r"No answer from platform\.adobe\.io \(ConnectError\).*request id"):
+    with pytest.raises(
+        AepUnreachableError, match=r"The host platform\.adobe\.io cannot be reached \(ConnectError\).*request id"
+    ):
         client_of(Script(httpx.ConnectError("x")), deadline=0).send(READ)
 
 
@@ -544,17 +545,17 @@ def test_a_deadline_bounds_each_attempt_too(client_of):
 
 
 def test_a_broken_connection_is_named(client_of):
-    with pytest.raises(AepUnavailableError, match=r"broke to platform\.adobe\.io \(ReadTimeout\)"):
+    with pytest.raises(AepUnavailableError, match=r"connection to platform\.adobe\.io was interrupted \(ReadTimeout\)"):
         client_of(Script(httpx.ReadTimeout("x")), deadline=0).send(READ)
 
 
 # -- what a person reads --------------------------------------------------------------------------------------------
 
 LATER = "Next step: Try again later."
-POOL = "Next step: Lower the concurrency of AEP tasks, for instance with an Airflow pool."
-REDIRECT = "redirects are not followed, they could take the token elsewhere."
-NETWORK = "Next step: Check network, proxy and the URL in the connection."
-LOST = "Next step: A retry of the task looks for what exists before it writes again."
+POOL = "Next step: Reduce the number of concurrent AEP tasks, for instance with an Airflow pool."
+REDIRECT = "Redirects are not followed, because they could leak the token."
+NETWORK = "Next step: Check the network, the proxy and the URLs of the connection."
+LOST = "Next step: Retry the task: it looks for the object before it sends another create."
 PLACE = "GET flows, sandbox dev"
 
 
@@ -563,19 +564,20 @@ PLACE = "GET flows, sandbox dev"
     [
         (READ, GONE, f"Service Unavailable [{PLACE}, HTTP 503, AEP code 1103-503, request id ID]. {LATER}"),
         (READ, THROTTLED, f"Too many requests [{PLACE}, HTTP 429, AEP code 429050, request id ID]. {POOL}"),
-        (READ, (418, {}), f"AEP refused the request without a reason [{PLACE}, HTTP 418, request id ID]. "
-         "Next step: Correct what the message names."),
-        (READ, (307, b""), f"AEP answered with a redirect [{PLACE}, HTTP 307, request id ID]. Next step: Check host "
-         f"and ims_url of the connection: {REDIRECT}"),
-        (READ, (200, {}), f"AEP answered in a shape that is not documented (KeyError) [{PLACE}, HTTP 200, "
-         "request id ID]. Next step: Report it with the request id."),
-        (READ, httpx.ConnectError("x"), f"No answer from platform.adobe.io (ConnectError) [{PLACE}, request id ID]. "
+        (READ, (418, {}), f"AEP rejected the request without a reason [{PLACE}, HTTP 418, request id ID]. "
+         "Next step: Correct the request as the message describes."),
+        (READ, (307, b""), f"AEP responded with a redirect [{PLACE}, HTTP 307, request id ID]. Next step: Check host "
+         f"and ims_url of the connection. {REDIRECT}"),
+        (READ, (200, {}), f"The response of AEP has an undocumented shape (KeyError) [{PLACE}, HTTP 200, "
+         "request id ID]. Next step: Report the operation and the request id to the maintainers of this provider."),
+        (READ, httpx.ConnectError("x"), f"The host platform.adobe.io cannot be reached (ConnectError) [{PLACE}, request id ID]. "
          f"{NETWORK}"),
-        (READ, httpx.ReadTimeout("x"), f"The connection broke to platform.adobe.io (ReadTimeout) [{PLACE}, "
+        (READ, httpx.ReadTimeout("x"), f"The connection to platform.adobe.io was interrupted (ReadTimeout) [{PLACE}, "
          f"request id ID]. {LATER}"),
-        (CREATE, httpx.ReadTimeout("x"), "POST flows may have been carried out, its answer was lost: The connection "
-         f"broke to platform.adobe.io (ReadTimeout) [POST flows, sandbox dev, request id ID]. {LOST}"),
-        (CREATE, GONE, "POST flows may have been carried out, its answer was lost: Service Unavailable [POST "
+        (CREATE, httpx.ReadTimeout("x"), "The response to POST flows was lost, so AEP may have executed the "
+         "request: The connection to platform.adobe.io was interrupted "
+         f"(ReadTimeout) [POST flows, sandbox dev, request id ID]. {LOST}"),
+        (CREATE, GONE, "The response to POST flows was lost, so AEP may have executed the request: Service Unavailable [POST "
          f"flows, sandbox dev, HTTP 503, AEP code 1103-503, request id ID]. {LOST}"),
     ],
 )  # fmt: skip
@@ -589,15 +591,15 @@ def test_the_whole_message(client_of, call, answer, says):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ((429, {}), f"Adobe IMS refused a token for now: too many requests [POST token, HTTP 429]. {POOL}"),
+        ((429, {}), f"Adobe IMS throttles token requests [POST token, HTTP 429]. {POOL}"),
         ((503, {}), f"Adobe IMS is not available [POST token, HTTP 503]. {LATER}"),
-        (httpx.ConnectError("x"), f"No answer from ims-na1.adobelogin.com (ConnectError) [{PLACE}]. {NETWORK}"),
-        (httpx.ReadTimeout("x"), f"No answer from ims-na1.adobelogin.com (ReadTimeout) [{PLACE}]. {NETWORK}"),
-        ((200, {}), "Adobe IMS answered without a token [POST token, HTTP 200]. Next step: Check the IMS URL of the "
-         "connection."),
-        ((302, b""), "Adobe IMS answered without a token [POST token, HTTP 302]. Next step: Check host and ims_url of "
-         f"the connection: {REDIRECT}"),
-        ((400, {}), "Adobe IMS refused the credentials: no reason given [POST token, HTTP 400]. Next step: Compare the "
+        (httpx.ConnectError("x"), f"The host ims-na1.adobelogin.com cannot be reached (ConnectError) [{PLACE}]. {NETWORK}"),
+        (httpx.ReadTimeout("x"), f"The host ims-na1.adobelogin.com cannot be reached (ReadTimeout) [{PLACE}]. {NETWORK}"),
+        ((200, {}), "The response of Adobe IMS contains no token [POST token, HTTP 200]. Next step: Check ims_url in "
+         "the extra of the connection."),
+        ((302, b""), "The response of Adobe IMS contains no token [POST token, HTTP 302]. Next step: Check host and ims_url of "
+         f"the connection. {REDIRECT}"),
+        ((400, {}), "Adobe IMS rejected the credentials: IMS returned no reason [POST token, HTTP 400]. Next step: Compare the "
          "connection with the credential in the Adobe Developer Console."),
     ],
 )  # fmt: skip
@@ -626,7 +628,7 @@ def test_a_moment_that_has_passed_is_no_wait(client_of):
 
 @pytest.mark.parametrize("body", [b"", b"<html>", {"items": "x"}, {}, [], {"items": [{"no": "id"}]}])
 def test_an_unknown_shape_is_said_and_quotes_nothing(client_of, body):
-    with pytest.raises(AepAnswerError, match="shape that is not documented.*HTTP 200") as caught:
+    with pytest.raises(AepResponseError, match="undocumented shape.*HTTP 200") as caught:
         client_of(Script((200, body))).send(READ)
     assert "html" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -634,7 +636,7 @@ def test_an_unknown_shape_is_said_and_quotes_nothing(client_of, body):
 
 def test_a_redirect_is_not_followed(client_of):
     script = Script((307, b"", {"location": "https://evil.example/take"}))
-    with pytest.raises(AepAnswerError, match="redirect.*host and ims_url"):
+    with pytest.raises(AepResponseError, match="redirect.*host and ims_url"):
         client_of(script).send(READ)
     assert [r.url.host for r in script.requests] == ["platform.adobe.io"]
 
@@ -642,7 +644,7 @@ def test_a_redirect_is_not_followed(client_of):
 @pytest.mark.parametrize("call", [READ, catalog.get_dataset("d"), catalog.get_batch("b")])
 def test_an_empty_answer_to_a_lookup_means_not_found(client_of, call):
     body = {"items": []} if call is READ else {}
-    with pytest.raises(AepNotFoundError, match=r"No such object \[GET \w+, HTTP 200\]"):
+    with pytest.raises(AepNotFoundError, match=r"The response of GET \w+ contains no object \[GET \w+, HTTP 200\]"):
         client_of(Script((200, body))).send(call)
 
 
@@ -697,7 +699,7 @@ def test_nulls_are_blanks(client_of):
         {"id": "r", "createdAt": None, "activities": [activity, {"targetInfo": [{"reference": {"ids": None}}]}]},
     ):
         read = client_of(Script((200, {"items": [run]}))).send(flow_service.get_run("r"))
-        assert judge(read).verdict == "waiting"
+        assert evaluate_run(read).verdict == "waiting"
 
 
 def test_a_dataset_reference_is_an_id(client_of):
@@ -750,8 +752,8 @@ def test_catalog_and_data_prep_page_by_offset(client_of, service):
 def test_a_list_that_never_ends_is_stopped(client_of):
     endless = {"items": [], "_links": {"next": {"href": "/flows?x=1"}}}
     script = Script((200, endless))
-    says = rf"A list did not end after {MAX_PAGES} pages \[GET flows, sandbox dev\]. Next step: Narrow the filter."
-    with pytest.raises(AepAnswerError, match=says):
+    says = rf"The list does not end after {MAX_PAGES} pages \[GET flows, sandbox dev\]. Next step: Set a filter"
+    with pytest.raises(AepResponseError, match=says):
         client_of(script).items(flow_service.list_flows({}))
     assert len(script.requests) == MAX_PAGES
 
@@ -813,7 +815,7 @@ def test_a_silent_ims_is_not_waited_for_beyond_the_deadline(emulator):
         settings = emulator.settings(ims_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
         with AepClient(settings, tokens=TokenCache(), deadline=0.3) as aep:
-            for ask in (lambda: aep.send(sandboxes.list_sandboxes()), aep.identity):
+            for ask in (lambda: aep.send(sandboxes.list_sandboxes()), aep.identity_headers):
                 with pytest.raises(AepUnreachableError):
                     ask()
         assert time.monotonic() - started < 20

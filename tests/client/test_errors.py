@@ -4,7 +4,6 @@ import pytest
 
 from airflow_provider_aep.client import errors
 from airflow_provider_aep.client.errors import (
-    AepAnswerError,
     AepConfigurationError,
     AepConflictError,
     AepCredentialsError,
@@ -13,6 +12,7 @@ from airflow_provider_aep.client.errors import (
     AepInvalidRequestError,
     AepNotFoundError,
     AepPermissionError,
+    AepResponseError,
     AepThrottledError,
     AepTooLateError,
     AepUnavailableError,
@@ -23,13 +23,13 @@ from airflow_provider_aep.client.errors import (
 WHERE = Where("GET flows", "dev")
 
 GATEWAY = [
-    ("403010", 403, AepCredentialsError, "Authorization header was lost"),
-    ("401013", 401, AepCredentialsError, "Check client id, secret and IMS URL"),
-    ("403000", 403, AepCredentialsError, "x-api-key header was lost"),
+    ("403010", 403, AepCredentialsError, "AEP received no Authorization header"),
+    ("401013", 401, AepCredentialsError, "Compare client id, secret and ims_url"),
+    ("403000", 403, AepCredentialsError, "AEP received no x-api-key header"),
     ("403003", 403, AepCredentialsError, "Check the client id"),
-    ("400003", 400, AepCredentialsError, "Set the organization id"),
+    ("400003", 400, AepCredentialsError, "Set org_id"),
     ("403027", 403, AepCredentialsError, "product profile"),
-    ("403025", 403, AepCredentialsError, "belongs to another organization"),
+    ("403025", 403, AepCredentialsError, "to the organization of the credential"),
     ("429050", 429, AepThrottledError, "Airflow pool"),
 ]
 
@@ -37,25 +37,25 @@ SERVICE = [
     ("1100-400", 400, AepPermissionError, "role with this permission"),
     ("1101-404", 404, AepNotFoundError, "Check the id and the sandbox"),
     ("1304-400", 400, AepInvalidRequestError, "Add the field"),
-    ("1307-400", 400, AepInvalidRequestError, "data lake's spec c604ff05"),
-    ("1360-400", 400, AepTooLateError, "computes another start time"),
-    ("1330-400", 400, AepInvalidRequestError, "AepExploreOperator lists them"),
-    ("1362-400", 400, AepInvalidRequestError, "at least 15"),
+    ("1307-400", 400, AepInvalidRequestError, "c604ff05-7f1a-43c0-8e18-33bf874cb11c (data lake)"),
+    ("1360-400", 400, AepTooLateError, "computes a new start time"),
+    ("1330-400", 400, AepInvalidRequestError, "AepExploreOperator lists the tables"),
+    ("1362-400", 400, AepInvalidRequestError, "to 15 or more"),
     ("1367-400", 400, AepInvalidRequestError, "date-time column"),
-    ("1369-400", 400, AepInvalidRequestError, "Leave delta_column out"),
+    ("1369-400", 400, AepInvalidRequestError, "Remove delta_column"),
     ("1383-400", 400, AepInvalidRequestError, "date-time column"),
     ("1404-412", 412, AepConflictError, "Read the object again"),
-    ("1412-400", 400, AepInvalidRequestError, "id and version that the mapping set task returned"),
-    ("1415-400", 400, AepInvalidRequestError, "auth specs"),
+    ("1412-400", 400, AepInvalidRequestError, "id and version that the mapping set task returns"),
+    ("1415-400", 400, AepInvalidRequestError, "an auth spec"),
     ("1418-400", 400, AepInvalidRequestError, "Delete the flows"),
-    ("1419-400", 400, AepInvalidRequestError, "rights on the fields"),
-    ("1425-400", 400, AepInvalidRequestError, "Use one schema"),
+    ("1419-400", 400, AepInvalidRequestError, "permissions for its target fields"),
+    ("1425-400", 400, AepInvalidRequestError, "Use the same schema"),
     ("1447-400", 400, AepInvalidRequestError, "Delete the flows"),
     ("2000-401", 401, AepCredentialsError, "Check the organization id"),
-    ("2100-404", 404, AepConfigurationError, "Check the sandbox of the connection"),
-    ("2101-404", 404, AepConfigurationError, "Check the sandbox of the connection"),
-    ("2103-404", 404, AepConfigurationError, "Check the sandbox of the connection"),
-    ("2105-400", 400, AepConfigurationError, "Set the sandbox of the connection"),
+    ("2100-404", 404, AepConfigurationError, "Set sandbox in the extra"),
+    ("2101-404", 404, AepConfigurationError, "Set sandbox in the extra"),
+    ("2103-404", 404, AepConfigurationError, "Set sandbox in the extra"),
+    ("2105-400", 400, AepConfigurationError, "Set sandbox in the extra"),
     ("2118-403", 403, AepPermissionError, "role with this permission"),
     ("2120-403", 403, AepPermissionError, "role with this permission"),
     ("2121-403", 403, AepPermissionError, "role with this permission"),
@@ -64,24 +64,24 @@ SERVICE = [
 ]
 
 BY_STATUS = [
-    (400, AepInvalidRequestError, "Correct what the message names"),
+    (400, AepInvalidRequestError, "Correct the request as the message describes"),
     (401, AepCredentialsError, "Check client id"),
     (403, AepPermissionError, "role with this permission"),
     (404, AepNotFoundError, "Check the id and the sandbox"),
-    (405, AepInvalidRequestError, "Correct what the message names"),
+    (405, AepInvalidRequestError, "Correct the request as the message describes"),
     (408, AepUnavailableError, "Try again later"),
     (409, AepConflictError, "Read the object again"),
     (412, AepConflictError, "Read the object again"),
-    (422, AepInvalidRequestError, "Correct what the message names"),
-    (429, AepThrottledError, "Lower the concurrency"),
-    (499, AepInvalidRequestError, "Correct what the message names"),
+    (422, AepInvalidRequestError, "Correct the request as the message describes"),
+    (429, AepThrottledError, "Reduce the number of concurrent AEP tasks"),
+    (499, AepInvalidRequestError, "Correct the request as the message describes"),
     (500, AepUnavailableError, "Try again later"),
-    (501, AepInvalidRequestError, "no such operation"),
+    (501, AepInvalidRequestError, "emulator's list of operations"),
     (502, AepUnavailableError, "Try again later"),
     (503, AepUnavailableError, "Try again later"),
     (504, AepUnavailableError, "Try again later"),
     (505, AepUnavailableError, "Try again later"),
-    (302, AepAnswerError, "redirects are not followed"),
+    (302, AepResponseError, "Redirects are not followed"),
 ]
 
 RETRYABLE = {
@@ -89,7 +89,7 @@ RETRYABLE = {
     AepTooLateError,
     AepUnavailableError,
     errors.AepUnreachableError,
-    errors.AepAnswerLostError,
+    errors.AepLostResponseError,
 }
 
 
@@ -133,13 +133,13 @@ def test_a_number_means_what_its_status_says():
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [
-        ({"errorCode": "a1", "error_code": "b2", "type": "x/c3"}, "a1", "AEP refused the request without a reason"),
+        ({"errorCode": "a1", "error_code": "b2", "type": "x/c3"}, "a1", "AEP rejected the request without a reason"),
         ({"error_code": "b2", "type": "x/c3", "message": "m", "errorMessage": "e"}, "b2", "m"),
         ({"type": "http://ns.adobe.com/aep/errors/XDM-1521-400/", "errorMessage": "e"}, "XDM-1521-400", "e"),
         ({"type": "/placeholder/type/uri", "detail": "d", "title": "t"}, "", "d"),
         ({"title": "t"}, "", "t"),
-        ("text", "", "AEP refused the request without a reason"),
-        (None, "", "AEP refused the request without a reason"),
+        ("text", "", "AEP rejected the request without a reason"),
+        (None, "", "AEP rejected the request without a reason"),
     ],
 )  # fmt: skip
 def test_code_and_message_are_found_where_each_service_puts_them(body, code, message):

@@ -1,6 +1,4 @@
-"""An emulator, a plain HTTP client of it, and everything that a flow needs."""
-
-import socket
+"""Fixtures: a plain HTTP client of an emulator, and all objects that a flow needs."""
 
 import pytest
 from plain_http import Onboarding, Plain
@@ -11,14 +9,6 @@ def aep(emulator):
     plain = Plain(emulator)
     yield plain
     plain.http.close()
-
-
-@pytest.fixture
-def port():
-    """One that nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A plain HTTP client, not ours: what anybody sees of the emulator."""
+"""A plain HTTP client, independent of the provider's, and an onboarding with it."""
 
 import time
 
@@ -18,7 +18,7 @@ IMS_FORM = {"grant_type": "client_credentials", "client_id": "emulator", "scope"
 
 
 class Plain:
-    """Requests with a good token and headers, unless said otherwise."""
+    """Sends requests with a valid token and valid headers; arguments override them."""
 
     def __init__(self, emulator):
         self.emulator, options = emulator, emulator.world.options
@@ -43,7 +43,7 @@ class Plain:
         return self.http.request(method, path, headers=merged, **options)
 
     def refused(self, status, code, method, path, **options):
-        """The answer's code is as documented; returns its message."""
+        """Assert status and code of a refusal, and return its message."""
         answer = self(method, path, **options)
         body = answer.json()
         found = body.get("errorCode") or body.get("error_code") or body.get("type", "").rsplit("/", 1)[-1]
@@ -57,7 +57,7 @@ class Plain:
 
 
 class Onboarding:
-    """Everything that a flow needs, made with plain requests."""
+    """All objects that a flow needs, created with plain requests."""
 
     def __init__(self, aep, table="customer_contact", mappings=None):
         self.aep = aep
@@ -98,7 +98,12 @@ class Onboarding:
         return self.aep.post(f"{FLOW}/flows", self.flow_body(*args, **kwargs))["id"]
 
     def run(self, flow, seconds=20):
-        """The first run of a flow, when it has ended."""
+        """Return the first run of a flow after its end; the emulator's clock moves past the flow's start."""
+        emulator = self.aep.emulator
+        if not emulator.world.clock.frozen:
+            emulator.freeze()
+            emulator.advance(3)
+            emulator.thaw()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             runs = self.aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"]

@@ -1,4 +1,4 @@
-"""What clients that others wrote ask for beside what ours does: each as such a client sends it."""
+"""Requests that clients of other authors send and the provider does not."""
 
 import pytest
 from plain_http import CATALOG, CONTEXT, FLOW, FULL, PREP, REGISTRY, Onboarding
@@ -24,7 +24,7 @@ def schema(aep, title, *refs, **more):
 
 
 @pytest.mark.parametrize("kind", ["classes", "fieldgroups", "mixins", "behaviors", "schemas", "datatypes"])
-def test_adobes_own_parts(aep, kind):
+def test_global_parts_are_listed_and_read(aep, kind):
     listed = aep("GET", f"{REGISTRY}/global/{kind}", headers=IDS).json()["results"]
     assert bool(listed) is (kind not in {"schemas", "datatypes"})
     for part in listed:
@@ -72,7 +72,7 @@ def test_schemas_are_filtered_ordered_and_paged(aep, query, titles):
         assert [r["title"] for r in answer.json()["results"]] == titles
 
 
-def test_a_client_that_asks_for_the_next_start_sees_every_schema(aep):
+def test_a_client_that_follows_start_sees_every_schema(aep):
     made = [schema(aep, f"S{n}")["$id"] for n in range(5)]
     for order in ("", "&orderby=title"):
         found, start = [], ""
@@ -86,7 +86,7 @@ def test_a_client_that_asks_for_the_next_start_sees_every_schema(aep):
         assert found == made
 
 
-def test_a_schema_is_replaced_and_keeps_who_it_is(aep):
+def test_a_replaced_schema_keeps_its_identity(aep):
     made = schema(aep, "A", f"{CONTEXT}profile-work-details")
     where = f"{REGISTRY}/tenant/schemas/{encoded(made['$id'])}"
     body = {"type": "object", "title": "A2", "description": "d", "allOf": [{"$ref": PROFILE}]}
@@ -121,11 +121,11 @@ def test_a_schema_is_replaced_and_keeps_who_it_is(aep):
         {"title": "x", "type": "object", "allOf": [{"$ref": PROFILE}, {"$ref": "https://ns.adobe.com/nobody"}]},
     ],
 )
-def test_a_schema_that_is_none(aep, body):
+def test_an_invalid_schema_is_refused(aep, body):
     assert aep("POST", f"{REGISTRY}/tenant/schemas", json=body).status_code == 400
 
 
-def test_a_class_of_ones_own_and_a_view_of_the_union(aep):
+def test_a_tenants_class_and_the_union_view(aep):
     record = {"title": "Asset", "type": "object", "allOf": [{"$ref": "https://ns.adobe.com/xdm/data/record"}],
               "definitions": {"x": {"type": "object", "properties": {"_emulator": {"type": "object", "properties":
               {"key": {"type": "string"}}}}}}}  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_class_of_ones_own_and_a_view_of_the_union(aep):
     assert described["meta:descriptors"][0]["xdm:sourceProperty"] == "/_emulator/key"
 
 
-def test_a_data_type_that_names_itself_is_resolved_to_some_depth(aep):
+def test_a_recursive_data_type_is_resolved_to_a_limited_depth(aep):
     body = {"title": "Tree", "type": "object", "properties": {"name": {"type": "string"}}}
     made = aep.post(f"{REGISTRY}/tenant/datatypes", body)
     child = [{"op": "add", "path": "/properties/child", "value": {"$ref": made["$id"]}}]
@@ -190,7 +190,7 @@ def test_descriptors_of_other_types(aep, onboarding, kind):
 
 @pytest.fixture
 def datasets(aep):
-    """Three datasets, the second of them with a description and a tag."""
+    """Create three datasets, the second one with a description and a tag."""
     ref = {"id": schema(aep, "S")["$id"], "contentType": FULL}
     made = []
     for name in ("one", "two", "other"):
@@ -227,11 +227,11 @@ def test_datasets_are_filtered_and_ordered(aep, datasets, query, names):
 
 
 @pytest.mark.parametrize("query", ["orderBy=name", "orderBy=asc:colour", "property=created>x", "tags=x&colour=red"])
-def test_a_list_of_datasets_that_is_refused(aep, datasets, query):
+def test_an_invalid_list_of_datasets_is_refused(aep, datasets, query):
     assert aep("GET", f"{CATALOG}/dataSets?{query}").status_code == 400
 
 
-def test_a_dataset_is_written_in_every_way(aep, datasets):
+def test_a_dataset_is_updated_by_every_method(aep, datasets):
     where, deep = f"{CATALOG}/dataSets/{datasets[0]}", f"{CATALOG}/v2/dataSets/{datasets[0]}"
 
     def found():
@@ -263,7 +263,7 @@ def test_a_dataset_is_written_in_every_way(aep, datasets):
     assert shown == {"name": "p"}
 
 
-def test_batches_by_either_name_of_their_status_and_the_last_of_each_dataset(aep):
+def test_batches_by_synonyms_of_status_and_the_last_batch_of_each_dataset(aep):
     onboarding = Onboarding(aep)
     onboarding.run(onboarding.flow())
     for status, count in (("success", 1), ("active", 1), ("failure", 0), ("failed", 0), ("!success", 0)):
@@ -278,7 +278,7 @@ def test_batches_by_either_name_of_their_status_and_the_last_of_each_dataset(aep
 # -- Data Prep, specs, sandboxes ------------------------------------------------------------------------------------
 
 
-def test_a_mapping_set_is_tried_on_rows(aep, onboarding):
+def test_a_mapping_set_is_previewed(aep, onboarding):
     rows = [{"sys_id": "1", "email": "a@b.example"}, {"sys_id": "", "email": "a@b.example"}]
     answer = aep.post(f"{PREP}/mappingSets/preview", {"data": rows, "mappingSet": onboarding.mapping_body}, 200)
     assert answer[0] == {"data": {"_id": "1", "personalEmail": {"address": "a@b.example"}}, "errors": None}
@@ -295,7 +295,7 @@ def test_a_mapping_set_is_tried_on_rows(aep, onboarding):
         assert aep("POST", f"{PREP}/mappingSets/preview", json=body).status_code == 400
 
 
-def test_the_mappings_of_a_set_one_by_one(aep, onboarding):
+def test_the_mappings_of_a_set_are_read_one_by_one(aep, onboarding):
     where = f"{PREP}/mappingSets/{onboarding.mapping['id']}"
     listed = aep("GET", f"{where}/mappings").json()
     assert aep("GET", f"{where}/mappings/{listed[1]['id']}").json() == listed[1]
@@ -317,7 +317,7 @@ def test_a_mapping_set_by_an_id_with_dashes(aep, onboarding):
     assert aep("DELETE", f"{PREP}/mappingSets/{raw}").status_code == 400
 
 
-def test_all_specs_come_at_once_unless_a_limit_is_given(aep):
+def test_all_specs_are_one_page_without_a_limit(aep):
     every = aep("GET", f"{FLOW}/connectionSpecs").json()
     assert (len(every["items"]), every["_links"]) == (69, {})
     names = {s["name"] for s in every["items"]}
@@ -332,7 +332,7 @@ def test_all_specs_come_at_once_unless_a_limit_is_given(aep):
 
 
 @pytest.mark.parametrize("kind", ["connections", "flows", "flowSpecs"])
-def test_a_search(aep, onboarding, kind):
+def test_search_by_post(aep, onboarding, kind):
     onboarding.flow({"startTime": 4_000_000_000, "frequency": "once"})
     word = {"connections": "BAS", "flows": "flo", "flowSpecs": "crm"}[kind]
     where = f"{FLOW}/{kind}/search"
@@ -345,7 +345,7 @@ def test_a_search(aep, onboarding, kind):
     assert configs.json() == {"items": []}
 
 
-def test_sandboxes_one_by_one(aep):
+def test_sandboxes_are_read_one_by_one(aep):
     assert aep("GET", f"{SANDBOXES}/sandboxes/dev").json()["type"] == "development"
     assert aep("GET", f"{SANDBOXES}/sandboxes/x").status_code == 404
     assert aep("GET", f"{SANDBOXES}/sandboxTypes").json()["sandboxTypes"] == ["production", "development"]
@@ -356,7 +356,7 @@ def test_sandboxes_one_by_one(aep):
 
 
 @pytest.mark.parametrize("order", ["id", "state,-name", "-state"])
-def test_flow_service_is_ordered_by_what_has_no_index_too(aep, order):
+def test_flow_service_sorts_by_fields_without_an_index(aep, order):
     made = [aep.post(f"{FLOW}/connections", {**BASE, "name": f"n{n}"})["id"] for n in range(5)]
     found, where = [], f"/connections?limit=2&orderby={order}"
     while where:

@@ -1,4 +1,4 @@
-"""The emulator as its user starts it: a process, its options, its state on disk."""
+"""The command ``aep-emulator``: its process, its options, and its state on disk."""
 
 import os
 import re
@@ -6,18 +6,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
 from plain_http import AUTH, CATALOG, FLOW, SERVICENOW, Plain
 
-from airflow_provider_aep.emulator.__main__ import main
-from airflow_provider_aep.emulator.store import Scope, Store
+from aep_emulator.cli import main
+from aep_emulator.core.store import Scope, Store
 
 
 class Started:
-    """A running emulator, with the shape that ``Plain`` wants."""
+    """An emulator in its own process, with the attributes that ``Plain`` needs."""
 
     class World:
         class Options:
@@ -26,99 +25,78 @@ class Started:
         options = Options
 
     world = World
+    CREDENTIALS = ("--client-id", "me", "--client-secret", "mine", "--org-id", "MINE@AdobeOrg")
 
-    def __init__(self, port, *arguments):
-        self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "airflow_provider_aep.emulator", "--port", str(port), *map(str, arguments)]
-        credentials = [
-            "--client-id",
-            "me",
-            "--client-secret",
-            "mine",
-            "--org-id",
-            "MINE@AdobeOrg",
-            "--sandbox",
-            "dev",
-            "qa",
-        ]
-        self.process = subprocess.Popen([*command, *credentials], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 20
-        while True:
-            assert self.process.poll() is None, self.process.stdout.read().decode()
-            assert time.monotonic() < deadline
-            try:
-                httpx.get(f"{self.url}/_emulator/health", trust_env=False).raise_for_status()
-                return
-            except httpx.TransportError:
-                time.sleep(0.05)
+    def __init__(self, *arguments):
+        command = [sys.executable, "-m", "aep_emulator", "--port", "0", *map(str, arguments), *self.CREDENTIALS]
+        self.process = subprocess.Popen(
+            [*command, "--sandbox", "dev", "qa"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.printed = ""
+        while not (found := re.search(r"AEP emulator at http://[\w.]+:(\d+)", self.printed)):
+            line = self.process.stdout.readline()
+            assert line, self.printed
+            self.printed += line
+        self.port = int(found[1])
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def end(self, number=signal.SIGTERM):
+        """Send a signal, and return all that the process printed."""
         self.process.send_signal(number)
-        return self.process.communicate(timeout=20)[0].decode()
+        return self.printed + self.process.communicate(timeout=20)[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_state_survives_however_the_emulator_ends(port, tmp_path, number):
-    started = Started(port, "--state", tmp_path / "s.db", "--lake", tmp_path / "lake", "--run-delay", "0")
+def test_state_survives_the_end_of_the_process_and_no_secret_is_printed(tmp_path, number):
+    started = Started("--state", tmp_path / "s.db", "--lake", tmp_path / "lake", "--run-delay", "0")
     aep = Plain(started)
     id_ = aep.post(f"{FLOW}/connections", {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})["id"]
-    said = started.end(number)
-    assert "hidden" not in said
-    again = Started(port, "--state", tmp_path / "s.db")
+    aep.http.post("/ims/token/v3?grant_type=client_credentials&client_id=me&client_secret=secret-in-a-query&scope=x")
+    printed = started.end(number)
+    assert "hidden" not in printed
+    assert "secret-in-a-query" not in printed
+    again = Started("--state", tmp_path / "s.db")
     try:
         aep = Plain(again)
         assert aep("GET", f"{FLOW}/connections/{id_}").status_code == 200
         assert aep("GET", f"{FLOW}/connections/{id_}", headers={"x-sandbox-name": "prod"}).status_code == 404
         methods = [e["method"] for e in aep.http.get("/_emulator/requests").json()["requests"]]
-        assert methods.count("POST") == 3
+        assert methods.count("POST") == 4
     finally:
         again.end()
 
 
-def test_a_query_string_with_a_secret_is_in_no_log(port):
-    started = Started(port)
-    aep = Plain(started)
-    aep.http.post("/ims/token/v3?grant_type=client_credentials&client_id=me&client_secret=mine-in-a-query&scope=x")
-    assert "mine-in-a-query" not in started.end()
-
-
-def test_off_loopback_a_warning_is_printed_and_listed_hosts_are_served(port):
-    started = Started(port, "--host", "0.0.0.0", "--allow-host", "aep-emulator")
-    answer = httpx.get(f"{started.url}/_emulator/health", headers={"Host": f"aep-emulator:{port}"}, trust_env=False)
+def test_off_loopback_a_warning_is_printed_and_listed_hosts_are_served():
+    started = Started("--host", "0.0.0.0", "--allow-host", "aep-emulator")
+    host = {"Host": f"aep-emulator:{started.port}"}
+    answer = httpx.get(f"{started.url}/_emulator/health", headers=host, trust_env=False)
     assert answer.status_code == 200
-    assert "Listening on 0.0.0.0: whoever reaches this port" in started.end()
+    assert "Listening on 0.0.0.0" in started.end()
 
 
-def test_one_state_has_one_emulator(port, tmp_path):
-    started = Started(port, "--state", tmp_path / "s.db")
-    command = [sys.executable, "-m", "airflow_provider_aep.emulator", "--state", str(tmp_path / "s.db")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert "is in use by another emulator" in done.stderr
-    said = started.end()
-    assert f"AEP emulator at http://127.0.0.1:{port}: client id me, org MINE@AdobeOrg, sandboxes dev, qa." in said
-    assert "mine" not in said
+def test_a_second_emulator_of_the_same_state_is_refused(tmp_path):
+    started = Started("--state", tmp_path / "s.db")
+    with pytest.raises(SystemExit, match="is in use by another emulator"):
+        main(["--port", "0", "--state", str(tmp_path / "s.db")])
+    printed = started.end()
+    assert f"AEP emulator at {started.url}: client id me, org MINE@AdobeOrg, sandboxes dev, qa." in printed
+    assert "mine" not in printed
     Store(tmp_path / "s.db").close()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("after", [0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5])
-def test_a_signal_ends_it_in_order(port, tmp_path, ending, after):
-    """So many seconds after its announcement: uvicorn's own handlers come only while it starts to serve."""
-    state = tmp_path / "s.db"
-    command = [sys.executable, "-m", "airflow_provider_aep.emulator", "--port", str(port), "--state", str(state)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        process.stdout.readline()
-        time.sleep(after)
-        process.send_signal(ending)
-        said, wrong = process.communicate(timeout=20)
-    finally:
-        process.kill()
-    assert (process.returncode, said, wrong) == (0, "", "")
-    assert {f.name for f in tmp_path.iterdir()} == {"s.db", "s.db.lock"}  # closed: no log of SQLite's beside it
+@pytest.mark.parametrize("moment", ["announced", "serving"])
+def test_a_signal_ends_the_process_in_order(tmp_path, ending, moment):
+    """uvicorn installs its own signal handlers only when it begins to serve, which is after the announcement."""
+    started = Started("--state", tmp_path / "s.db")
+    if moment == "serving":
+        assert httpx.get(f"{started.url}/_emulator/health", trust_env=False).status_code == 200
+    assert "Traceback" not in started.end(ending)
+    assert started.process.returncode == 0
+    assert {f.name for f in tmp_path.iterdir()} == {"s.db", "s.db.lock"}  # SQLite's log is gone: the state was closed
 
 
-def test_the_installed_command_is_the_same():
+def test_the_console_script_has_the_options():
     command = os.path.join(os.path.dirname(sys.executable), "aep-emulator")
     shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
     for option in ("--host", "--port", "--state", "--source-data", "--lake", "--run-delay", "--client-id",
@@ -127,25 +105,24 @@ def test_the_installed_command_is_the_same():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--source-data", "gone"], "gone is not a folder"),
         (["--port", "x"], "invalid number value: 'x'"),
-        (["--port", "99999"], "99999 is not from 1 to 65535"),
+        (["--port", "99999"], "99999 is not from 0 to 65535"),
         (["--run-delay", "-1"], "-1 is not from 0"),
         (["--state", "/nowhere/x.db"], "The state /nowhere/x.db cannot be written: No such file"),
     ],
 )
-def test_a_bad_option_ends_the_start_with_a_sentence(arguments, says):
-    command = [sys.executable, "-m", "airflow_provider_aep.emulator", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+def test_an_invalid_option_ends_the_start_with_a_message(capsys, arguments, message):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code
+    assert message in f"{ended.value.code} {capsys.readouterr().err}"
 
 
-def test_a_port_that_is_taken_is_said(emulator):
-    with pytest.raises(SystemExit):
+def test_a_port_in_use_is_reported(emulator):
+    with pytest.raises(SystemExit, match="Cannot listen on"):
         main(["--port", emulator.url.rsplit(":", 1)[1]])
 
 
@@ -185,7 +162,7 @@ def test_a_state_of_another_format_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["folder", "text", "another database"])
-def test_what_is_no_state_is_said(tmp_path, kind):
+def test_a_file_that_is_not_a_state_is_refused(tmp_path, kind):
     path = tmp_path / "s.db"
     if kind == "folder":
         path.mkdir()
@@ -194,7 +171,7 @@ def test_what_is_no_state_is_said(tmp_path, kind):
     else:
         with sqlite3.connect(path) as db:
             db.execute("CREATE TABLE meta (something TEXT)")
-    with pytest.raises(SystemExit, match="is no state of an emulator"):
+    with pytest.raises(SystemExit, match="is not a state of an emulator"):
         Store(path)
 
 
@@ -204,43 +181,43 @@ def test_state_in_memory_is_enough():
     assert store.everywhere("k") == [(SCOPE, {})]
 
 
-def test_catalog_of_another_sandbox_is_empty(aep):
+def test_the_catalog_of_another_sandbox_is_empty(aep):
     assert aep("GET", f"{CATALOG}/dataSets", headers={"x-sandbox-name": "prod"}).json() == {}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
-        (["--assume", "colour=red"], "'colour' is no switch"),
+        (["--assume", "colour=red"], "unknown switch 'colour'"),
         (["--assume", "secrets=loud"], "secrets is masked or absent"),
-        (["--deny", "planets"], "there is no 'planets'"),
-        (["--deny", "sandbox:qa"], "there is no 'sandbox:qa'"),
+        (["--deny", "planets"], "unknown permission 'planets'"),
+        (["--deny", "sandbox:qa"], "unknown permission 'sandbox:qa'"),
         (["--credential", "reader"], "'reader' has no secret"),
-        (["--credential", "emulator", "x"], "'emulator' is given twice"),
-        (["--credential", "reader", "x", "flowservice:read"], "there is no 'flowservice:read'"),
+        (["--credential", "emulator", "x"], "the client id 'emulator' is repeated"),
+        (["--credential", "reader", "x", "flowservice:read"], "unknown permission 'flowservice:read'"),
         (["--seed", "x"], "invalid int value"),
         (["--transition", "-1"], "is not from 0"),
     ],
 )
-def test_an_option_that_could_have_no_effect_ends_the_start(capsys, arguments, says):
+def test_an_option_without_effect_ends_the_start(capsys, arguments, message):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"snapshot": 9}', None])
-def test_a_snapshot_that_cannot_be_loaded_ends_the_start(port, tmp_path, content):
+def test_a_snapshot_that_cannot_be_loaded_ends_the_start(tmp_path, content):
     file = tmp_path / "snapshot.json"
     if content is not None:
         file.write_text(content)
     with pytest.raises(SystemExit, match=r"snapshot\.json cannot be loaded"):
-        main(["--port", str(port), "--snapshot", str(file)])
+        main(["--port", "0", "--snapshot", str(file)])
 
 
-def test_every_option_has_its_effect(port, tmp_path):
-    """A snapshot to start with, a second credential, a seed, strictness, and a token off loopback."""
-    first = Started(port, "--seed", "7", "--strict")
+def test_every_option_has_its_effect(tmp_path):
+    """Test a snapshot, a second credential, a seed, strictness, and the token off loopback."""
+    first = Started("--seed", "7", "--strict")
     aep = Plain(first)
     made = aep.post(f"{FLOW}/connections", {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})
     aep.refused(400, "problem", "GET", f"{FLOW}/connections?colour=red")
@@ -248,7 +225,7 @@ def test_every_option_has_its_effect(port, tmp_path):
     first.end()
     credential = ("--credential", "reader", "hush", "flowservice:write")
     options = ("--snapshot", tmp_path / "snapshot.json", "--seed", "7", *credential, "--host", "0.0.0.0")
-    again = Started(port, *options, "--lag", "1", "--run-time", "1", "--transition", "1")
+    again = Started(*options, "--lag", "1", "--run-time", "1", "--transition", "1")
     aep = Plain(again)
     assert aep("GET", f"{FLOW}/connections/{made['id']}").status_code == 200
     form = {"grant_type": "client_credentials", "client_id": "reader", "client_secret": "hush", "scope": "openid"}

@@ -1,4 +1,4 @@
-"""What the emulator says of itself: everything has a class, and what is called a sample is replayed."""
+"""The emulator's coverage: everything has evidence, and Adobe's samples are replayed."""
 
 import json
 import time
@@ -6,9 +6,10 @@ import time
 import pytest
 from plain_http import CATALOG, CRM, DATA_LAKE, FLOW, FULL, PREP, REGISTRY, SERVICENOW
 
-from airflow_provider_aep.emulator import refusals
-from airflow_provider_aep.emulator.operations import ROUTES, coverage, unclassified
-from airflow_provider_aep.emulator.service import Evidence
+from aep_emulator.control.coverage import coverage, unclassified
+from aep_emulator.core import errors as refusals
+from aep_emulator.core.http import Evidence
+from aep_emulator.services.routes import ROUTES
 
 IDS = {"Accept": "application/vnd.adobe.xed-id+json"}
 ONE = {"Accept": "application/vnd.adobe.xed-full+json; version=1"}
@@ -19,7 +20,7 @@ EXPORT = "/data/foundation/export"
 
 
 def like(found, wanted, where="the answer"):
-    """Whether an answer has the fields and types that the sample has."""
+    """Assert that a response has the fields and types of the sample."""
     if isinstance(wanted, type):
         assert isinstance(found, wanted), f"{where} is {found!r}"
     elif isinstance(wanted, dict):
@@ -37,7 +38,7 @@ def like(found, wanted, where="the answer"):
 
 
 class Replay:
-    """Sends what Adobe's pages print, and compares the answer's shape with the printed one."""
+    """Sends the requests in Adobe's documentation, and compares fields and types of the responses."""
 
     def __init__(self, aep):
         self.aep, self.replayed = aep, set()
@@ -54,12 +55,12 @@ class Replay:
         return parsed
 
     def current(self, path):
-        """The header that a patch needs."""
+        """Return the header that a patch needs."""
         [item] = self.aep("GET", path).json()["items"]
         return {"If-Match": item["etag"]}
 
 
-def test_every_operation_and_rule_has_a_class():
+def test_every_operation_and_refusal_has_evidence():
     assert unclassified() == []
     found = coverage()
     classes = {str(e) for e in Evidence} | {"catalogue"}
@@ -81,7 +82,7 @@ def test_the_coverage_and_the_description_are_served(aep):
 
 # fmt: off
 def test_adobes_samples_are_replayed(aep):
-    """The chain of Adobe's customer success tutorial, and the pages around it, in the order in which ids come up."""
+    """Replay Adobe's customer success tutorial and related pages, in an order that provides the ids."""
     replay = Replay(aep)
 
     def flow_service(resource, id_, **more):
@@ -310,5 +311,5 @@ def test_a_token_by_form_and_by_query_string(aep, path, by):
     like(aep.http.post(path, **{by: form}).json(), {"access_token": str, "token_type": "bearer", "expires_in": 86399})
 
 
-def test_the_catalogues_have_no_code_twice():
+def test_the_tables_have_unique_codes():
     assert not set(refusals.FLOW) & {f"{n}-400" for n in refusals.SOURCE}

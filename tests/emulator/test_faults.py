@@ -1,4 +1,4 @@
-"""Each fault, as a plain HTTP client sees it; and the clock."""
+"""Faults and the clock, as a plain HTTP client sees them."""
 
 import time
 
@@ -13,7 +13,7 @@ CREATE = f"POST {CONNECTIONS}"
 
 @pytest.fixture
 def fault(aep):
-    """Add a rule; gives its id."""
+    """Add a rule, and return its id."""
 
     def add(operation=CREATE, **rule):
         answer = aep.http.post("/_emulator/faults", json={"operation": operation, **rule})
@@ -51,7 +51,7 @@ def test_an_answer_before_the_commit(aep, fault, rule, status, code):
     assert count(aep) == 0
 
 
-def test_a_code_of_no_service(aep, fault):
+def test_a_code_that_no_service_has(aep, fault):
     fault(do="answer", status=418)
     assert aep("POST", CONNECTIONS, json=BODY).status_code == 418
 
@@ -68,7 +68,7 @@ def test_an_answer_after_the_commit(aep, fault):
     assert count(aep) == 1
 
 
-def test_an_answer_long_before_the_commit(aep, fault):
+def test_a_commit_seconds_after_the_answer(aep, fault):
     freeze(aep)
     fault(do="answer", status=504, commit=30)
     assert aep("POST", CONNECTIONS, json=BODY).status_code == 504
@@ -79,8 +79,8 @@ def test_an_answer_long_before_the_commit(aep, fault):
     assert made["createdAt"] == int((now(aep) - 1) * 1000)
 
 
-def test_what_comes_late_was_admitted_when_it_was_asked(emulator, aep, fault):
-    """Its token may have ended meanwhile; and what was not admitted does not come at all."""
+def test_a_postponed_operation_is_admitted_at_its_request(emulator, aep, fault):
+    """The token may expire before the commit. A request that was not admitted is never executed."""
     freeze(aep)
     fault(do="answer", status=504, commit=30, calls=[1])
     assert aep("POST", CONNECTIONS, json=BODY).status_code == 504
@@ -93,7 +93,7 @@ def test_what_comes_late_was_admitted_when_it_was_asked(emulator, aep, fault):
     assert len(emulator.world.store.everywhere("connections")) == 1
 
 
-def test_what_comes_late_and_is_refused_harms_nothing(aep, fault):
+def test_a_postponed_operation_that_is_refused_changes_nothing(aep, fault):
     freeze(aep)
     fault(do="answer", status=504, commit=1)
     assert aep("POST", CONNECTIONS, json={**BODY, "name": ""}).status_code == 504
@@ -149,21 +149,21 @@ def test_a_revoked_token(aep, fault):
     aep.refused(401, "401013", "POST", CONNECTIONS, json=BODY)  # it is gone for good
 
 
-def test_ims_can_fail_too(aep, fault):
+def test_faults_apply_to_ims(aep, fault):
     fault("POST token", do="answer", status=503)
     answer = aep.http.post("/ims/token/v3", data={})
     assert (answer.status_code, set(answer.json())) == (503, {"error", "error_description"})
 
 
 @pytest.mark.parametrize("rule", [{"do": "race"}, {"do": "lag", "seconds": 100}, {"do": "revoke"}])
-def test_a_rule_fires_only_where_it_can_do_something(aep, fault, rule):
+def test_a_rule_fires_only_where_it_has_an_effect(aep, fault, rule):
     fault("*", **rule)
     token(aep)
     aep("POST", CONNECTIONS, json=BODY)
     assert fired(aep) == [(1, 1) if rule["do"] == "revoke" else (0, 0)]
 
 
-def test_a_run_that_fails_on_command_leaves_nothing_in_the_lake(emulator, aep, fault):
+def test_a_run_that_a_fault_fails_writes_nothing_to_the_lake(emulator, aep, fault):
     fault("RUN *", do="run", outcome="failed", calls=[1])
     onboarding = Onboarding(aep)
     run = onboarding.run(onboarding.flow())
@@ -171,7 +171,7 @@ def test_a_run_that_fails_on_command_leaves_nothing_in_the_lake(emulator, aep, f
     assert list(emulator.lake.rglob("*.parquet")) == []
 
 
-def test_a_delay_between_two_milliseconds_ends(make_emulator):
+def test_a_delay_of_less_than_a_millisecond_ends(make_emulator):
     aep = Plain(make_emulator(run_delay=0.33333))
     freeze(aep)
     onboarding = Onboarding(aep)
@@ -199,7 +199,7 @@ def test_a_race(aep, fault):
         ("/data/foundation/conversion/mappingSets", lambda answer: answer["data"]),
     ],
 )
-def test_a_list_lags_behind_and_a_read_does_not(aep, fault, resource, listed):
+def test_a_list_lags_and_a_read_does_not(aep, fault, resource, listed):
     freeze(aep)
     onboarding = Onboarding(aep)
     fault(f"GET {resource}", do="lag", seconds=10)
@@ -217,7 +217,7 @@ def test_a_list_lags_behind_and_a_read_does_not(aep, fault, resource, listed):
 # -- which calls ----------------------------------------------------------------------------------------------------
 
 
-def test_calls_are_counted_among_those_that_match(aep, fault):
+def test_only_matching_calls_are_counted(aep, fault):
     fault(do="answer", status=503, calls=[2, 4])
     aep("GET", CONNECTIONS)
     assert [aep("POST", CONNECTIONS, json=BODY).status_code for _ in range(5)] == [201, 503, 201, 503, 201]
@@ -234,7 +234,7 @@ def test_a_rate_is_drawn_from_its_seed(aep, fault):
     assert {200, 503} == set(statuses(1))
 
 
-def test_the_first_rule_that_fires_decides_and_all_count(aep, fault):
+def test_the_first_rule_that_fires_decides_and_all_rules_count(aep, fault):
     fault(do="answer", status=503, calls=[2])
     fault("POST *", do="answer", status=500)
     assert [aep("POST", CONNECTIONS, json=BODY).status_code for _ in range(2)] == [500, 503]
@@ -244,27 +244,27 @@ def test_the_first_rule_that_fires_decides_and_all_count(aep, fault):
 
 
 @pytest.mark.parametrize(
-    ("rule", "says"),
+    ("rule", "message"),
     [
         ({"do": "explode"}, "do: "),
         ({"do": "answer"}, "needs status"),
         ({"do": "answer", "status": 200}, "status: "),
-        ({"do": "reset", "seconds": 1}, "has no use for seconds"),
-        ({"do": "slow", "seconds": 1, "commit": "now"}, "has no use for commit"),
-        ({"do": "slow", "seconds": 1, "code": "1405-400"}, "has no use for code"),
+        ({"do": "reset", "seconds": 1}, "does not use seconds"),
+        ({"do": "slow", "seconds": 1, "commit": "now"}, "does not use commit"),
+        ({"do": "slow", "seconds": 1, "code": "1405-400"}, "does not use code"),
         ({"do": "reset", "calls": [0]}, "numbers from 1"),
-        ({"do": "reset", "calls": [1], "rate": 0.5}, "rate is given instead"),
-        ({"do": "run", "outcome": "failed"}, "belongs to an operation RUN"),
+        ({"do": "reset", "calls": [1], "rate": 0.5}, "exclude rate"),
+        ({"do": "run", "outcome": "failed"}, "needs an operation RUN"),
         ({"do": "reset", "more": 1}, "more: "),
         ({"do": "answer", "status": 400, "code": "invalid_client"}, "code: "),
-        ({"do": "answer", "status": 503, "code": "1405-400"}, "not that of the code"),
+        ({"do": "answer", "status": 503, "code": "1405-400"}, "status and code disagree"),
     ],
 )
-def test_a_rule_that_makes_no_sense(aep, rule, says):
+def test_an_invalid_rule_is_refused(aep, rule, message):
     good = {"operation": CREATE, "do": "reset"}
     answer = aep.http.post("/_emulator/faults", json=[good, {"operation": CREATE, **rule}])
     assert answer.status_code == 400
-    assert says in answer.json()["detail"]
+    assert message in answer.json()["detail"]
     assert fired(aep) == []  # all or none
 
 
@@ -277,7 +277,7 @@ def test_a_page_of_a_browser_cannot_add_rules(aep):
 
 
 @pytest.mark.parametrize("outcome", ["failed", "partial", "unknown-counts", "no-completion", "vanish", "renamed"])
-def test_a_run_ends_badly(aep, fault, outcome):
+def test_a_fault_changes_the_outcome_of_a_run(aep, fault, outcome):
     onboarding = Onboarding(aep)
     freeze(aep)
     fault("RUN fl*", do="run", outcome=outcome)
@@ -351,12 +351,12 @@ def test_a_clock_is_frozen_advanced_and_thawed(aep):
         [1],
     ],
 )
-def test_a_clock_is_told_something_that_it_cannot_do(aep, body):
+def test_an_invalid_clock_request_is_refused(aep, body):
     assert aep.http.post("/_emulator/clock", json=body).status_code == 400
 
 
-def test_days_of_an_hourly_flow_pass_at_once(make_emulator):
-    """Each run at its own moment, with its own window, and the rows of the windows are those of the table."""
+def test_advancing_by_days_runs_an_hourly_flow(make_emulator):
+    """Each run is at its due time and has its own window. All windows together contain all rows."""
     aep = Plain(make_emulator(run_delay=150))
     onboarding = Onboarding(aep)
     clock(aep, now=1_751_328_000)  # 2025-07-01
@@ -374,7 +374,7 @@ def test_days_of_an_hourly_flow_pass_at_once(make_emulator):
     assert sum(r["metrics"]["recordSummary"]["inputRecordCount"] for r in runs) > 0
 
 
-def test_a_token_ends_with_the_clock(aep):
+def test_a_token_expires_by_the_emulators_clock(aep):
     freeze(aep)
     advance(aep, 25 * 3600)
     aep.refused(401, "401013", "GET", CONNECTIONS)
@@ -388,7 +388,7 @@ def token(aep):
 
 
 @pytest.mark.parametrize("effect", [{"do": "reset"}, {"do": "hang", "seconds": 0.01}])
-def test_what_nobody_heard_is_carried_out_later(aep, fault, effect):
+def test_an_operation_without_a_response_is_executed_later(aep, fault, effect):
     freeze(aep)
     fault(f"POST {CONNECTIONS}", commit=30, calls=[1], **effect)
     with pytest.raises(httpx.TransportError):
@@ -401,7 +401,7 @@ def test_what_nobody_heard_is_carried_out_later(aep, fault, effect):
     assert [i["name"] for i in aep("GET", CONNECTIONS).json()["items"]] == ["b"]
 
 
-def test_a_source_refuses_its_login_after_the_gateway(aep, fault):
+def test_a_refused_login_is_answered_after_the_gateways_checks(aep, fault):
     made = aep.post(CONNECTIONS, {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})["id"]
     where = f"{CONNECTIONS}/{made}/explore"
     fault("GET */explore", do="login")
@@ -416,7 +416,7 @@ def test_a_source_refuses_its_login_after_the_gateway(aep, fault):
         ("partial", lambda run: run["metrics"]["statusSummary"]["errors"][0]["code"] == "CONNECTOR-2001-500"),
     ],
 )
-def test_what_a_spoilt_run_says(aep, fault, outcome, seen):
+def test_metrics_of_an_irregular_run(aep, fault, outcome, seen):
     fault("RUN *", do="run", outcome=outcome)
     onboarding = Onboarding(aep)
     assert seen(onboarding.run(onboarding.flow()))

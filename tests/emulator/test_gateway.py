@@ -1,4 +1,4 @@
-"""IMS, the gateway's checks, sandboxes, the Host header, the journal: what every request meets first."""
+"""IMS, the gateway's checks, sandboxes, the Host header and the journal."""
 
 import json
 
@@ -15,7 +15,7 @@ FORM = {
 
 
 @pytest.mark.parametrize("place", ["data", "params"])
-def test_a_token_is_given_for_a_form_or_a_query_string(aep, place):
+def test_a_token_request_is_a_form_or_a_query_string(aep, place):
     answer = aep.http.post("/ims/token/v3", **{place: FORM})
     assert answer.json() == {"access_token": answer.json()["access_token"], "token_type": "bearer", "expires_in": 86399}
 
@@ -57,16 +57,16 @@ def test_the_gateway_refuses_in_adobes_codes(aep, headers, status, code):
     aep.refused(status, code, "GET", f"{FLOW}/connections", headers=headers)
 
 
-def test_other_services_take_prod_where_no_sandbox_is_named(aep):
+def test_other_services_default_to_prod(aep):
     assert aep("GET", f"{CATALOG}/dataSets", headers={"x-sandbox-name": None}).json() == {}
 
 
-def test_a_token_ends(make_emulator):
+def test_a_token_expires(make_emulator):
     aep = Plain(make_emulator(token_lifetime=0))
     aep.refused(401, "401013", "GET", f"{FLOW}/connections")
 
 
-def test_a_token_is_posted_to_a_known_path(aep):
+def test_token_requests_have_known_paths(aep):
     assert aep.http.get("/ims/token/v3", params=FORM).status_code == 501
     assert aep.http.post("/ims/token/zzz", data=FORM).status_code == 501
 
@@ -86,7 +86,7 @@ def test_objects_live_in_their_sandbox(aep):
     aep.refused(404, "1101-404", "GET", f"{FLOW}/connections/{id_}", headers={"x-sandbox-name": "prod"})
 
 
-def test_an_unknown_route_is_501_and_says_where_to_look(aep):
+def test_an_unknown_route_is_501_and_names_the_coverage(aep):
     answer = aep.http.get("/data/foundation/flowservice/planets")
     assert (answer.status_code, answer.json()["type"]) == (501, "/_emulator/coverage")
     assert "/_emulator/coverage" in answer.json()["detail"]
@@ -95,7 +95,7 @@ def test_an_unknown_route_is_501_and_says_where_to_look(aep):
     assert aep.http.get("/nothing").status_code == 501
 
 
-def test_a_method_that_a_path_does_not_have_is_405_and_says_which_it_has(aep):
+def test_an_unsupported_method_is_405_and_names_the_supported_ones(aep):
     answer = aep.http.delete(f"{FLOW}/flows")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
@@ -105,17 +105,17 @@ def test_health(aep):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example"])
-def test_a_host_that_is_not_ours_is_not_served(aep, host):
+def test_an_unknown_host_is_not_served(aep, host):
     answer = aep.http.get("/_emulator/health", headers={"Host": host})
     assert answer.status_code == 421
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:9", "[::1]", "[::1]:9", "127.0.0.1"])
-def test_loopback_is_served_under_its_names(aep, host):
+def test_every_name_of_loopback_is_served(aep, host):
     assert aep.http.get("/_emulator/health", headers={"Host": host}).status_code == 200
 
 
-def test_the_journal_knows_every_request_and_no_secret(aep):
+def test_the_journal_has_every_request_and_no_secret(aep):
     aep.post(f"{FLOW}/connections", {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})
     aep("GET", f"{FLOW}/connections/x", headers={"x-request-id": "mine"})
     entries = aep.http.get("/_emulator/requests").json()["requests"]
@@ -133,7 +133,7 @@ def test_the_journal_knows_every_request_and_no_secret(aep):
     assert aep.http.get("/_emulator/requests?after=x").status_code == 400
 
 
-def test_an_answer_echoes_the_request_id(aep):
+def test_a_response_returns_the_request_id(aep):
     assert aep("GET", f"{FLOW}/flows", headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
     assert len(aep("GET", f"{FLOW}/flows").headers["x-request-id"]) == 36
 
@@ -142,7 +142,7 @@ def test_an_answer_echoes_the_request_id(aep):
     "path", [f"{FLOW}/connections", f"{REGISTRY}/tenant/schemas", f"{CATALOG}/dataSets", f"{PREP}/mappingSets"]
 )
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b'"text"'])
-def test_a_body_that_is_no_json_object_is_refused_with_4xx(aep, path, content):
+def test_a_body_that_is_not_a_json_object_is_refused(aep, path, content):
     assert aep("POST", path, content=content).status_code == 400
 
 
@@ -150,7 +150,7 @@ def test_a_body_that_is_too_large_is_refused(aep):
     assert aep("POST", f"{FLOW}/connections", content=b" " * (4 * 1024 * 1024 + 1)).status_code == 413
 
 
-def test_two_clients_write_at_once_and_nothing_is_lost(aep):
+def test_concurrent_writes_of_two_clients_are_all_stored(aep):
     import threading
 
     def write(n):
@@ -165,7 +165,7 @@ def test_two_clients_write_at_once_and_nothing_is_lost(aep):
     assert aep("GET", f"{FLOW}/connections?count=true").json() == {"count": 80}
 
 
-def test_a_failure_of_the_emulator_is_a_500_without_a_trace(aep, monkeypatch):
+def test_an_internal_error_is_a_500_without_a_traceback(aep, monkeypatch):
     monkeypatch.setattr(aep.emulator.world.store, "rows", lambda *_, **__: 1 / 0)
     answer = aep("GET", f"{FLOW}/flows")
     assert answer.status_code == 500

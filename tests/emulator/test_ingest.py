@@ -1,4 +1,4 @@
-"""Flow runs: real rows, read, mapped, checked and written; a second reader says what the lake must hold."""
+"""Ingestion of real rows; DuckDB reads the lake and checks its content."""
 
 import csv
 import json
@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from plain_http import CATALOG, FLOW, Onboarding, Plain
 
-from airflow_provider_aep.emulator.mapping import Fault, Mapper
-from airflow_provider_aep.emulator.tables import Sources, Tables, day, moment, sample_data
+from aep_emulator.engine.mapping import Fault, Mapper
+from aep_emulator.engine.source_data import Sources, Tables, date_time, day, sample_data
 
 SAMPLE = sample_data() / "servicenow"
 CONTACT = {
@@ -31,7 +31,7 @@ def select(sql, **names):
 
 @pytest.fixture
 def ingested(aep):
-    """One run over the sample's contacts: its run and the lake's files."""
+    """Run a flow over the sample's contacts; return the onboarding, the run and a pattern of the lake's files."""
     made = Onboarding(aep, mappings=CONTACT)
     return made, made.run(made.flow()), str(aep.emulator.lake / "**" / "*.parquet")
 
@@ -47,7 +47,7 @@ BROKEN = {
 }
 
 
-def test_the_counts_are_those_of_the_rows(aep, ingested):
+def test_the_counts_match_the_rows(aep, ingested):
     _, run, lake = ingested
     records = run["metrics"]["recordSummary"]
     rows = select("SELECT count(*) FROM read_csv('{sample}/customer_contact.csv', all_varchar=true)")[0][0]
@@ -59,7 +59,7 @@ def test_the_counts_are_those_of_the_rows(aep, ingested):
     assert run["metrics"]["durationSummary"]["completedAtUTC"] >= run["metrics"]["durationSummary"]["startedAtUTC"]
 
 
-def test_the_broken_rows_are_accounted_for_one_by_one(aep, ingested):
+def test_every_broken_row_is_counted_with_its_error(aep, ingested):
     _, run, lake = ingested
     missing = select(
         "SELECT number, c.* FROM read_csv('{sample}/customer_contact.csv', all_varchar=true) c "
@@ -78,7 +78,7 @@ def test_the_broken_rows_are_accounted_for_one_by_one(aep, ingested):
 
 
 @pytest.mark.parametrize("number", ["CNCT0000001", "CNCT0000002", "CNCT0000500", "CNCT0000999", "CNCT0001000"])
-def test_five_named_rows_landed_whole(ingested, number):
+def test_five_rows_are_complete_in_the_lake(ingested, number):
     _, _, lake = ingested
     source = select(
         "SELECT sys_id, first_name, last_name, email, CAST(birth_date AS DATE), gender "
@@ -105,7 +105,7 @@ def test_a_batch_is_in_the_catalog(aep, ingested):
     assert aep("GET", f"{CATALOG}/batches?dataSet=other").json() == {}
 
 
-def test_a_flow_remembers_its_last_run(aep, ingested):
+def test_a_flow_stores_its_last_run(aep, ingested):
     _, run, _ = ingested
     [flow] = aep("GET", f"{FLOW}/flows/{run['flowId']}").json()["items"]
     assert (flow["lastRunDetails"]["id"], flow["lastRunDetails"]["state"]) == (run["id"], "success")
@@ -126,7 +126,7 @@ def rows_of(n, broken=0, start=datetime(2026, 1, 1, tzinfo=UTC)):
 
 
 @pytest.mark.parametrize(("broken", "status", "landed"), [(5, "success", 95), (6, "failed", 0)])
-def test_too_many_broken_rows_fail_the_run_and_nothing_lands(make_emulator, tmp_path, broken, status, landed):
+def test_too_many_failed_rows_fail_the_run_and_write_nothing(make_emulator, tmp_path, broken, status, landed):
     aep = Plain(make_emulator(table(tmp_path / "src", rows_of(100, broken))))
     made = Onboarding(aep, "t", {"id": "_id", "mail": "personalEmail.address"})
     run = made.run(made.flow())
@@ -151,13 +151,20 @@ def test_a_scheduled_flow_takes_the_rows_of_its_window(make_emulator, tmp_path, 
 
 def test_a_run_is_due_after_its_delay(make_emulator):
     aep = Plain(make_emulator(run_delay=60.0))
-    made = Onboarding(aep)
-    flow = made.flow()
-    time.sleep(2.5)
-    assert aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"] == []
+    aep.emulator.freeze(int(time.time()))
+    flow = Onboarding(aep).flow({"startTime": int(time.time()) + 10, "frequency": "once"})
+    start = int(aep("GET", f"{FLOW}/flows/{flow}").json()["items"][0]["scheduleParams"]["startTime"])
+
+    def runs():
+        return aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"]
+
+    aep.emulator.advance(start + 59 - aep.emulator.world.clock.now())
+    assert runs() == []
+    aep.emulator.advance(1)
+    assert len(runs()) == 1
 
 
-def test_a_source_that_is_gone_fails_the_run_and_says_so(make_emulator, tmp_path):
+def test_a_missing_source_file_fails_the_run(make_emulator, tmp_path):
     folder = table(tmp_path / "src", rows_of(3))
     aep = Plain(make_emulator(folder))
     made = Onboarding(aep, "t", {"id": "_id"})
@@ -169,7 +176,7 @@ def test_a_source_that_is_gone_fails_the_run_and_says_so(make_emulator, tmp_path
     assert run["activities"][0]["statusSummary"]["errors"][0]["code"] == "CONNECTOR-1001-500"
 
 
-def test_a_line_that_cannot_be_read_is_one_failed_row_and_nobody_quotes_it(make_emulator, tmp_path, caplog):
+def test_an_unreadable_line_is_one_failed_row_and_is_not_logged(make_emulator, tmp_path, caplog):
     folder = table(tmp_path / "src", rows_of(30))
     with (folder / "t.csv").open("a") as f:
         f.write("31,Canaryperson,secret-note,too,many,cells\n")
@@ -183,7 +190,7 @@ def test_a_line_that_cannot_be_read_is_one_failed_row_and_nobody_quotes_it(make_
     assert "Canaryperson" not in batch
 
 
-def test_a_line_that_cannot_be_read_is_in_no_window(make_emulator, tmp_path):
+def test_an_unreadable_line_is_in_no_window(make_emulator, tmp_path):
     folder = table(tmp_path / "src", rows_of(3, start=datetime(2020, 1, 1, tzinfo=UTC)))
     with (folder / "t.csv").open("a") as f:
         f.write("too,many,cells,here\n")
@@ -194,7 +201,7 @@ def test_a_line_that_cannot_be_read_is_in_no_window(make_emulator, tmp_path):
     assert run["metrics"]["recordSummary"] == {"inputRecordCount": 0, "outputRecordCount": 0, "failedRecordCount": 0}
 
 
-def test_a_source_that_breaks_quotes_nothing(make_emulator, tmp_path, caplog):
+def test_an_error_while_reading_logs_no_row(make_emulator, tmp_path, caplog):
     folder = table(tmp_path / "src", rows_of(3))
     aep = Plain(make_emulator(folder))
     made = Onboarding(aep, "t", {"id": "_id"})
@@ -205,8 +212,8 @@ def test_a_source_that_breaks_quotes_nothing(make_emulator, tmp_path, caplog):
     assert "Canary" not in caplog.text + json.dumps(run)
 
 
-def test_what_is_changed_during_a_run_stays_changed(aep, onboarding, monkeypatch):
-    from airflow_provider_aep.emulator import ingest
+def test_a_change_during_a_run_is_kept(aep, onboarding, monkeypatch):
+    from aep_emulator.engine import ingest
 
     execute = ingest.Ingestion.execute
 
@@ -222,13 +229,13 @@ def test_what_is_changed_during_a_run_stays_changed(aep, onboarding, monkeypatch
     assert (flow["description"], flow["lastRunDetails"]["id"]) == ("new", run["id"])
 
 
-def test_without_a_lake_rows_are_counted_only(make_emulator):
+def test_without_a_lake_rows_are_only_counted(make_emulator):
     aep = Plain(make_emulator(lake=None))
     made = Onboarding(aep)
     assert made.run(made.flow())["metrics"]["recordSummary"]["outputRecordCount"] == 997
 
 
-def test_parquet_is_a_source_too(make_emulator, tmp_path):
+def test_a_parquet_file_is_a_table(make_emulator, tmp_path):
     folder = tmp_path / "src"
     folder.mkdir()
     born = datetime(1990, 5, 17).date()
@@ -287,7 +294,7 @@ def mapped(field, value):
         ("at", "2026-01-31 10:00:00", datetime(2026, 1, 31, 10, tzinfo=UTC)), ("n", "", None), ("n", None, None),
     ],
 )  # fmt: skip
-def test_a_value_that_fits(field, value, landed):
+def test_a_valid_value_is_converted(field, value, landed):
     assert mapped(field, value) == landed
 
 
@@ -302,12 +309,12 @@ def test_a_value_that_fits(field, value, landed):
         ("kind", "c", "MAPPER-3700-400"), ("_id", "", "INGEST-1555-400"), ("text", None, "INGEST-1555-400"),
     ],
 )  # fmt: skip
-def test_a_value_that_does_not_fit_rejects_its_row(field, value, code):
+def test_an_invalid_value_rejects_its_row(field, value, code):
     fault = mapped(field, value)
     assert (fault.code, fault.field) == (code, field)
 
 
-def test_static_values_land_in_every_row():
+def test_static_values_are_in_every_row():
     mapper = Mapper([{"source": "EU", "destination": "text", "sourceType": "static"}], SCHEMA)
     assert mapper.apply({}) == {"text": "EU"}
 
@@ -335,15 +342,15 @@ def test_a_folder_without_tables_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"id,n\xe9\n1,2\n", b"\x00\xff\xfe"])
-def test_a_file_that_cannot_be_read_is_named_at_the_start(tmp_path, content):
+def test_an_unreadable_file_ends_the_start_with_its_name(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(SystemExit, match=r"t\.csv cannot be read \(\w+\)\. A CSV file is UTF-8"):
         Sources(tmp_path)
 
 
-def test_moments_and_days():
-    assert moment("2026-01-31 10:00:00").tzinfo is UTC
-    assert moment("2026-01-31") is None
-    assert moment("soon") is None
+def test_date_times_and_dates():
+    assert date_time("2026-01-31 10:00:00").tzinfo is UTC
+    assert date_time("2026-01-31") is None
+    assert date_time("soon") is None
     assert day("20260131") is None
     assert day("2026-13-01") is None

@@ -1,4 +1,4 @@
-"""What can be seen inside: journal, snapshots, seeds, the page; and who may look and write."""
+"""The emulator's own API: journal, snapshots, seeds, the page, and permissions."""
 
 import json
 import os
@@ -11,10 +11,10 @@ import httpx
 import pytest
 from plain_http import AUTH, CATALOG, FLOW, IMS_FORM, PREP, SERVICENOW, Onboarding, Plain
 
-from airflow_provider_aep.emulator import snapshots
-from airflow_provider_aep.emulator.runs import step
-from airflow_provider_aep.emulator.snapshots import BadSnapshot
-from airflow_provider_aep.emulator.store import Scope, Store
+from aep_emulator.control import snapshots
+from aep_emulator.control.snapshots import BadSnapshot
+from aep_emulator.core.store import Scope, Store
+from aep_emulator.engine.scheduler import step
 
 BASE = {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW}
 
@@ -32,7 +32,7 @@ BASE = {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW}
         ("GET", f"{FLOW}/connectionSpecs?limit=1&colour=red", None, "unknown query parameter colour"),
     ],
 )
-def test_what_is_not_known_is_a_warning_or_refused(make_emulator, method, path, body, warning):
+def test_unknown_fields_and_parameters_are_warnings_or_refused(make_emulator, method, path, body, warning):
     lenient, strict = Plain(make_emulator(strict=False)), Plain(make_emulator(strict=True))
     answer = lenient(method, path, json=body)
     assert answer.status_code < 300
@@ -43,7 +43,7 @@ def test_what_is_not_known_is_a_warning_or_refused(make_emulator, method, path, 
     assert strict("GET", f"{FLOW}/connections").json()["items"] == []
 
 
-def test_an_auth_parameter_that_the_spec_does_not_have_is_not_known(make_emulator):
+def test_an_auth_parameter_that_the_spec_lacks_is_unknown(make_emulator):
     aep = Plain(make_emulator(strict=False))
     auth = {**AUTH, "params": {**AUTH["params"], "server": "x"}}
     aep.post(f"{FLOW}/connections", {**BASE, "auth": auth})
@@ -95,8 +95,8 @@ def test_no_secret_is_in_the_journal(aep):
     assert not any("canary" in line or token in line for line in lines)
 
 
-def test_a_request_of_the_journal_is_sent_again_as_a_curl_line(aep):
-    """Against a proxy of curl: what the line says is what was sent."""
+def test_a_request_of_the_journal_is_repeated_with_curl(aep):
+    """The command contains exactly the request that was sent."""
     aep.post(f"{FLOW}/connections", {**BASE, "name": 'it\'s "quoted" $HOME `ls`'})
     aep("GET", f"{FLOW}/connections", params={"property": "name==it's", "limit": 5})
     found = [e for e in aep.emulator.requests() if e["operation"].endswith("/connections")]
@@ -114,7 +114,7 @@ def test_a_request_of_the_journal_is_sent_again_as_a_curl_line(aep):
 
 
 def test_the_journal_keeps_the_newest_requests(make_emulator, monkeypatch):
-    monkeypatch.setattr("airflow_provider_aep.emulator.store.KEPT_REQUESTS", 50)
+    monkeypatch.setattr("aep_emulator.core.store.KEPT_REQUESTS", 50)
     store = make_emulator().world.store
     entry = dict.fromkeys("at status".split(), 0) | dict.fromkeys(
         "method path query operation sandbox code fault request_id warnings headers body".split(), ""
@@ -150,33 +150,33 @@ def test_a_snapshot_is_saved_loaded_and_reset(make_emulator):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
-        (lambda d: {**d, "snapshot": 2}, "has version 2, and this emulator reads up to 1: take a newer one"),
-        (lambda d: {k: v for k, v in d.items() if k != "snapshot"}, "no snapshot of an emulator"),
-        (lambda d: [], "no snapshot of an emulator"),
+        (lambda d: {**d, "snapshot": 2}, "has version 2, and this emulator reads up to 1. Use a newer emulator"),
+        (lambda d: {k: v for k, v in d.items() if k != "snapshot"}, "not a snapshot of an emulator"),
+        (lambda d: [], "not a snapshot of an emulator"),
         (lambda d: {**d, "colour": "red"}, "damaged at colour"),
-        (lambda d: {**d, "drawn": {"objects": 5}}, "was changed by hand"),
+        (lambda d: {**d, "drawn": {"objects": 5}}, "was edited"),
         (lambda d: {**d, "drawn": {"objects": -5}}, "damaged at drawn.objects"),
         (lambda d: {**d, "now": 1e300}, "damaged at now"),
-        (lambda d: {**d, "objects": [{**d["objects"][0], "kind": "planets"}]}, "there is no kind 'planets'"),
+        (lambda d: {**d, "objects": [{**d["objects"][0], "kind": "planets"}]}, "unknown kind 'planets'"),
         (lambda d: {**d, "objects": [{**d["objects"][0], "body": {}}]}, "objects.0: the body has no id"),
-        (lambda d: {**d, "objects": d["objects"] * 2}, "is there twice"),
+        (lambda d: {**d, "objects": d["objects"] * 2}, "is repeated"),
         (lambda d: {**d, "objects": [{**d["objects"][0], "added": "now"}]}, "damaged at objects.0.added"),
     ],
 )
-def test_a_snapshot_that_cannot_be_loaded_says_why_and_changes_nothing(aep, change, says):
+def test_an_invalid_snapshot_is_refused_with_the_reason_and_changes_nothing(aep, change, message):
     aep.post(f"{FLOW}/connections", BASE)
     document = aep.emulator.snapshot()
     answer = aep.http.put("/_emulator/snapshot", json=change(document))
-    assert (answer.status_code, says in answer.json()["detail"]) == (400, True), answer.json()
+    assert (answer.status_code, message in answer.json()["detail"]) == (400, True), answer.json()
     assert aep.emulator.snapshot() == document
-    with pytest.raises(BadSnapshot, match="take a newer one"):
+    with pytest.raises(BadSnapshot, match="Use a newer emulator"):
         snapshots.restore(aep.emulator.world, {"snapshot": 99})
 
 
 def serial(emulator):
-    """One and the same series of requests."""
+    """Send the same series of requests."""
     emulator.freeze(1_767_225_600)
     aep = Plain(emulator)
     onboarding = Onboarding(aep)
@@ -188,7 +188,7 @@ def serial(emulator):
     return aep.http.get("/_emulator/requests").content, runs, emulator.snapshot(), token
 
 
-def test_one_seed_gives_the_same_ids_and_a_byte_identical_journal(make_emulator):
+def test_a_seed_reproduces_ids_and_the_journal(make_emulator):
     first, again, other = (serial(make_emulator(seed=seed)) for seed in (5, 5, 6))
     assert first == again
     assert first[0] != other[0]
@@ -199,7 +199,7 @@ def test_one_seed_gives_the_same_ids_and_a_byte_identical_journal(make_emulator)
     assert serial(world)[0] == first[0]  # a reset one begins anew
 
 
-def test_a_restart_draws_no_id_twice(make_emulator, tmp_path):
+def test_ids_stay_unique_after_a_restart(make_emulator, tmp_path):
     scope, drawn = Scope("o", "s"), []
     for _ in range(3):
         store = Store(tmp_path / "s.db")
@@ -225,7 +225,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-def test_writes_need_the_admin_token_where_there_is_one(make_emulator, method, path, body):
+def test_writes_need_the_admin_token_if_one_is_set(make_emulator, method, path, body):
     emulator = make_emulator(admin_token="let-me-in")
     http = httpx.Client(base_url=emulator.url, trust_env=False)
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "let-me-in"}):
@@ -249,7 +249,7 @@ def test_a_page_of_another_site_cannot_write(aep, method, path, body):
 # -- the page -------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_is_whole_and_asks_nobody_else(aep):
+def test_the_page_loads_nothing_from_other_hosts(aep):
     page = aep.http.get("/_emulator/")
     assert page.headers["content-type"].startswith("text/html")
     policy = page.headers["content-security-policy"]
@@ -258,7 +258,7 @@ def test_the_page_is_whole_and_asks_nobody_else(aep):
     for name in ("page.js", "page.css"):
         assert f'"/_emulator/{name}"' in page.text
         assert aep.http.get(f"/_emulator/{name}").status_code == 200
-    folder = files("airflow_provider_aep.emulator") / "page"
+    folder = files("aep_emulator") / "control" / "page"
     text = "".join((folder / n).read_text() for n in ("index.html", "page.js", "page.css"))
     assert "http://www.w3.org/2000/svg" in text
     assert text.replace("http://www.w3.org/2000/svg", "").count("://") == 0
@@ -266,7 +266,7 @@ def test_the_page_is_whole_and_asks_nobody_else(aep):
     assert " style=" not in text
 
 
-def test_what_the_page_shows(aep):
+def test_the_state_that_the_page_shows(aep):
     onboarding = Onboarding(aep)
     flow = onboarding.flow()
     run = onboarding.run(flow)
@@ -286,8 +286,8 @@ def test_what_the_page_shows(aep):
     assert aep.http.get("/_emulator/state?sandbox=nobody").json()["counts"]["flows"] == 0
 
 
-def test_the_clock_goes_on_while_others_ask(make_emulator):
-    """Advancing over many runs does not keep the emulator from answering."""
+def test_the_emulator_answers_while_its_clock_advances(make_emulator):
+    """Other requests are answered while the clock advances over many runs."""
     emulator = make_emulator(run_delay=0)
     emulator.freeze(1_767_225_600)
     aep = Plain(emulator)
@@ -307,7 +307,7 @@ def test_the_clock_goes_on_while_others_ask(make_emulator):
 START = 1_767_225_600
 
 
-def test_a_reset_takes_everything_back(make_emulator):
+def test_a_reset_deletes_everything(make_emulator):
     emulator = make_emulator(run_delay=0)
     emulator.freeze(START - 10)
     aep = Plain(emulator)
@@ -323,7 +323,7 @@ def test_a_reset_takes_everything_back(make_emulator):
     assert (emulator.world.postponed, emulator.world.faults.report(), emulator.world.clock.frozen) == ([], [], False)
 
 
-def test_a_snapshot_brings_its_moment_and_what_is_due(make_emulator):
+def test_a_snapshot_restores_the_time_and_due_events(make_emulator):
     one, other = make_emulator(run_delay=0), make_emulator(run_delay=0)
     one.freeze(START - 10)
     flow = Onboarding(Plain(one)).flow({"startTime": START, "frequency": "once"})
@@ -338,7 +338,7 @@ def test_a_snapshot_brings_its_moment_and_what_is_due(make_emulator):
     assert len(aep("GET", f"{FLOW}/connections").json()["items"]) == 1
 
 
-def test_a_long_body_is_not_kept_whole(aep):
+def test_the_journal_has_only_the_size_of_a_long_body(aep):
     aep("POST", f"{FLOW}/connections", json={**BASE, "description": "x" * 20_000})
     entry = aep.emulator.requests()[-1]
     assert entry["body"].endswith(" bytes)")
@@ -346,12 +346,12 @@ def test_a_long_body_is_not_kept_whole(aep):
 
 
 @pytest.mark.parametrize("name", ["client_secret", "password", "access_token", "jwt_token", "sasUri", "privateKey"])
-def test_no_secret_of_a_query_is_kept(aep, name):
+def test_secrets_in_a_query_are_masked(aep, name):
     aep.http.get(f"{FLOW}/flows", params={name: "canary"})
     assert "canary" not in aep.http.get("/_emulator/requests").text
 
 
-def test_two_steps_at_once_open_one_run(make_emulator):
+def test_concurrent_steps_start_one_run(make_emulator):
     emulator = make_emulator(run_delay=0)
     emulator.freeze(START - 10)
     aep = Plain(emulator)

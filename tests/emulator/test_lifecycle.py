@@ -1,4 +1,4 @@
-"""Deleting, publishing, enabling, running on demand, Profile: what is refused, in Adobe's codes."""
+"""Deletion, drafts, actions, on-demand runs and Profile, with Adobe's codes for refusals."""
 
 import time
 
@@ -17,7 +17,7 @@ def act(aep, resource, id_, op):
 # -- deleting -------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_in_use_is_deleted_and_everything_goes_in_its_order(aep, onboarding):
+def test_objects_in_use_cannot_be_deleted_and_others_can(aep, onboarding):
     o = onboarding
     flow = o.flow(LATER)
     aep.refused(400, "1418-400", "DELETE", f"{FLOW}/connections/{o.base}")
@@ -38,7 +38,7 @@ def test_nothing_in_use_is_deleted_and_everything_goes_in_its_order(aep, onboard
     aep.refused(404, "XDM-1012-404", "GET", schema, headers=RAW)
 
 
-def test_a_dataset_takes_its_data_with_it(emulator, aep, onboarding):
+def test_deleting_a_dataset_deletes_its_data(emulator, aep, onboarding):
     onboarding.run(onboarding.flow())
     assert list(emulator.lake.rglob("*.parquet"))
     aep("DELETE", f"{CATALOG}/dataSets/{onboarding.dataset}")
@@ -48,7 +48,7 @@ def test_a_dataset_takes_its_data_with_it(emulator, aep, onboarding):
 # -- states ---------------------------------------------------------------------------------------------------------
 
 
-def test_actions_need_their_state(aep, onboarding):
+def test_actions_depend_on_the_state(aep, onboarding):
     flow = onboarding.flow(LATER)
     where = f"{FLOW}/flows/{flow}/action"
     for op, code in (
@@ -71,13 +71,15 @@ def test_actions_need_their_state(aep, onboarding):
 def test_a_disabled_flow_does_not_run(aep, onboarding):
     flow = onboarding.flow()
     act(aep, "flows", flow, "disable")
-    time.sleep(2.5)  # past its start time
+    aep.emulator.freeze()
+    aep.emulator.advance(3)  # past its start time
     assert aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"] == []
     act(aep, "flows", flow, "enable")
+    aep.emulator.advance(0)
     assert onboarding.run(flow)["metrics"]["statusSummary"]["status"] == "success"
 
 
-def test_drafts_are_published_from_the_base_on(aep):
+def test_drafts_are_published_after_their_parents(aep):
     def draft(resource, body):
         return aep.post(f"{FLOW}/{resource}?mode=draft", body)["id"]
 
@@ -101,10 +103,11 @@ def test_drafts_are_published_from_the_base_on(aep):
     aep.refused(400, "1368-400", "POST", f"{FLOW}/flows", params={"mode": "nonsense"}, json=body)
 
 
-def test_what_of_a_schedule_cannot_change_after_the_start(aep, onboarding):
-    past = {"startTime": int(time.time()) + 1, "frequency": "hour", "interval": 1, "backfill": True}
+def test_fields_of_a_schedule_that_are_immutable_after_the_start(aep, onboarding):
+    past = {"startTime": int(time.time()) + 2, "frequency": "hour", "interval": 1, "backfill": True}
     flow = onboarding.flow(past, delta="sys_updated_on")
-    time.sleep(1.5)  # past its start time
+    aep.emulator.freeze()
+    aep.emulator.advance(3)  # past its start time
 
     def patch(status, code, path, value):
         etag = aep("GET", f"{FLOW}/flows/{flow}").json()["items"][0]["etag"]
@@ -131,7 +134,7 @@ def test_what_of_a_schedule_cannot_change_after_the_start(aep, onboarding):
         ("targetConnections", {"op": "add", "path": "/data/format", "value": "nonsense"}, "1396-400"),
     ],
 )
-def test_a_patch_must_leave_what_could_be_created(aep, onboarding, resource, op, code):
+def test_a_patch_with_an_invalid_result_is_refused(aep, onboarding, resource, op, code):
     of = {
         "connections": onboarding.base,
         "sourceConnections": onboarding.source,
@@ -144,7 +147,7 @@ def test_a_patch_must_leave_what_could_be_created(aep, onboarding, resource, op,
     assert aep("GET", where).json() == before
 
 
-def test_only_drafts_stand_on_drafts(aep, onboarding):
+def test_only_drafts_refer_to_drafts(aep, onboarding):
     body = {"name": "draft", "auth": AUTH, "connectionSpec": SERVICENOW}
     base = aep.post(f"{FLOW}/connections?mode=draft", body)["id"]
     source = onboarding.source_body(baseConnectionId=base)
@@ -157,7 +160,7 @@ def test_only_drafts_stand_on_drafts(aep, onboarding):
     aep.refused(400, "1422-400", "POST", f"{FLOW}/targetConnections", json=target)
 
 
-def test_an_empty_copy_is_none_of_a_flow_that_runs_once(aep, onboarding):
+def test_a_one_time_flow_has_no_copy_transformation(aep, onboarding):
     body = onboarding.flow_body(LATER)
     body["transformations"].insert(0, {"name": "Copy", "params": {"deltaColumn": None}})
     aep.refused(400, "1369-400", "POST", f"{FLOW}/flows", json=body)
@@ -202,7 +205,7 @@ def test_datasets_and_batches_are_filtered(aep, onboarding):
     assert (batches(createdAfter=1), batches(createdAfter=later), batches(createdBefore=later)) == (1, 0, 1)
 
 
-def test_tags_of_adobes_own_are_reserved(aep, onboarding):
+def test_tags_of_adobe_are_reserved(aep, onboarding):
     ref = {"id": onboarding.schema, "contentType": FULL}
     body = {"name": "x", "schemaRef": ref, "tags": {"adobe/siphon/table/format": ["delta"]}}
     assert aep("POST", f"{CATALOG}/dataSets", json=body).status_code == 400
@@ -248,7 +251,7 @@ def test_only_flows_that_run_once_run_on_demand(aep, onboarding):
     aep.refused(400, "1386-400", "POST", f"{FLOW}/runs", json=body)
 
 
-def test_a_failed_run_runs_again_and_another_does_not(make_emulator, tmp_path):
+def test_only_a_failed_run_can_be_retried(make_emulator, tmp_path):
     from plain_http import Plain
 
     (tmp_path / "data").mkdir()
@@ -301,7 +304,7 @@ def test_an_ad_hoc_class_and_its_schema(aep):
 
 
 @pytest.mark.parametrize("accept", ["xed-nonsense+json;version=1", "xed+json;version=1.0", "xed+json; version=2"])
-def test_a_format_or_version_that_there_is_not(aep, onboarding, accept):
+def test_an_unknown_format_or_version_is_refused(aep, onboarding, accept):
     where = f"{REGISTRY}/tenant/schemas/{onboarding.schema.replace('/', '%2F')}"
     assert aep("GET", where, headers={"Accept": f"application/vnd.adobe.{accept}"}).status_code == 406
 
@@ -311,11 +314,11 @@ def test_titles_are_unique_across_classes_and_schemas(aep, onboarding):
 
 
 @pytest.mark.parametrize("changes", [{"allOf": []}, {"allOf": [{"$ref": f"{CONTEXT}profile"}]}, {"title": ""}])
-def test_a_class_that_is_none(aep, changes):
+def test_an_invalid_class_is_refused(aep, changes):
     assert aep("POST", f"{REGISTRY}/tenant/classes", json=class_body(**changes)).status_code == 400
 
 
-def test_the_tutorials_source_format_of_old_is_refused(aep, onboarding):
+def test_the_former_source_format_of_the_tutorial_is_refused(aep, onboarding):
     body = onboarding.source_body(data={"format": "parquet_xdm", "schema": {"id": onboarding.schema}})
     aep.refused(400, "1327-400", "POST", f"{FLOW}/sourceConnections", json=body)
     body = onboarding.source_body(data={"format": "tabular", "schema": {"id": onboarding.schema}})
@@ -325,7 +328,7 @@ def test_the_tutorials_source_format_of_old_is_refused(aep, onboarding):
     aep.refused(400, "1391-400", "POST", f"{FLOW}/sourceConnections", json=body)
 
 
-def test_the_dataset_base_connection_of_old(aep, onboarding):
+def test_the_dataset_base_connection_of_the_tutorial(aep, onboarding):
     lake = aep.post(f"{FLOW}/connections", {"name": "lake", "connectionSpec": DATA_LAKE})["id"]
     assert aep.post(f"{FLOW}/targetConnections", onboarding.target_body(baseConnectionId=lake))
     wrong = onboarding.target_body(baseConnectionId=onboarding.base)
@@ -347,7 +350,7 @@ def descriptor(onboarding, **changes):
     }
 
 
-def test_a_descriptor_lives_and_dies(aep, onboarding):
+def test_a_descriptor_is_created_replaced_and_deleted(aep, onboarding):
     where = f"{REGISTRY}/tenant/descriptors"
     made = aep.post(where, descriptor(onboarding))
     id_ = made["@id"]
@@ -379,12 +382,12 @@ def test_a_descriptor_lives_and_dies(aep, onboarding):
         ({"xdm:isPrimary": "yes"}, 400),
     ],
 )
-def test_a_descriptor_that_does_not_fit(aep, onboarding, changes, status):
+def test_an_invalid_descriptor_is_refused(aep, onboarding, changes, status):
     answer = aep("POST", f"{REGISTRY}/tenant/descriptors", json=descriptor(onboarding, **changes))
     assert answer.status_code == status
 
 
-def test_profile_in_its_order_and_no_way_back(aep, onboarding):
+def test_profile_needs_an_order_and_is_irreversible(aep, onboarding):
     schema = f"{REGISTRY}/tenant/schemas/{onboarding.schema.replace('/', '%2F')}"
     union = [{"op": "add", "path": "/meta:immutableTags", "value": ["union"]}]
     tag = [{"op": "add", "path": "/tags/unifiedProfile", "value": ["enabled:true"]}]
@@ -416,7 +419,7 @@ def test_profile_in_its_order_and_no_way_back(aep, onboarding):
         "nonsense",
     ],
 )
-def test_a_patch_of_a_dataset_that_is_none(aep, onboarding, op):
+def test_an_invalid_patch_of_a_dataset_is_refused(aep, onboarding, op):
     patch = {"Content-Type": "application/json-patch+json"}
     answer = aep("PATCH", f"{CATALOG}/dataSets/{onboarding.dataset}", headers=patch, json=[op])
     assert answer.status_code == 400
@@ -457,7 +460,7 @@ def test_records_are_explored(aep, zendesk, params):
         ({"sourceParams": "WzFd"}, "1335-400"),
     ],
 )
-def test_a_rest_source_is_asked_otherwise(aep, zendesk, changes, code):
+def test_invalid_explore_requests_of_a_rest_source_are_refused(aep, zendesk, changes, code):
     aep.refused(400, code, "GET", f"{FLOW}/connections/{zendesk}/explore", params={**ASK, **changes})
 
 
@@ -480,8 +483,8 @@ def on_demand(aep, onboarding, made):
     return {"flowId": flow, "params": {"windowStartTime": 0, "windowEndTime": 2_000_000_000}}
 
 
-def test_records_that_are_none_are_counted_and_types_are_told(tmp_path):
-    from airflow_provider_aep.emulator.tables import Tables
+def test_invalid_records_are_counted_and_types_are_inferred(tmp_path):
+    from aep_emulator.engine.source_data import Tables
 
     lines = ['{"a": 1, "b": {"c": "x"}, "d": true}', "", '{"a": 1.5, "b": {"c": null}}', "[1]", "{broken"]
     (tmp_path / "r.jsonl").write_text("\n".join([*lines, '{"e": [1], "d": "x"}']))

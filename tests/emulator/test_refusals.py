@@ -1,12 +1,12 @@
-"""Every refusal that the emulator claims, provoked by somebody who is not our client."""
+"""Every refusal in the emulator's tables, provoked with plain requests."""
 
 import time
 
 import pytest
 from plain_http import AUTH, CATALOG, CONTEXT, CRM, DATA_LAKE, FLOW, PREP, REGISTRY, SERVICENOW, Onboarding, Plain
 
-from airflow_provider_aep.emulator import refusals
-from airflow_provider_aep.emulator.service import Credential
+from aep_emulator.core import errors as refusals
+from aep_emulator.core.options import Credential
 
 KINESIS = {"id": "86043421-563b-46ec-8e6c-e23184711bf6", "version": "1.0"}
 LANDING_ZONE = {"id": "26f526f2-58f4-4712-961d-e41bf1ccc0e8", "version": "1.0"}
@@ -19,7 +19,7 @@ REST = {"id": "6499120c-0b15-42dc-936e-847ea3c24d72", "version": "1.0"}
 
 
 class Case:
-    """An emulator with a whole onboarding in it, on a clock that stands still."""
+    """An emulator with a complete onboarding and a frozen clock."""
 
     def __init__(self, aep):
         self.aep = aep
@@ -46,7 +46,7 @@ class Case:
         return self.post(f"{FLOW}/flows", self.parts.flow_body(*arguments, **changes))
 
     def made_flow(self, *arguments, **changes):
-        """The path of a flow that there is."""
+        """Return the path of an existing flow."""
         return f"{FLOW}/flows/{self.parts.flow(*arguments, **changes)}"
 
     def once(self):
@@ -77,7 +77,7 @@ class Case:
         return flow
 
     def passing(self, action):
-        """Within a change of state."""
+        """Set a transition time."""
         self.aep.emulator.world.options = type(self.aep.emulator.world.options)(transition=60, strict=True)
         assert action().status_code < 300
 
@@ -113,7 +113,7 @@ def target(case, **changes):
 
 
 def in_passing(case, resource, action):
-    """``resource``: the path of a flow; ``action`` comes while it is being disabled."""
+    """Send a request while a flow is being disabled."""
     flow = case.once()
     case.passing(lambda: case.post(f"{flow}/action", params={"op": "disable"}))
     return action(flow)
@@ -126,7 +126,7 @@ def deleting(case, action):
 
 
 def started(case, frequency, change):
-    """A change of a flow whose start has passed."""
+    """Change a flow after its start."""
     delta = None if frequency == "once" else "sys_updated_on"
     schedule = {"startTime": LATER, "frequency": frequency, **({} if frequency == "once" else {"interval": 1})}
     flow = case.made_flow(schedule, delta)
@@ -156,7 +156,7 @@ def failing_run(case):
 
 
 def conflicting(case):
-    """A field group that gives a field of a global one another type."""
+    """Create a field group that declares a field of a global one with another type."""
     own = {"person": {"type": "string"}}
     return case.schema(
         allOf=[{"$ref": f"{CONTEXT}profile"}, {"$ref": f"{CONTEXT}profile-person-details"}, {"properties": own}]
@@ -323,7 +323,7 @@ def test_every_claimed_code_is_provoked():
 
 
 @pytest.mark.parametrize("code", sorted(PROVOKED))
-def test_it_is_refused_with_its_code(aep, code):
+def test_each_refusal_has_its_code(aep, code):
     case = Case(aep)
     answer = PROVOKED[code](case)
     body = answer.json()
@@ -348,7 +348,7 @@ def test_it_is_refused_with_its_code(aep, code):
         ("sandbox:dev", "GET", f"{CATALOG}/dataSets", 403, "2118-403"),
     ],
 )
-def test_a_credential_may_not_do_everything(make_emulator, denied, method, path, status, code):
+def test_a_denied_permission_is_refused(make_emulator, denied, method, path, status, code):
     aep = Plain(make_emulator(denied=(denied,)))
     answer = aep(method, path, json={} if method == "POST" else None)
     assert (answer.status_code, refusals.code_of(answer.json())) == (status, code)
@@ -357,7 +357,7 @@ def test_a_credential_may_not_do_everything(make_emulator, denied, method, path,
         assert aep("GET", path, headers=accept).status_code == 200
 
 
-def test_a_second_credential_has_rights_of_its_own(make_emulator):
+def test_a_second_credential_has_separate_permissions(make_emulator):
     emulator = make_emulator(others=(Credential("reader", "hush", ("flowservice:write", "sandbox:prod")),))
     first, reader = Plain(emulator), Plain(emulator)
     form = {"grant_type": "client_credentials", "client_id": "reader", "client_secret": "hush", "scope": "openid"}
@@ -373,21 +373,21 @@ def test_a_second_credential_has_rights_of_its_own(make_emulator):
 
 
 @pytest.mark.parametrize("state", ["creating", "failed", "deleted"])
-def test_a_sandbox_that_is_not_active_is_not_served_but_listed(make_emulator, state):
+def test_an_inactive_sandbox_is_listed_and_not_served(make_emulator, state):
     aep = Plain(make_emulator(sandboxes=("prod", f"dev:{state}")))
     aep.refused(404, "2100-404", "GET", f"{FLOW}/flows")
     listed = aep("GET", "/data/foundation/sandbox-management/").json()["sandboxes"]
     assert {s["name"]: s["state"] for s in listed} == {"prod": "active", "dev": state}
 
 
-def test_the_spec_of_a_flow_must_take_the_source(aep):
+def test_the_flow_spec_must_support_the_source(aep):
     case = Case(aep)
     assert case.flow(flowSpec=REST).json()["errorCode"] == "1413-400"
     assert case.flow(flowSpec=CRM, targetConnectionIds=[case.parts.source]).json()["errorCode"] == "1101-404"
     assert source(case, DATA_LAKE, case.base(DATA_LAKE)).json()["errorCode"] == "1413-400"
 
 
-def test_without_a_sandbox_of_the_name_there_is_no_default_one(make_emulator):
+def test_without_prod_no_sandbox_is_the_default(make_emulator):
     aep = Plain(make_emulator(sandboxes=("dev",)))
     nobody = {"x-sandbox-name": None}
     aep.refused(404, "2106-404", "GET", f"{CATALOG}/dataSets", headers=nobody)
@@ -395,6 +395,6 @@ def test_without_a_sandbox_of_the_name_there_is_no_default_one(make_emulator):
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_a_body_that_is_not_called_json_is_refused(aep, content_type):
+def test_a_body_with_another_content_type_is_refused(aep, content_type):
     answer = aep("POST", f"{CATALOG}/dataSets", content=b"{}", headers={"Content-Type": content_type})
     assert (answer.status_code, answer.json()["detail"]) == (400, "A valid content-type must be specified")

@@ -1,4 +1,4 @@
-"""What a run goes through, what became of its rows, and where rows come from."""
+"""States of runs, diagnostics of failed rows, and file sources."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ CLOUD = {"id": "9753525b-82c7-4dce-8a9b-5ccfce2b9876", "version": "1.0"}
 
 
 def frozen(make_emulator, source_data=None, at=START - 100, **options):
-    """An emulator whose clock stands still shortly before the flows start."""
+    """Return a client of an emulator that is frozen shortly before the flows start."""
     emulator = make_emulator(source_data, **options)
     emulator.freeze(at)
     return Plain(emulator)
@@ -60,7 +60,7 @@ def test_a_run_is_scheduled_then_in_progress_then_done(make_emulator):
     assert flow_of(aep, flow)["lastRunDetails"]["id"] == run["id"]
 
 
-def test_counts_and_last_run_details_come_late(make_emulator):
+def test_counts_and_last_run_details_lag(make_emulator):
     aep = frozen(make_emulator, run_delay=0, lag=30)
     flow = Onboarding(aep).flow({"startTime": START, "frequency": "once"})
     aep.emulator.advance(101)
@@ -83,7 +83,7 @@ def test_a_run_that_never_ends(make_emulator):
     assert aep.emulator.unfired() == []
 
 
-def test_nothing_happens_by_itself_while_the_clock_stands_still(make_emulator):
+def test_no_event_happens_while_the_clock_is_frozen(make_emulator):
     aep = frozen(make_emulator, run_delay=0)
     onboarding = Onboarding(aep)
     flow = onboarding.flow({"startTime": START, "frequency": "once"})
@@ -106,7 +106,7 @@ def test_nothing_happens_by_itself_while_the_clock_stands_still(make_emulator):
         ("sourceConnections", "publish", "enabling", "enabled"),
     ],
 )
-def test_a_change_of_state_takes_its_time(make_emulator, kind, change, passing, final):
+def test_a_state_transition_takes_time(make_emulator, kind, change, passing, final):
     aep = frozen(make_emulator, transition=60)
     onboarding = Onboarding(aep)
     where = f"{FLOW}/connections/{onboarding.base}"
@@ -145,7 +145,7 @@ def test_a_change_of_state_takes_its_time(make_emulator, kind, change, passing, 
 
 @pytest.fixture
 def broken(make_emulator, tmp_path):
-    """A run of 100 rows of which three fail, each in its own way."""
+    """Run a flow over 100 rows; three of them fail with different errors."""
     folder = tmp_path / "src"
     folder.mkdir()
     lines = [f"{n},a{n}@b.example,1980-01-01" for n in range(97)]
@@ -210,7 +210,7 @@ def test_diagnostics_are_kept_for_thirty_days(broken):
     assert aep("GET", where.removeprefix("https://platform.adobe.io")).status_code == 404
 
 
-def test_without_diagnostics_there_is_only_a_number(broken):
+def test_without_diagnostics_only_the_number_is_known(broken):
     aep, onboarding = broken
     run = finished(aep, onboarding, options={"errorDiagnosticsEnabled": False})
     extensions = run["activities"][-1]["statusSummary"]["extensions"]
@@ -220,7 +220,7 @@ def test_without_diagnostics_there_is_only_a_number(broken):
 
 
 @pytest.mark.parametrize(("percent", "verdict"), [(2, "failed"), (3, "success"), (50, "success")])
-def test_the_flows_threshold_decides_whether_the_batch_lands(broken, percent, verdict):
+def test_the_flows_threshold_decides_whether_the_batch_succeeds(broken, percent, verdict):
     aep, onboarding = broken
     run = finished(aep, onboarding, options={"partialIngestionPercent": percent})
     assert status(run) == verdict
@@ -233,7 +233,7 @@ def test_the_flows_threshold_decides_whether_the_batch_lands(broken, percent, ve
 
 @pytest.fixture
 def bucket(tmp_path):
-    """A folder of files in three formats."""
+    """Create a folder of files in three formats."""
     folder = tmp_path / "source" / "amazon-s3"
     (folder / "leads" / "old").mkdir(parents=True)
     (folder / "leads" / "a.csv").write_text("id,mail\n1,a@b.example\n2,b@b.example\n")
@@ -251,7 +251,7 @@ def bucket(tmp_path):
 
 
 class Cloud(Onboarding):
-    """An onboarding of files."""
+    """An onboarding of a cloud storage."""
 
     def __init__(self, aep, path, form, mappings, data=None, params=None, spec=S3):
         super().__init__(aep, "other", {"id": "_id"})
@@ -365,7 +365,7 @@ def test_the_landing_zone_has_no_base_connection(make_emulator, bucket):
 # -- fields of one's own --------------------------------------------------------------------------------------------
 
 
-def test_a_field_group_of_ones_own_takes_values(make_emulator):
+def test_fields_of_a_tenants_field_group_are_ingested(make_emulator):
     aep = frozen(make_emulator, run_delay=0)
     own = {"_emulator": {"type": "object", "properties": {"tier": {"type": "string"}, "place": {"$ref": "?"}}}}
     place = aep.post(

@@ -1,4 +1,4 @@
-"""Flow Service, Schema Registry, Catalog and Data Prep: shapes, references, rules and their codes."""
+"""Flow Service, Schema Registry, Catalog and Data Prep: fields, references, rules and codes."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def test_a_base_connection_is_checked(aep, body, code):
     assert "hidden" not in message
 
 
-def test_a_secret_is_not_kept_and_so_not_shown(aep):
+def test_a_secret_is_neither_stored_nor_returned(aep):
     id_ = aep.post(f"{FLOW}/connections", base())["id"]
     [shown] = aep("GET", f"{FLOW}/connections/{id_}").json()["items"]
     assert shown["auth"]["params"] == {"endpoint": "https://x", "username": "u", "password": "******"}
@@ -44,13 +44,13 @@ def test_a_secret_is_not_kept_and_so_not_shown(aep):
     assert b"hidden too" not in aep.emulator.state.read_bytes()
 
 
-def test_names_may_be_the_same_at_adobe_and_here(aep):
+def test_names_may_repeat(aep):
     first, second = (aep.post(f"{FLOW}/connections", base()) for _ in range(2))
     assert first["id"] != second["id"]
     assert set(first) == {"id", "etag"}
 
 
-def test_a_connection_has_what_adobe_shows(aep):
+def test_a_connection_has_the_documented_fields(aep):
     id_ = aep.post(f"{FLOW}/connections", base())["id"]
     [shown] = aep("GET", f"{FLOW}/connections/{id_}").json()["items"]
     assert shown["state"] == "enabled"
@@ -93,7 +93,7 @@ def test_a_connection_is_tested_and_explored(aep):
         ({"objectType": "table", "object": "sample/incident"}, 404, "1101-404"),
     ],
 )
-def test_exploring_what_is_not_there(aep, query, status, code):
+def test_exploring_something_unknown_is_refused(aep, query, status, code):
     id_ = aep.post(f"{FLOW}/connections", base())["id"]
     aep.refused(status, code, "GET", f"{FLOW}/connections/{id_}/explore", params=query)
 
@@ -210,12 +210,12 @@ def test_order(abc, orderby, found):
         ({"continuationToken": base64.urlsafe_b64encode(b'{"offset": "1"}').decode()}, "1451-400"),
     ],
 )
-def test_a_list_that_adobe_would_refuse(abc, query, code):
+def test_an_invalid_list_is_refused(abc, query, code):
     abc.refused(400, code, "GET", f"{FLOW}/connections", params=query)
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "1001", "1.5", "--1"])
-def test_a_limit_that_is_none_is_refused(abc, limit):
+def test_an_invalid_limit_is_refused(abc, limit):
     assert abc("GET", f"{FLOW}/connections", params={"limit": limit}).status_code == 400
 
 
@@ -372,7 +372,7 @@ def test_a_flow_is_checked(aep, onboarding):
         ("/name", ["x"], "problem"),
     ],
 )
-def test_a_patch_must_leave_a_flow_that_could_be_made(aep, onboarding, path, value, code):
+def test_a_patch_of_a_flow_with_an_invalid_result_is_refused(aep, onboarding, path, value, code):
     made = aep.post(f"{FLOW}/flows", onboarding.flow_body(later(), delta="sys_updated_on"))
     ops, headers = [{"op": "replace", "path": path, "value": value}], {"If-Match": made["etag"]}
     aep.refused(400, code, "PATCH", f"{FLOW}/flows/{made['id']}", json=ops, headers=headers)
@@ -400,7 +400,7 @@ JUNK = [
 
 
 def broken(body):
-    """The body with each of its values, at every depth, replaced by junk."""
+    """Yield the body with each of its values replaced by an invalid one, at every depth."""
     places = body.items() if isinstance(body, dict) else enumerate(body)
     for key, value in list(places):
         for junk in JUNK:
@@ -414,7 +414,7 @@ def broken(body):
                 yield copy
 
 
-def test_no_body_makes_the_emulator_fail(aep, onboarding):
+def test_no_body_causes_a_server_error(aep, onboarding):
     leaf = {"type": "string", "enum": ["a"], "format": "date"}
     field = {"type": "object", "properties": {"y": leaf}, "required": ["y"]}
     good = {
@@ -471,7 +471,7 @@ def test_no_body_makes_the_emulator_fail(aep, onboarding):
 @pytest.mark.parametrize(
     "content", [b'{"name": NaN}', b'{"name": Infinity}', b'{"n": 1e400}', b'{"n": 1' + b"0" * 400 + b"}"]
 )
-def test_numbers_that_json_does_not_have_are_refused(aep, content):
+def test_numbers_outside_json_are_refused(aep, content):
     assert aep("POST", f"{FLOW}/connections", content=content).status_code == 400
 
 
@@ -490,7 +490,7 @@ def test_a_mapping_of_another_schema_is_refused(aep, onboarding):
     aep.refused(400, "1425-400", "POST", f"{FLOW}/flows", json=flow)
 
 
-def test_a_flow_shows_whose_it_is(aep, onboarding):
+def test_a_flow_has_the_fields_of_its_owner(aep, onboarding):
     flow = onboarding.flow(later(), delta="sys_updated_on")
     [shown] = aep("GET", f"{FLOW}/flows/{flow}").json()["items"]
     assert shown["inheritedAttributes"]["sourceConnections"][0]["baseConnection"]["id"] == onboarding.base
@@ -505,7 +505,7 @@ def test_a_flow_shows_whose_it_is(aep, onboarding):
 
 
 @pytest.mark.parametrize("depth", [50, 200, 300, 5000])
-def test_a_schema_nested_deeply_is_refused_or_made(aep, depth):
+def test_a_deeply_nested_schema_is_refused_or_created(aep, depth):
     field = '{"type": "object", "properties": {"a": ' * depth + '{"type": "string"}' + "}}" * depth
     content = f'{{"title": "deep", "allOf": [{{"$ref": "{CONTEXT}profile"}}, {{"properties": {{"_x": {field}}}}}]}}'
     assert aep("POST", f"{REGISTRY}/tenant/schemas", content=content).status_code == (201 if depth == 50 else 400)
@@ -517,7 +517,7 @@ SCHEMA = {"type": "object", "title": "s", "allOf": [{"$ref": f"{CONTEXT}profile"
 IDS = {"Accept": "application/vnd.adobe.xed-id+json"}
 
 
-def test_a_schema_is_made_and_found_by_both_ids(aep):
+def test_a_schema_is_created_and_found_by_both_ids(aep):
     made = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)
     assert made["$id"].startswith("https://ns.adobe.com/emulator/schemas/")
     assert made["meta:altId"] == "_emulator.schemas." + made["$id"].rsplit("/", 1)[-1]
@@ -528,7 +528,7 @@ def test_a_schema_is_made_and_found_by_both_ids(aep):
 
 
 @pytest.mark.parametrize("version", ["; version=1", ";version=1", " ;  version=1"])
-def test_a_schema_is_resolved_or_raw_as_accept_says(aep, version):
+def test_accept_selects_the_resolved_or_the_raw_schema(aep, version):
     id_ = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)["meta:altId"]
     path = f"{REGISTRY}/tenant/schemas/{id_}"
     raw = aep("GET", path, headers={"Accept": f"application/vnd.adobe.xed+json{version}"}).json()
@@ -603,12 +603,12 @@ def test_the_next_page_has_the_filter_and_order_of_the_first(aep):
 @pytest.mark.parametrize(
     "query", ["property=title~[", "property=title~(a%2B)%2B$b", "property=title=x", "limit=-1", "orderby=colour"]
 )
-def test_a_schema_list_that_is_refused(aep, query):
+def test_an_invalid_schema_list_is_refused(aep, query):
     aep.post(f"{REGISTRY}/tenant/schemas", {**SCHEMA, "title": "a" * 40})
     assert aep("GET", f"{REGISTRY}/tenant/schemas?{query}", headers=IDS).status_code == 400
 
 
-def test_a_schema_grows_by_field_groups(aep):
+def test_field_groups_are_added_to_a_schema(aep):
     id_ = aep.post(f"{REGISTRY}/tenant/schemas", SCHEMA)["meta:altId"]
     path, ref = f"{REGISTRY}/tenant/schemas/{id_}", {"$ref": f"{CONTEXT}profile-person-details"}
     patched = aep("PATCH", path, json=[{"op": "add", "path": "/allOf/-", "value": ref}]).json()
@@ -695,12 +695,12 @@ def test_mapping_sets_are_listed_by_name(aep, onboarding):
     aep.post(f"{PREP}/mappingSets", {**onboarding.mapping_body, "name": "n"}, 200)
     assert len(aep("GET", f"{PREP}/mappingSets?limit=10&start=0").json()["data"]) == 2
     assert [m["name"] for m in aep("GET", f"{PREP}/mappingSets?limit=10&start=0&name=n").json()["data"]] == ["n"]
-    # The OpenAPI file says that both are required, and a client that others wrote sends but one.
+    # The OpenAPI file says that both are required, and a client that others wrote sends only one.
     assert len(aep("GET", f"{PREP}/mappingSets?limit=1").json()["data"]) == 1
 
 
 @pytest.mark.parametrize(
-    ("mapping", "says"),
+    ("mapping", "message"),
     [
         ({"source": "a", "destination": "person.name"}, "is an object, not a leaf"),
         ({"source": "a", "destination": "nope"}, "is not a field of the schema"),
@@ -715,13 +715,13 @@ def test_mapping_sets_are_listed_by_name(aep, onboarding):
         ({"source": "x", "destination": "person.birthDate", "sourceType": "STATIC"}, "is not a date"),
     ],
 )
-def test_a_mapping_is_validated_and_refused(aep, onboarding, mapping, says):
+def test_a_mapping_is_validated_and_refused(aep, onboarding, mapping, message):
     body = {**onboarding.mapping_body, "mappings": [{"source": "sys_id", "destination": "_id"}, mapping]}
     good, bad = aep("POST", f"{PREP}/mappingSets/validate", json=body).json()["validationResponse"]
     assert (good["status"], good["errors"]) == ("SUCCESS", None)
     assert bad["status"] == "FAILED"
-    assert says in bad["errors"][0]["message"]
-    assert says in aep("POST", f"{PREP}/mappingSets", json=body).json()["detail"]
+    assert message in bad["errors"][0]["message"]
+    assert message in aep("POST", f"{PREP}/mappingSets", json=body).json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -732,6 +732,6 @@ def test_a_mapping_set_is_checked(aep, onboarding, changes):
     assert aep("POST", f"{PREP}/mappingSets", json={**onboarding.mapping_body, **changes}).status_code == 400
 
 
-def test_an_onboarding_can_be_made_twice_but_for_its_title(aep, onboarding):
+def test_an_onboarding_can_be_repeated_except_for_its_title(aep, onboarding):
     with pytest.raises(AssertionError, match="XDM-1521-400"):
         Onboarding(aep)

@@ -1,4 +1,4 @@
-"""An API fuzzer, and kills in the middle of writes. Short here; ``make soak`` is the long form."""
+"""Fuzzing, and kills during writes. ``make soak`` is the long form."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SECONDS = int(os.environ.get("AEP_SOAK_SECONDS", "20"))
 KILLS = int(os.environ.get("AEP_SOAK_KILLS", "10"))
 
 
-def test_an_api_fuzzer_finds_no_failure_and_leaves_the_state_sound(make_emulator, tmp_path):
+def test_fuzzing_finds_no_server_error_and_leaves_a_valid_state(make_emulator, tmp_path):
     emulator = make_emulator(strict=False)
     aep = Plain(emulator)
     onboarding = Onboarding(aep)
@@ -37,9 +37,8 @@ def test_an_api_fuzzer_finds_no_failure_and_leaves_the_state_sound(make_emulator
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + 120, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-6000:]
-    count = len(emulator.requests())
-    assert count > 20 * SECONDS, done.stdout[-2000:]
-    # 501 is the answer to what the description does not have.
+    assert len({e["operation"] for e in emulator.requests()}) > 20, done.stdout[-2000:]
+    # Paths that the description does not contain are answered with 501.
     assert [e for e in emulator.requests() if e["status"] >= 500 and e["operation"]] == []
     snapshot = emulator.snapshot()
     emulator.load(json.loads(json.dumps(snapshot)))
@@ -55,7 +54,7 @@ def test_an_api_fuzzer_finds_no_failure_and_leaves_the_state_sound(make_emulator
 
 
 class Writer(threading.Thread):
-    """Creates base connections without a pause, and remembers what was acknowledged."""
+    """Creates base connections without a pause, and remembers which were acknowledged."""
 
     def __init__(self, started):
         super().__init__()
@@ -72,21 +71,24 @@ class Writer(threading.Thread):
             return
 
 
-def test_a_kill_in_the_middle_of_writes_loses_nothing_and_leaves_nothing_half_written(port, tmp_path):
+def test_a_kill_loses_no_acknowledged_write_and_leaves_no_partial_one(tmp_path):
     state, kept, chance = tmp_path / "s.db", {}, random.Random(7)
     for _ in range(KILLS):
-        started = Started(port, "--state", state)
+        started = Started("--state", state)
         writers = [Writer(started) for _ in range(3)]
         for writer in writers:
             writer.start()
-        time.sleep(chance.uniform(0.02, 0.3))
+        enough, deadline = chance.randint(1, 100), time.monotonic() + 60
+        while sum(len(w.acknowledged) for w in writers) < enough:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
         started.end(signal.SIGKILL)
         for writer in writers:
             writer.join()
             kept |= writer.acknowledged
             writer.aep.http.close()
-        assert writers[0].acknowledged or writers[1].acknowledged or writers[2].acknowledged
-    started = Started(port, "--state", state)
+        assert any(w.acknowledged for w in writers)
+    started = Started("--state", state)
     try:
         aep = Plain(started)
         found, href = {}, "/connections?limit=1000"
@@ -97,7 +99,7 @@ def test_a_kill_in_the_middle_of_writes_loses_nothing_and_leaves_nothing_half_wr
         assert kept.items() <= {id_: body["name"] for id_, body in found.items()}.items()
         for body in found.values():
             assert {"id", "etag", "createdAt", "state", "connectionSpec", "auth", "sandboxName"} <= set(body)
-        # At each kill no more than one write a writer was under way.
+        # At each kill, each writer had at most one request without an answer.
         assert len(found) <= len(kept) + 3 * KILLS
     finally:
         started.end()

@@ -1,9 +1,9 @@
-"""Where Adobe is silent: each switch in each of its positions, as a plain client sees it."""
+"""Switches: each value, as a plain client sees it."""
 
 import pytest
 from plain_http import AUTH, FLOW, PREP, SERVICENOW, Onboarding, Plain
 
-from airflow_provider_aep.emulator.switches import SWITCHES, choices
+from aep_emulator.core.switches import SWITCHES, choices
 
 START = 1_767_225_600
 BASE = {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW}
@@ -112,7 +112,7 @@ SEEN = {s.name: globals()[s.name.replace("-", "_")] for s in SWITCHES}
 
 
 @pytest.mark.parametrize(("switch", "value"), [(s.name, v) for s in SWITCHES for v in s.values])
-def test_a_switch_is_seen(make_emulator, tmp_path, switch, value):
+def test_a_switch_changes_the_behaviour(make_emulator, tmp_path, switch, value):
     folder = None
     if switch in {"window-end", "re-trigger"}:
         folder = tmp_path / "src"
@@ -128,9 +128,9 @@ def test_the_first_value_is_the_default(switch):
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
-    [("colour=red", "'colour' is no switch"), ("secrets=loud", "secrets is masked or absent"), ("secrets", "not ''")],
+    ("assumption", "message"),
+    [("colour=red", "unknown switch 'colour'"), ("secrets=loud", "secrets is masked or absent"), ("secrets", "not ''")],
 )
-def test_a_switch_that_is_none(given, says):
-    with pytest.raises(ValueError, match=says):
-        choices([given])
+def test_an_invalid_switch_is_refused(assumption, message):
+    with pytest.raises(ValueError, match=message):
+        choices([assumption])

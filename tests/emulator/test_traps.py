@@ -1,4 +1,4 @@
-"""The traps in Adobe's own documents, each by its name: what a client that believes one page meets on another."""
+"""Contradictions in Adobe's documentation: what a client that follows one page meets on another."""
 
 import time
 
@@ -15,7 +15,7 @@ def changed(aep, path, *ops):
 
 
 def test_the_mapping_is_not_always_the_first_transformation(aep, onboarding):
-    """The sample patches /transformations/0; where there is a Copy, that is the Copy."""
+    """The sample patches /transformations/0, which is Copy in a flow with a Copy."""
     schedule = {"startTime": LATER, "frequency": "hour", "interval": 1}
     where = f"{FLOW}/flows/{onboarding.flow(schedule, 'sys_updated_on')}"
     step = {"name": "Mapping", "params": {"mappingId": onboarding.mapping["id"], "mappingVersion": 0}}
@@ -26,8 +26,8 @@ def test_the_mapping_is_not_always_the_first_transformation(aep, onboarding):
     assert changed(aep, where, {"op": "replace", "path": "/transformations/1", "value": step}).status_code == 200
 
 
-def test_a_run_on_demand_is_answered_as_its_page_says_and_found_by_its_id(aep, onboarding):
-    """One page answers with the whole run, one with items, the OpenAPI file with the id alone: this is the second."""
+def test_an_on_demand_run_is_answered_with_items_and_found_by_its_id(aep, onboarding):
+    """One page shows the whole run, one shows items, the OpenAPI file shows the id: the emulator returns items."""
     flow = onboarding.flow({"startTime": LATER, "frequency": "once"})
     params = {"windowStartTime": "1651584991", "windowEndTime": "1663735590", "deltaColumn": {"name": "sys_updated_on"}}
     answer = aep.post(f"{FLOW}/runs", {"flowId": flow, "params": params})
@@ -37,7 +37,7 @@ def test_a_run_on_demand_is_answered_as_its_page_says_and_found_by_its_id(aep, o
 
 
 def test_only_a_failed_run_is_tried_again(aep, onboarding):
-    """A note also allows successes without records; the rule is the stricter one."""
+    """A note also allows successful runs without records; the emulator has the stricter rule."""
     flow = onboarding.flow()
     run = onboarding.run(flow)
     where = f"{FLOW}/runs/{run['id']}/action"
@@ -47,8 +47,8 @@ def test_only_a_failed_run_is_tried_again(aep, onboarding):
 @pytest.mark.parametrize(
     ("version", "start", "interval"), [("0", str(LATER), "1"), (0, LATER, 1)], ids=["text", "numbers"]
 )
-def test_numbers_come_as_text_and_as_numbers(aep, onboarding, version, start, interval):
-    """Samples write "0" and 0, "1567411548" and 1567411548; what was written is what is read."""
+def test_numbers_may_be_strings(aep, onboarding, version, start, interval):
+    """Samples contain "0" and 0, "1567411548" and 1567411548; a read returns the written form."""
     schedule = {"startTime": start, "frequency": "hour", "interval": interval}
     body = onboarding.flow_body(schedule, "sys_updated_on")
     body["transformations"][1]["params"]["mappingVersion"] = version
@@ -58,8 +58,8 @@ def test_numbers_come_as_text_and_as_numbers(aep, onboarding, version, start, in
     assert (found["scheduleParams"]["startTime"], found["scheduleParams"]["interval"]) == (start, interval)
 
 
-def test_a_failed_run_knows_no_numbers_and_may_know_no_end(make_emulator):
-    """-1 stands for what is not known, and completedAtUTC may be missing."""
+def test_a_failed_run_has_unknown_counts_and_may_lack_its_end(make_emulator):
+    """Unknown counts are -1, and completedAtUTC may be missing."""
     aep = Plain(make_emulator())
     onboarding = Onboarding(aep)
     aep.emulator.fault("RUN *", "run", outcome="failed", calls=[1])
@@ -72,8 +72,8 @@ def test_a_failed_run_knows_no_numbers_and_may_know_no_end(make_emulator):
     assert "completedAtUTC" not in run["metrics"]["durationSummary"]
 
 
-def test_every_change_moves_the_etag(aep):
-    """One page prints the same etag after a patch; the rule on another is that it moves."""
+def test_every_change_changes_the_etag(aep):
+    """One page shows the same etag after a patch; another states that it changes."""
     made = aep.post(f"{FLOW}/connections", BASE)
     answer = changed(
         aep, f"{FLOW}/connections/{made['id']}", {"op": "add", "path": "/description", "value": "d"}
@@ -84,13 +84,13 @@ def test_every_change_moves_the_etag(aep):
 
 
 @pytest.mark.parametrize("path", [f"{FLOW}/flowSpecs", f"{FLOW}/flows", f"{FLOW}/connectionSpecs"])
-def test_no_call_goes_without_a_token(aep, path):
+def test_every_call_needs_a_token(aep, path):
     """Some samples have no Authorization header."""
     aep.refused(403, "403010", "GET", path, headers={"Authorization": None})
 
 
-def test_limit_and_count_go_together_only_while_count_is_false(aep):
-    """A client that others wrote sends count=False beside limit; count=true is 1401."""
+def test_limit_excludes_count_true(aep):
+    """A client of another author sends count=False with limit; count=true is refused with 1401."""
     assert aep("GET", f"{FLOW}/flows?limit=10&count=False").json() == {"items": [], "_links": {}}
     aep.refused(400, "1401-400", "GET", f"{FLOW}/flows?limit=10&count=True")
 
@@ -108,21 +108,21 @@ def test_the_sandbox_header(aep, headers, status, code):
     aep.refused(status, code, "GET", f"{FLOW}/flows", headers=headers)
 
 
-def test_a_title_that_is_taken_names_who_has_it(aep, onboarding):
-    """So the other one can be adopted from the error alone."""
+def test_the_error_for_a_repeated_title_names_the_other_object(aep, onboarding):
+    """A client can adopt the other object from the error alone."""
     body = {"title": "schema", "type": "object", "allOf": [{"$ref": "https://ns.adobe.com/xdm/context/profile"}]}
     said = aep.refused(400, "XDM-1521-400", "POST", f"{REGISTRY}/tenant/schemas", json=body)
     assert onboarding.schema in said
 
 
-def test_a_mapping_set_has_no_name_unless_it_was_given_one(aep, onboarding):
-    """The printed request has none, so it cannot be what tells two sets apart."""
+def test_a_mapping_set_has_a_name_only_if_its_request_has_one(aep, onboarding):
+    """The documented request has no name, so a name cannot identify a mapping set."""
     assert "name" not in aep("GET", f"{PREP}/mappingSets/{onboarding.mapping['id']}").json()
     again = aep.post(f"{PREP}/mappingSets", onboarding.mapping_body, 200)
     assert again["id"] != onboarding.mapping["id"]
 
 
-def test_what_is_in_use_is_deleted_from_the_flow_on(aep, onboarding):
+def test_objects_are_deleted_after_the_flow(aep, onboarding):
     flow = onboarding.flow({"startTime": LATER, "frequency": "once"})
     aep.refused(400, "1418-400", "DELETE", f"{FLOW}/connections/{onboarding.base}")
     aep.refused(400, "1447-400", "DELETE", f"{FLOW}/sourceConnections/{onboarding.source}")
@@ -131,8 +131,8 @@ def test_what_is_in_use_is_deleted_from_the_flow_on(aep, onboarding):
         assert aep("DELETE", f"{FLOW}/{kind}/{id_}").status_code == 204
 
 
-def test_the_next_page_is_a_token_and_nothing_else(aep):
-    """One client follows the whole link, another takes the token out of it: both see every object once."""
+def test_the_next_page_is_identified_by_a_token_alone(aep):
+    """One client follows the whole link, another uses its token: both see every object once."""
     made = [aep.post(f"{FLOW}/connections", {**BASE, "name": f"n{n}"})["id"] for n in range(5)]
     for follow in (lambda href: href, lambda href: f"/connections?limit=2&continuationToken={href.split('=')[1]}"):
         found, where = [], "/connections?limit=2&property=state==enabled&orderby=createdAt"
@@ -145,17 +145,17 @@ def test_the_next_page_is_a_token_and_nothing_else(aep):
 
 
 @pytest.mark.parametrize("path", [f"{FLOW}/connections/", f"{FLOW}/flows/", f"{REGISTRY}/stats/"])
-def test_a_trailing_slash_and_a_content_type_on_a_read_do_no_harm(aep, path):
+def test_a_trailing_slash_and_a_content_type_on_a_read_are_ignored(aep, path):
     assert aep("GET", path, headers={"Content-Type": "application/json; charset=utf-8"}).status_code == 200
 
 
 @pytest.mark.parametrize("op", ["add", "ADD", "Add"])
-def test_operations_in_upper_and_lower_case(aep, op):
+def test_actions_in_upper_and_lower_case(aep, op):
     where = f"{FLOW}/connections/{aep.post(f'{FLOW}/connections', BASE)['id']}"
     assert changed(aep, where, {"op": op, "path": "/description", "value": "d"}).status_code == 200
 
 
-def test_a_patch_with_its_etag_in_the_query_as_a_collection_sends_it(aep):
+def test_a_patch_with_its_etag_in_the_query(aep):
     made = aep.post(f"{FLOW}/connections", BASE)
     ops = [{"op": "replace", "path": "/name", "value": "n"}]
     assert (
@@ -164,7 +164,7 @@ def test_a_patch_with_its_etag_in_the_query_as_a_collection_sends_it(aep):
 
 
 @pytest.mark.parametrize("media", ["xed-full", "xdm-full", "xed", "xdm", "xed-notext", "xed-full-desc"])
-def test_the_same_forms_under_both_names(aep, onboarding, media):
+def test_xed_and_xdm_are_synonyms_in_accept(aep, onboarding, media):
     accept = {"Accept": f"application/vnd.adobe.{media}+json; version=1"}
     by_alt_id = onboarding.schema.removeprefix("https://ns.adobe.com/").replace("/", ".")
     found = aep("GET", f"{REGISTRY}/tenant/schemas/_{by_alt_id}", headers=accept).json()

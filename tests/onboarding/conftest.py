@@ -51,7 +51,7 @@ def shared_clock(emulator: Any) -> Callable[[], SharedClock]:
 
 
 @pytest.fixture
-def together(emulator: Any, shared_clock: Any) -> Iterator[AepClient]:
+def virtual(emulator: Any, shared_clock: Any) -> Iterator[AepClient]:
     """A client that moves the emulator's frozen clock on when it sleeps."""
     emulator.freeze()
     with AepClient(emulator.settings(), tokens=TokenCache(), clock=shared_clock()) as client:

@@ -7,8 +7,8 @@ import pytest
 
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.models import Batch, Run
-from airflow_provider_aep.onboarding import verdict as module
-from airflow_provider_aep.onboarding.verdict import RunResult, Tolerance, judge, judge_batch, judge_batches
+from airflow_provider_aep.runs import verdict as module
+from airflow_provider_aep.runs.verdict import RunResult, Tolerance, evaluate_batch, evaluate_batches, evaluate_run
 
 STATUSES = [
     (None, "waiting"),
@@ -61,28 +61,28 @@ def run(status="success", records=None, **metrics):
 
 @pytest.mark.parametrize(("status", "verdict"), STATUSES)
 def test_every_spelling_of_a_status(status, verdict):
-    assert judge(run(status, {"inputRecordCount": 1})).verdict == verdict
+    assert evaluate_run(run(status, {"inputRecordCount": 1})).verdict == verdict
 
 
 def test_a_success_that_is_not_counted_yet_is_waited_for():
     """AEP fills in the metrics after it has said success."""
-    assert judge(run("success")).verdict == "waiting"
-    assert judge(run("success", {"inputRecordCount": -1})).verdict == "succeeded"
-    assert judge(run("success", activities=[{"id": "copyActivity"}])).verdict == "succeeded"
+    assert evaluate_run(run("success")).verdict == "waiting"
+    assert evaluate_run(run("success", {"inputRecordCount": -1})).verdict == "succeeded"
+    assert evaluate_run(run("success", activities=[{"id": "copyActivity"}])).verdict == "succeeded"
 
 
 def test_every_row_of_the_table_is_tested():
     tested = {"".join(c for c in (s or "") if c not in "_- ").lower() for s, _ in STATUSES}
-    assert set(module._TABLE) <= tested
+    assert set(module._RUN_VERDICTS) <= tested
 
 
 @pytest.mark.parametrize(("status", "verdict"), [(s, v) for v, statuses in BATCHES.items() for s in statuses])
 def test_every_status_of_a_batch(status, verdict):
-    assert judge_batch(Batch.model_validate({"id": "b", "status": status})).verdict == verdict
+    assert evaluate_batch(Batch.model_validate({"id": "b", "status": status})).verdict == verdict
 
 
 def test_every_row_of_the_batches_is_tested():
-    assert set(module._BATCHES) <= {s for statuses in BATCHES.values() for s in statuses}
+    assert set(module._BATCH_VERDICTS) <= {s for statuses in BATCHES.values() for s in statuses}
 
 
 @pytest.mark.parametrize(
@@ -100,18 +100,18 @@ def test_a_success_with_any_evidence_against_it_is_partial(evidence):
     activities = body.pop("activities", [])
     made = run(**body)
     made = Run.model_validate({**made.model_dump(), "activities": activities})
-    assert judge(made).verdict == "partial"
+    assert evaluate_run(made).verdict == "partial"
 
 
 def test_evidence_does_not_mend_a_failed_run():
-    assert judge(run("failed", {"failedRecordCount": 1})).verdict == "failed"
-    assert judge(run("inProgress", {"failedRecordCount": 1})).verdict == "waiting"
+    assert evaluate_run(run("failed", {"failedRecordCount": 1})).verdict == "failed"
+    assert evaluate_run(run("inProgress", {"failedRecordCount": 1})).verdict == "waiting"
 
 
 def test_a_count_of_minus_one_is_unknown_and_no_failure():
-    result = judge(run("success", {"inputRecordCount": -1, "outputRecordCount": -1, "failedRecordCount": -1}))
+    result = evaluate_run(run("success", {"inputRecordCount": -1, "outputRecordCount": -1, "failedRecordCount": -1}))
     assert (result.verdict, result.read, result.written, result.failed) == ("succeeded", None, None, None)
-    assert judge(run(fileSummary={"failedFileCount": -1})).failed_files == 0
+    assert evaluate_run(run(fileSummary={"failedFileCount": -1})).failed_files == 0
     assert "records read unknown, written unknown, failed unknown" in result.summary()
 
 
@@ -154,14 +154,23 @@ SAMPLE = {
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"on_partial": "ignore"}, "on_partial is 'ignore'. Next step: It must be fail, warn or succeed."),
-        ({"max_failed_ratio": 1.5}, "max_failed_ratio is 1.5. Next step: It must be a number from 0 to 1."),
+        (
+            {"on_partial": "ignore"},
+            "on_partial is 'ignore', which is not supported. Next step: Set on_partial to fail, warn or succeed.",
+        ),
+        (
+            {"max_failed_ratio": 1.5},
+            "max_failed_ratio is 1.5, not a ratio. Next step: Set max_failed_ratio to a number from 0 to 1.",
+        ),
         ({"max_failed_ratio": -0.1}, "max_failed_ratio is -0.1"),
         ({"max_failed_ratio": "1%"}, "max_failed_ratio is '1%'"),
         ({"max_failed_records": -1}, "max_failed_records is -1.*a number of records"),
         ({"max_failed_records": 1.5}, "max_failed_records is 1.5"),
         ({"max_failed_records": True}, "max_failed_records is True"),
-        ({"on_empty": "skip"}, "on_empty is 'skip'. Next step: It must be fail, warn or succeed."),
+        (
+            {"on_empty": "skip"},
+            "on_empty is 'skip', which is not supported. Next step: Set on_empty to fail, warn or succeed.",
+        ),
     ],
 )
 def test_a_tolerance_that_means_nothing_is_refused(given, says):
@@ -181,7 +190,7 @@ def in_tokyo(monkeypatch):
 
 @pytest.mark.usefixtures("in_tokyo")
 def test_adobes_sample_is_partial():
-    result = judge(Run.model_validate(SAMPLE))
+    result = evaluate_run(Run.model_validate(SAMPLE))
     assert result.verdict == "partial"
     assert (result.read, result.written, result.failed, result.failed_ratio) == (100, 99, 1, 0.01)
     assert (result.window_start, result.window_end) == (1606654702000, 1607519902000)
@@ -196,7 +205,7 @@ def test_adobes_sample_is_partial():
     assert result.summary() == (
         "run 65b7cfcc-6b2e-47c8-8194-13005b792752 of flow f00c8762-df2f-432b-a7d7-38999fef5e8e, "
         "started 2020-12-09 13:23:25 UTC: partial (status 'success'), records read 100, written 99, failed 1; codes "
-        "CONNECTOR-2001-500 (parsing, validating or transforming failed), "
+        "CONNECTOR-2001-500 (AEP could not parse, validate or transform the data), "
         "MAPPER-3700-400 (a mapping could not be applied)"
     )
     assert "a row's text" not in str(result.as_dict())  # messages may quote rows
@@ -204,14 +213,14 @@ def test_adobes_sample_is_partial():
 
 
 def test_a_run_without_errors_shows_no_codes():
-    result = judge(run(records={"inputRecordCount": 0, "outputRecordCount": 0, "failedRecordCount": 0}))
+    result = evaluate_run(run(records={"inputRecordCount": 0, "outputRecordCount": 0, "failedRecordCount": 0}))
     assert (result.read, result.written, result.failed) == (0, 0, 0)
     assert result.summary() == "run r of flow f: succeeded (status 'success'), records read 0, written 0, failed 0"
 
 
 def test_an_error_without_a_code_has_a_blank_one():
     activities = [{"id": "a", "statusSummary": {"extensions": {"errors": [{"recordCount": 3}]}}}]
-    assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == [
+    assert evaluate_run(Run.model_validate({"id": "r", "activities": activities})).errors == [
         {"activity": "a", "code": "", "records": 3}
     ]
 
@@ -220,7 +229,7 @@ def test_an_error_without_a_code_has_a_blank_one():
 def test_a_moment_out_of_range_and_an_error_that_is_none_do_not_end_a_wait(started):
     activities = [{"id": "a", "statusSummary": {"extensions": {"errors": [None, "x", {"code": "X"}]}}}]
     metrics = {"durationSummary": {"startedAtUTC": started}}
-    result = judge(Run.model_validate({"id": "r", "metrics": metrics, "activities": activities}))
+    result = evaluate_run(Run.model_validate({"id": "r", "metrics": metrics, "activities": activities}))
     assert result.summary().startswith("run r of flow : waiting")
     assert [e["code"] for e in result.errors] == ["X"]
 
@@ -228,21 +237,21 @@ def test_a_moment_out_of_range_and_an_error_that_is_none_do_not_end_a_wait(start
 @pytest.mark.parametrize("errors", [5, "x", {"code": "X"}])
 def test_errors_that_are_no_list_do_not_end_a_wait(errors):
     activities = [{"id": "a", "statusSummary": {"extensions": {"errors": errors}}}]
-    assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == []
+    assert evaluate_run(Run.model_validate({"id": "r", "activities": activities})).errors == []
 
 
 def test_a_code_that_is_not_known_is_shown_as_it_is():
     activities = [{"id": "a", "statusSummary": {"errors": [{"code": "NEW-1"}]}}]
-    assert judge(Run.model_validate({"id": "r", "activities": activities})).summary().endswith("; codes NEW-1")
+    assert evaluate_run(Run.model_validate({"id": "r", "activities": activities})).summary().endswith("; codes NEW-1")
 
 
 def test_failed_files_are_counted():
-    assert judge(run(fileSummary={"failedFileCount": 1})).failed_files == 1
+    assert evaluate_run(run(fileSummary={"failedFileCount": 1})).failed_files == 1
 
 
 def test_an_activity_without_a_name_goes_by_its_id():
     activities = [{"id": "4f008a00", "statusSummary": {"errors": [{"code": "X", "message": "m"}]}}]
-    assert judge(Run.model_validate({"id": "r", "activities": activities})).errors == [
+    assert evaluate_run(Run.model_validate({"id": "r", "activities": activities})).errors == [
         {"activity": "4f008a00", "code": "X"}
     ]
 
@@ -250,7 +259,7 @@ def test_an_activity_without_a_name_goes_by_its_id():
 def test_a_result_is_plain_and_survives_json():
     import json
 
-    result = judge(Run.model_validate(SAMPLE))
+    result = evaluate_run(Run.model_validate(SAMPLE))
     assert RunResult(**json.loads(json.dumps(result.as_dict()))) == result
 
 
@@ -339,7 +348,7 @@ def test_what_a_batch_has_lost_counts_beside_what_its_run_says(run_failed, batch
         )
         for n, (lost, coded) in enumerate(batches)
     ]
-    judged = judge_batches(result("partial" if run_failed else "succeeded", failed=run_failed), made)
+    judged = evaluate_batches(result("partial" if run_failed else "succeeded", failed=run_failed), made)
     assert (judged.verdict, judged.failed) == ("partial", failed)
     assert Tolerance(max_failed_records=1).accepts(judged) is False
 
@@ -348,4 +357,4 @@ def test_a_batch_adds_the_codes_that_its_run_does_not_name():
     coded = [{"code": "A"}, {"code": "B"}]
     batch = Batch.model_validate({"id": "b", "status": "success", "metrics": {}, "errors": coded})
     run = replace(result(), errors=[{"activity": "x", "code": "A", "records": 1}])
-    assert judge_batches(run, [batch]).errors == [*run.errors, {"activity": "batch", "code": "B"}]
+    assert evaluate_batches(run, [batch]).errors == [*run.errors, {"activity": "batch", "code": "B"}]

@@ -3,8 +3,22 @@
 import pytest
 
 from airflow_provider_aep.exceptions import AepPermanentError
-from airflow_provider_aep.onboarding.names import Names
-from airflow_provider_aep.operators.flow import AepCreateFlowOperator
+from airflow_provider_aep.naming import Names
+from airflow_provider_aep.operators.flow import (
+    AepCreateFlowOperator,
+    AepCreateMappingSetOperator,
+    AepGetFlowSpecOperator,
+)
+from airflow_provider_aep.operators.source import (
+    AepCreateBaseConnectionOperator,
+    AepCreateSourceConnectionOperator,
+    AepExploreOperator,
+)
+from airflow_provider_aep.operators.target import (
+    AepCreateDatasetOperator,
+    AepCreateSchemaOperator,
+    AepCreateTargetConnectionOperator,
+)
 
 NAMES = Names("X")
 MAPPINGS = {"sys_id": "_id", "email": "personalEmail.address"}
@@ -12,6 +26,26 @@ MAPPINGS = {"sys_id": "_id", "email": "personalEmail.address"}
 
 def run(operator, **arguments):
     return operator(task_id="t", **arguments).execute({})
+
+
+def create_parts():
+    """Create everything up to the flow. Return the arguments of a flow, and the ids of the rest."""
+    base = run(AepCreateBaseConnectionOperator, name=NAMES.base)
+    columns = run(AepExploreOperator, base_connection_id=base, table="customer_contact")
+    table = {"base_connection_id": base, "table": "customer_contact", "columns": columns}
+    schema = run(AepCreateSchemaOperator, title=NAMES.schema)
+    dataset = run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
+    mapping = {"schema_id": schema, "mappings": MAPPINGS, "columns": columns}
+    return {
+        "base": base,
+        "columns": columns,
+        "schema": schema,
+        "dataset": dataset,
+        "source_connection_id": run(AepCreateSourceConnectionOperator, name=NAMES.source, **table),
+        "target_connection_id": run(AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset),
+        "mapping_set": run(AepCreateMappingSetOperator, name=NAMES.mapping, **mapping),
+        "flow_spec": run(AepGetFlowSpecOperator),
+    }
 
 
 def flow(parts, **changes):

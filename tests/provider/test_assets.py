@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from tasks import flow
 from waits import MODES, wait
 
-from airflow_provider_aep.assets import convert_asset_to_openlineage, create_asset, landed, sanitize_uri
+from airflow_provider_aep.assets import any_dataset, convert_asset_to_openlineage, create_asset, sanitize_uri
 from airflow_provider_aep.exceptions import AepRetryableError
 from airflow_provider_aep.operators.run import AepRunFlowOperator
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
@@ -76,10 +76,10 @@ def watched(flow_id, **given):
     return task, events, getattr(result, "xcom_value", result)
 
 
-def test_whoever_is_scheduled_by_a_dataset_hears_of_its_rows(landed_run):
+def test_a_dag_scheduled_by_a_dataset_gets_its_event(landed_run):
     flow_id, asset = landed_run
-    _, events, result = watched(flow_id, outlets=[landed()])
-    [(uri, extra)] = events[landed()].told
+    _, events, result = watched(flow_id, outlets=[any_dataset()])
+    [(uri, extra)] = events[any_dataset()].told
     assert uri == asset.uri
     assert (extra["run_id"], extra["written"], extra["failed"]) == (result["run_id"], result["written"], 3)
     assert extra["batch_ids"]
@@ -95,7 +95,7 @@ def test_an_author_says_what_comes_out_of_a_task(landed_run):
 
 
 @pytest.mark.parametrize("operator", [AepFlowRunSensor, AepRunFlowOperator])
-def test_without_an_outlet_nobody_is_told(operator):
+def test_without_an_outlet_no_event_is_emitted(operator):
     """Two tasks that tell of an asset which Airflow does not know yet, at the same moment: it fails one of them."""
     assert operator(task_id="t", flow_id="f").outlets == []
 
@@ -103,7 +103,7 @@ def test_without_an_outlet_nobody_is_told(operator):
 def test_a_run_without_rows_tells_nothing(aep, landed_run):
     flow_id, _ = landed_run
     _, _, result = watched(flow_id)
-    outlets = [landed()]
+    outlets = [any_dataset()]
     for scope, run in aep.world.store.everywhere("runs"):
         run["metrics"]["recordSummary"]["outputRecordCount"] = 0
         aep.world.store.put("runs", scope, run["id"], run)
@@ -114,7 +114,7 @@ def test_a_run_without_rows_tells_nothing(aep, landed_run):
 def test_where_aep_does_not_say_where_they_are_the_task_is_as_good(aep, landed_run):
     flow_id, _ = landed_run
     aep.fault("GET */targetConnections/{id}", "answer", status=403, code="403025")
-    task, events, result = watched(flow_id, outlets=[landed()])
+    task, events, result = watched(flow_id, outlets=[any_dataset()])
     assert (result["verdict"], events) == ("partial", {})
     assert task.get_openlineage_facets_on_complete(None) is None
     assert aep.unfired() == []
@@ -126,11 +126,14 @@ def test_an_event_is_not_lost_because_aep_does_not_answer(aep, landed_run, impat
     _, _, result = watched(flow_id)
     aep.fault("GET */targetConnections/{id}", "answer", status=503)
     assert watched(flow_id, outlets=[Asset("another")])[2] == result  # nobody waits for it
-    with pytest.raises(AepRetryableError, match=f"No event tells yet of the rows of run {result['run_id']}"):
-        watched(flow_id, outlets=[landed()])
+    with pytest.raises(
+        AepRetryableError,
+        match=f"The rows of run {result['run_id']} have landed, but their dataset event was not emitted",
+    ):
+        watched(flow_id, outlets=[any_dataset()])
     aep.world.faults.clear()
-    _, events, _ = watched(flow_id, outlets=[landed()])
-    assert [uri for uri, _ in events[landed()].told] == [asset.uri]
+    _, events, _ = watched(flow_id, outlets=[any_dataset()])
+    assert [uri for uri, _ in events[any_dataset()].told] == [asset.uri]
 
 
 def test_every_sandbox_of_a_connection_has_an_address():
@@ -140,9 +143,9 @@ def test_every_sandbox_of_a_connection_has_an_address():
 @pytest.mark.parametrize(
     ("kind", "field", "says"),
     [
-        ("flows", "targetConnectionIds", "which connections"),
-        ("flows", "sourceConnectionIds", "which connections"),
-        ("targetConnections", "params", "which dataset"),
+        ("flows", "targetConnectionIds", "connections of the flow"),
+        ("flows", "sourceConnectionIds", "connections of the flow"),
+        ("targetConnections", "params", "dataset of the target connection"),
     ],
 )
 def test_where_an_object_does_not_say_where_they_are_likewise(aep, landed_run, kind, field, says, capfd):
@@ -150,33 +153,63 @@ def test_where_an_object_does_not_say_where_they_are_likewise(aep, landed_run, k
     _, _, result = watched(flow_id)
     [(scope, body)] = aep.world.store.everywhere(kind)
     aep.world.store.put(kind, scope, body["id"], {**body, field: type(body[field])()})
-    task, events, result = watched(flow_id, run_id=result["run_id"], outlets=[landed()])
+    task, events, result = watched(flow_id, run_id=result["run_id"], outlets=[any_dataset()])
     assert (result["verdict"], events, task.get_openlineage_facets_on_complete(None)) == ("partial", {}, None)
-    assert f"does not say {says}" in capfd.readouterr().out
+    assert f"AEP returned no {says}" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_tells_it(aep, mode, monkeypatch):
+def test_every_mode_emits_the_event(aep, mode, monkeypatch):
     from waits import put_run
 
-    from airflow_provider_aep.hooks.landing import Landing
+    from airflow_provider_aep.runtime.dataset_events import Landing
 
-    seen = []
-    monkeypatch.setattr(Landing, "of", lambda conn_id, result, outlets, told: seen.append(result["run_id"]))
+    read = []
+    landing = SimpleNamespace(emit=lambda context, outlets: read.append(outlets))
+    monkeypatch.setattr(Landing, "read", lambda hook, result: read.append(result["run_id"]) or landing)
     put_run(aep, status="inProgress")
-    wait(mode, meanwhile=lambda: put_run(aep), check_batches=False)
-    assert seen == ["r1"]
+    wait(mode, meanwhile=lambda: put_run(aep), check_batches=False, outlets=[any_dataset()])
+    assert read == ["r1", [any_dataset()]]
 
 
 # -- lineage --------------------------------------------------------------------------------------------------------
 
 
-def test_lineage_leads_from_the_source_to_the_dataset_and_asks_nobody(aep, landed_run):
+@pytest.mark.parametrize("outlets", [[], [Asset("another")], [any_dataset()]])
+def test_an_accepted_run_reads_the_endpoints_only_for_an_aep_outlet(aep, landed_run, outlets):
+    """Without one, only Airflow's OpenLineage provider makes the task ask for them."""
+    flow_id, asset = landed_run
+    _, _, result = watched(flow_id)
+    start = len(aep.requests())
+    task, _, _ = watched(flow_id, run_id=result["run_id"], outlets=outlets)
+    waited = [r["operation"] for r in aep.requests()[start:]]
+    lineage = task.get_openlineage_facets_on_complete(None)
+    asked = [r["operation"] for r in aep.requests()[start + len(waited) :]]
+    has_aep_outlet = outlets == [any_dataset()]
+    assert count_endpoints(waited) == (1 if has_aep_outlet else 0)
+    assert count_endpoints(asked) == (0 if has_aep_outlet else 1)
+    assert len(asked) == (0 if has_aep_outlet else 2)
+    assert f"{lineage.outputs[0].namespace}/{lineage.outputs[0].name}" == asset.uri
+
+
+def count_endpoints(operations):
+    """Return how often a task asked for a target connection, which only events and lineage need."""
+    return len([operation for operation in operations if "targetConnections" in operation])
+
+
+@pytest.mark.parametrize("emulator", [{"org_id": "ACME-DEV@AdobeOrg"}], indirect=True)
+def test_an_organization_with_a_hyphen_has_events(aep, landed_run):
+    flow_id, asset = landed_run
+    _, events, result = watched(flow_id, outlets=[any_dataset()])
+    [(uri, extra)] = events[any_dataset()].told
+    assert uri == asset.uri == f"aep://ACME-DEV/dev/dataset/{asset.uri.rsplit('/', 1)[1]}"
+    assert extra["run_id"] == result["run_id"]
+
+
+def test_lineage_leads_from_the_source_to_the_dataset(aep, landed_run):
     flow_id, asset = landed_run
     task, _, result = watched(flow_id)
-    before = len(aep.requests())
     lineage = task.get_openlineage_facets_on_complete(None)
-    assert len(aep.requests()) == before
     [source], [target] = lineage.inputs, lineage.outputs
     assert f"{target.namespace}/{target.name}" == asset.uri
     assert target.outputFacets["outputStatistics"].rowCount == result["written"]
@@ -192,5 +225,5 @@ def test_nothing_of_it_is_needed_to_run(landed_run, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "airflow.providers.openlineage", None)
     monkeypatch.setitem(sys.modules, "openlineage", None)
-    _, events, result = watched(landed_run[0], outlets=[landed()])
+    _, events, result = watched(landed_run[0], outlets=[any_dataset()])
     assert (result["verdict"], len(events)) == ("partial", 1)

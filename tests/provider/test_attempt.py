@@ -1,12 +1,12 @@
-"""What Airflow knows of a task's tries becomes an attempt, with a store of notes and without."""
+"""An Airflow context becomes an attempt, with task state and without."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_aep.hooks.attempt import attempt_of
-from airflow_provider_aep.onboarding.identity import nonce
+from airflow_provider_aep.attempt import task_nonce
+from airflow_provider_aep.runtime.task_attempt import attempt_of
 
 TASK = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": 2}
 AFTER = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,23 +20,23 @@ def context(try_number, **more):
 @pytest.mark.parametrize(("try_number", "tried_before"), [(1, False), (2, True), (5, True)])
 def test_a_try_of_a_task(try_number, tried_before):
     attempt = attempt_of(context(try_number))
-    assert attempt.nonce == nonce(*TASK.values())
-    assert (attempt.tried_before, attempt.memory) == (tried_before, None)
+    assert attempt.nonce == task_nonce(*TASK.values())
+    assert (attempt.tried_before, attempt.store) == (tried_before, None)
     assert attempt.since == AFTER.timestamp()  # and not the start, which clearing moves
 
 
-def test_where_airflow_keeps_notes_they_are_the_memory():
+def test_task_state_comes_from_the_context():
     store = object()
-    assert attempt_of(context(1, task_state_store=store)).memory is store
+    assert attempt_of(context(1, task_state_store=store)).store is store
 
 
-def test_without_a_task_it_is_somebodys_first_try():
+def test_without_a_task_instance_it_is_the_first_try_of_an_unknown_task():
     one, other = attempt_of({}), attempt_of({})
     assert one.nonce != other.nonce
     assert not one.tried_before
 
 
-def test_the_terms_and_the_deployers_patience(monkeypatch):
-    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "7.5")
-    attempt = attempt_of(context(1), if_exists="adopt", concurrent_writers=True)
-    assert (attempt.settle, attempt.if_exists, attempt.concurrent_writers) == (7.5, "adopt", True)
+def test_the_configured_grace_period(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "7.5")
+    assert attempt_of(context(1)).creation_grace_period == 7.5
+    assert attempt_of({}).creation_grace_period == 7.5

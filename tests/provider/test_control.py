@@ -11,7 +11,7 @@ from tasks import flow, refused, run
 from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.clock import SystemClock
 from airflow_provider_aep.exceptions import AepPermanentError
-from airflow_provider_aep.onboarding import control
+from airflow_provider_aep.onboarding.lifecycle import control
 from airflow_provider_aep.operators.control import (
     AepDisableFlowOperator,
     AepEnableFlowOperator,
@@ -64,8 +64,13 @@ def test_a_draft_runs_when_it_is_published(aep, parts):
     assert stored(aep)["state"] == "draft"
     time.sleep(1.2)  # past its start time
     assert aep.world.store.everywhere("runs") == []
-    refused(aep, "Cannot enable the flow.*it is draft.*publish it if it shall", AepEnableFlowOperator, flow_id=draft)
-    refused(aep, "Cannot disable the flow.*it is draft", AepDisableFlowOperator, flow_id=draft)
+    refused(
+        aep,
+        "The flow .* is in the state 'draft', but AEP can enable.*Publish the draft first .AepPublishFlowOperator",
+        AepEnableFlowOperator,
+        flow_id=draft,
+    )
+    refused(aep, "is in the state 'draft', but AEP can disable", AepDisableFlowOperator, flow_id=draft)
     for _ in range(2):
         assert run(AepPublishFlowOperator, flow_id=draft) == draft
     assert flow(parts, draft=True, **SOON) == draft
@@ -114,8 +119,8 @@ def test_an_action_is_over_when_the_flow_has_come_to_rest(aep, once, restless, m
         restless("disabling", "disabled")
         return flow_service.get_flow(id_)
 
-    act = control.ACTIONS["disable"]
-    monkeypatch.setitem(control.ACTIONS, "disable", replace(act, call=slowly))
+    act = control.FLOW_ACTIONS["disable"]
+    monkeypatch.setitem(control.FLOW_ACTIONS, "disable", replace(act, call=slowly))
     assert run(AepDisableFlowOperator, flow_id=once) == once
     assert stored(aep)["state"] == "disabled"
 
@@ -128,7 +133,7 @@ def test_an_action_whose_answer_was_lost_is_no_failure(aep, once, monkeypatch):
             client.send(disable(id_))
         return disable(id_)
 
-    monkeypatch.setitem(control.ACTIONS, "disable", replace(control.ACTIONS["disable"], call=twice))
+    monkeypatch.setitem(control.FLOW_ACTIONS, "disable", replace(control.FLOW_ACTIONS["disable"], call=twice))
     assert run(AepDisableFlowOperator, flow_id=once) == once
 
 
@@ -175,10 +180,10 @@ def test_the_start_moves_and_the_run_with_it(aep, parts, once):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({}, "Nothing is to be updated"),
-        ({"frequency": "minute", "interval": 5}, "at least 15 when frequency is minute"),
-        ({"frequency": "minute"}, "at least 15 when frequency is minute"),  # the flow has 1
-        ({"frequency": "once"}, "frequency is 'once', and that of the flow .* is 'hour'"),
+        ({}, "The update has no fields"),
+        ({"frequency": "minute", "interval": 5}, "interval is 5,.*1362-400.*15 or more, as frequency is minute"),
+        ({"frequency": "minute"}, "interval is 1,.*1362-400.*15 or more, as frequency is minute"),  # the flow has 1
+        ({"frequency": "once"}, "frequency is 'once', but the flow .* has the frequency 'hour'"),
         ({"frequency": "hourly"}, "1397-400"),
         ({"start_in_minutes": -1}, "1360-400"),
         ({"mapping_set": "x"}, "mapping_set is 'x'"),
@@ -212,7 +217,7 @@ def test_a_run_on_demand_takes_the_window(aep, parts):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({}, "no delta column is known .AEP would refuse with 1383-400"),
+        ({}, "it has no delta column .AEP would refuse with 1383-400"),
         ({"window_start": "2026-02-01", "window_end": "2026-01-01", "delta_column": "sys_updated_on"}, "1381-400"),
         ({"window_start": "yesterday", "delta_column": "sys_updated_on"}, "window_start is 'yesterday'"),
     ],
@@ -222,7 +227,7 @@ def test_a_run_that_aep_would_refuse(aep, once, arguments, says):
 
 
 def test_a_delta_column_that_is_no_moment_is_refused_with_those_that_are(aep, once):
-    says = "delta_column is 'email'.*one of sys_created_on, sys_updated_on .*1383-400"
+    says = "delta_column is 'email'.*.AEP: 1383-400.*one of sys_created_on, sys_updated_on"
     refused(aep, says, AepRunFlowOperator, flow_id=once, delta_column="email", **ALL)
 
 
@@ -230,7 +235,7 @@ def test_a_delta_column_that_only_aep_can_judge(aep, once):
     [(scope, source)] = aep.world.store.everywhere("sourceConnections")
     del source["params"]["columns"]
     aep.world.store.put("sourceConnections", scope, source["id"], source)
-    with pytest.raises(AepPermanentError, match="1383-400.*Give a date-time column"):
+    with pytest.raises(AepPermanentError, match="1383-400.*Set delta_column to a date-time column"):
         run(AepRunFlowOperator, flow_id=once, delta_column="email", **ALL)
 
 
@@ -250,7 +255,7 @@ def test_the_kept_delta_column_cannot_change(aep, once):
 
 
 def test_a_run_whose_answer_was_lost_is_not_started_again(aep, once, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "0.05")
     aep.fault("POST */runs", "reset", commit="never")
     with pytest.raises(AepPermanentError, match="may have started.*Look at the flow's runs.*on_ambiguous='start'"):
         run(AepRunFlowOperator, flow_id=once, delta_column="sys_updated_on", **ALL)

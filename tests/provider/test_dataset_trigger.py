@@ -5,14 +5,15 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from chain import Notes
+from chain import StoredState
 
+from aep_emulator.core.store import Scope
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.steps import follow
-from airflow_provider_aep.emulator.store import Scope
-from airflow_provider_aep.onboarding.landed import HORIZON, Watermark, landed
+from airflow_provider_aep.client.steps import run_steps
+from airflow_provider_aep.runs.batches import HORIZON, Watermark, find_landed_batches
+from airflow_provider_aep.runtime import compat, poller
 from airflow_provider_aep.triggers import dataset
-from airflow_provider_aep.triggers.dataset import AepDatasetTrigger, Round
+from airflow_provider_aep.triggers.dataset import AepDatasetTrigger, Poll
 
 NAME = "X dataset"
 
@@ -45,70 +46,70 @@ class Look:
 
     def __call__(self):
         with self.aep.client() as client:
-            mark = Watermark.of(json.loads(json.dumps(self.mark))) if self.mark else None
-            new, after = follow(client, landed("d", mark, client.server_now))
+            mark = Watermark.from_dict(json.loads(json.dumps(self.mark))) if self.mark else None
+            new, after = run_steps(client, find_landed_batches("d", mark, client.server_now))
         self.mark = after.as_dict()
         return [result.batch_id for result in new]
 
 
 @pytest.fixture
-def look(aep):
+def observe(aep):
     aep.freeze()
     return Look(aep)
 
 
-def test_what_was_there_before_is_not_news(aep, look):
+def test_what_was_there_before_is_not_news(aep, observe):
     put(aep, "old")
-    assert (look(), look()) == ([], [])
+    assert (observe(), observe()) == ([], [])
     put(aep, "new")
-    assert (look(), look()) == (["new"], [])
+    assert (observe(), observe()) == (["new"], [])
 
 
-def test_they_land_in_another_order_than_they_begin_in(aep, look):
+def test_they_land_in_another_order_than_they_begin_in(aep, observe):
     put(aep, "slow", "processing", ago=3600)
-    assert look() == []
+    assert observe() == []
     put(aep, "fast")
-    assert look() == ["fast"]
+    assert observe() == ["fast"]
     aep.advance(7200)
     put(aep, "later")
-    assert look() == ["later"]
+    assert observe() == ["later"]
     put(aep, "slow", "success")
-    assert (look(), look()) == (["slow"], [])
+    assert (observe(), observe()) == (["slow"], [])
 
 
-def test_one_that_is_listed_late_is_told(aep, look):
-    assert look() == []
+def test_a_batch_that_is_listed_late_is_reported(aep, observe):
+    assert observe() == []
     aep.advance(300)
     put(aep, "first")
-    assert look() == ["first"]
+    assert observe() == ["first"]
     put(aep, "late", ago=200)
-    assert (look(), look()) == (["late"], [])
+    assert (observe(), observe()) == (["late"], [])
 
 
-def test_one_that_fails_is_not_told(aep, look):
-    look()
+def test_a_failed_batch_is_not_reported(aep, observe):
+    observe()
     put(aep, "bad", "processing")
-    assert look() == []
+    assert observe() == []
     put(aep, "bad", "failed")
-    assert look() == []
+    assert observe() == []
 
 
-def test_nobody_waits_for_ever_for_one_that_is_stuck(aep, look):
-    look()
+def test_a_stuck_batch_is_not_waited_for_forever(aep, observe):
+    observe()
     put(aep, "stuck", "stalled")
-    look()
+    observe()
     aep.advance(HORIZON + 60)
-    look()
-    assert look.mark["since"] > (now(aep) - HORIZON) * 1000
+    observe()
+    assert observe.mark["since"] > (now(aep) - HORIZON) * 1000
 
 
-def test_what_is_kept_does_not_grow(aep, look):
-    look()
+def test_what_is_kept_does_not_grow(aep, observe):
+    observe()
     for n in range(50):
         put(aep, f"b{n}")
-        assert look() == [f"b{n}"]
+        assert observe() == [f"b{n}"]
         aep.advance(300)
-    assert len(look.mark["told"]) <= 3
+    assert len(observe.mark["reported"]) <= 3
 
 
 def leave_out(aep, id_):
@@ -121,38 +122,38 @@ def come_back(aep, id_, status):
     aep.world.store.put("batches", scope(aep), id_, {**body, "dataSet": "d", "status": status})
 
 
-def test_one_that_a_list_leaves_out_once_is_not_told_again(aep, look):
-    look()
+def test_a_batch_that_a_list_omits_once_is_not_reported_again(aep, observe):
+    observe()
     put(aep, "b")
-    assert look() == ["b"]
+    assert observe() == ["b"]
     leave_out(aep, "b")
-    assert look() == []
+    assert observe() == []
     come_back(aep, "b", "success")
-    assert look() == []
+    assert observe() == []
 
 
-def test_one_on_its_way_that_lists_leave_out_is_not_lost(aep, look):
-    look()
+def test_one_on_its_way_that_lists_leave_out_is_not_lost(aep, observe):
+    observe()
     put(aep, "slow", "processing")
-    look()
+    observe()
     leave_out(aep, "slow")
     for _ in range(3):
         aep.advance(7200)
-        look()
+        observe()
     come_back(aep, "slow", "success")
-    assert look() == ["slow"]
+    assert observe() == ["slow"]
 
 
-def test_of_another_dataset_nothing_is_told(aep, look):
-    look()
+def test_batches_of_another_dataset_are_not_reported(aep, observe):
+    observe()
     put(aep, "other", to="e")
-    assert look() == []
+    assert observe() == []
 
 
 # -- the trigger ----------------------------------------------------------------------------------------------------
 
 
-class Store(Notes):
+class Store(StoredState):
     """An asset's state store, as the triggerer gives it to a watcher."""
 
     def __init__(self):
@@ -173,10 +174,10 @@ def fired(trigger, meanwhile=(), store=None, stored=True):
     async def rounds():
         for happens in (lambda: None, *meanwhile):
             happens()
-            yield (one := Round())
-            assert one.looked.is_set()
-            if one.noted and stored:
-                await one.noted()
+            yield (one := Poll())
+            assert one.done.is_set()
+            if one.store_result and stored:
+                await one.store_result()
 
     async def all_of_them():
         return [json.loads(json.dumps(e.payload)) async for e in trigger.filter_shared_stream(rounds())]
@@ -232,15 +233,15 @@ def test_an_asset_may_have_two_watchers(aep, made):
     store = Store()
     put(aep, "slow", "processing", ago=3600, to=made)
 
-    def look(id_):
+    def observe(id_):
         return [b["batch_id"] for event in fired(a_trigger(dataset_id=id_), store=store) for b in event["batches"]]
 
-    assert (look(made), look("other")) == ([], [])
+    assert (observe(made), observe("other")) == ([], [])
     put(aep, "one", to=made)
     put(aep, "two", to="other")
     put(aep, "slow", "success", to=made)
-    assert (sorted(look(made)), look("other")) == (["one", "slow"], ["two"])
-    assert (look(made), look("other")) == ([], [])
+    assert (sorted(observe(made)), observe("other")) == (["one", "slow"], ["two"])
+    assert (observe(made), observe("other")) == ([], [])
 
 
 def test_an_event_that_is_not_stored_is_fired_again(aep, made):
@@ -251,8 +252,69 @@ def test_an_event_that_is_not_stored_is_fired_again(aep, made):
     assert len(fired(a_trigger(dataset_id=made), store=store)) == 1
 
 
-def test_an_outage_ends_nothing_and_hides_nothing(aep, made, told, monkeypatch):
-    monkeypatch.setattr("airflow_provider_aep.triggers.hub.DEADLINE", 0.1)
+@pytest.fixture
+def opened(monkeypatch):
+    """Return the names of what the poller opened: clients, and Airflow connections that it read."""
+    found = []
+
+    class Client(poller.AsyncAepClient):
+        def __init__(self, *args, **kwargs):
+            found.append("client")
+            super().__init__(*args, **kwargs)
+
+    read = poller.get_connection
+    monkeypatch.setattr(poller, "AsyncAepClient", Client)
+    monkeypatch.setattr(poller, "get_connection", lambda conn_id: found.append("connection") or read(conn_id))
+    return found
+
+
+def test_polls_share_a_client_and_a_connection(aep, made, opened):
+    fired(a_trigger(dataset_id=made), [lambda: None] * 5)
+    assert len(aep.requests("GET */batches")) == 6
+    assert sorted(opened) == ["client", "connection"]
+    assert len(aep.requests("POST token")) <= 1
+
+
+def test_the_connection_is_read_again_after_an_error(aep, made, opened, connect):
+    """A person has corrected it meanwhile."""
+    connect(aep, extra={"sandbox": "gone"})
+    put_later = [lambda: None, lambda: connect(aep), lambda: put(aep, "b", to=made)]
+    [event] = fired(a_trigger(dataset_id=made), put_later)
+    assert event["dataset_id"] == made
+    assert opened.count("connection") == 3
+
+
+def test_an_unchanged_connection_that_is_read_again_keeps_its_client(aep, made, opened, monkeypatch):
+    monkeypatch.setattr(poller, "LEASE_TTL", 0.0)
+    monkeypatch.setattr(poller, "CONNECTION_TTL", -1.0)
+    fired(a_trigger(dataset_id=made), [lambda: None] * 2)
+    assert opened.count("connection") == 3
+    assert opened.count("client") == 1
+
+
+def test_a_trigger_that_ends_closes_its_poller(aep, made):
+    async def main():
+        events = a_trigger(dataset_id=made).filter_shared_stream(endless())
+        waiting = asyncio.ensure_future(anext(events))
+        async with asyncio.timeout(10):
+            while not aep.requests("GET */batches"):  # noqa: ASYNC110 - the emulator wakes nobody
+                await asyncio.sleep(0.01)
+        here = poller._LOOPS[asyncio.get_running_loop()]
+        open_before = len(here.pollers)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return open_before, len(here.pollers), len(here.reference_counts)
+
+    async def endless():
+        while True:
+            yield (one := Poll())
+            await one.done.wait()
+
+    assert asyncio.run(main()) == (1, 0, 0)
+
+
+def test_an_outage_ends_nothing_and_hides_nothing(aep, made, log_lines, monkeypatch):
+    monkeypatch.setattr("airflow_provider_aep.runtime.poller.POLL_DEADLINE", 0.1)
 
     def down():
         put(aep, "b", to=made)
@@ -260,19 +322,19 @@ def test_an_outage_ends_nothing_and_hides_nothing(aep, made, told, monkeypatch):
 
     [event] = fired(a_trigger(dataset_id=made), [down, lambda: aep.world.faults.clear()])
     assert [b["batch_id"] for b in event["batches"]] == ["b"]
-    assert [text for level, text in told() if level == "error" and f"The dataset {made} cannot be watched now" in text]
+    assert [text for level, text in log_lines() if level == "error" and f"The poll of dataset {made} failed" in text]
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"dataset_name": "nothing"}, "There is no dataset nothing yet"),
-        ({"dataset_id": "d", "aep_conn_id": "nothing"}, "The dataset d cannot be watched now: There is no Airflow"),
+        ({"dataset_name": "nothing"}, "The dataset nothing does not exist yet"),
+        ({"dataset_id": "d", "aep_conn_id": "nothing"}, "The poll of dataset d failed: There is no Airflow"),
     ],
 )
-def test_what_cannot_be_watched_is_said_and_tried_again(aep, given, says, told):
+def test_what_cannot_be_watched_is_said_and_tried_again(aep, given, says, log_lines):
     assert fired(a_trigger(**given), [lambda: None]) == []
-    assert len([text for _, text in told() if says in text]) == 2
+    assert len([text for _, text in log_lines() if says in text]) == 2
 
 
 def sleeps(monkeypatch, how):
@@ -307,39 +369,39 @@ def test_an_event_that_airflow_did_not_take_is_not_noted(aep, made):
 
     async def rounds():
         for _ in range(2):
-            looks.append(Round())
+            looks.append(Poll())
             yield looks[-1]
             put(aep, "b", to=made)
 
     async def main():
         events = a_trigger(dataset_id=made).filter_shared_stream(rounds())
         await anext(events)
-        before = looks[-1].noted
+        before = looks[-1].store_result
         await events.aclose()
-        return before, looks[-1].noted
+        return before, looks[-1].store_result
 
     assert asyncio.run(main()) == (None, None)
-    assert looks[0].noted
+    assert looks[0].store_result
 
 
 def test_no_look_begins_before_the_one_before_is_over(monkeypatch):
     sleeps(monkeypatch, lambda _: asyncio.sleep(0))
 
     async def main():
-        stream = dataset.rounds(60)
+        stream = dataset.poll_regularly(60)
         first = await anext(stream)
         second = asyncio.ensure_future(anext(stream))
         for _ in range(9):
             await asyncio.sleep(0)
         early = second.done()
-        first.looked.set()
+        first.done.set()
         return early, await asyncio.wait_for(second, 10) is not first
 
     assert asyncio.run(main()) == (False, True)
 
 
 def test_a_note_that_airflow_does_not_take_ends_nothing(caplog):
-    confirmed = pytest.importorskip("airflow_provider_aep.triggers.confirmed", exc_type=ImportError)  # Airflow 3.3
+    pytest.importorskip("airflow.triggers.shared_stream", exc_type=ImportError)  # Airflow 3.3
     noted = []
 
     async def fails():
@@ -349,19 +411,19 @@ def test_a_note_that_airflow_does_not_take_ends_nothing(caplog):
         noted.append(True)
 
     def item(how, clean=True):
-        one = Round()
-        one.noted = how
+        one = Poll()
+        one.store_result = how
         return SimpleNamespace(outcome=SimpleNamespace(is_clean=clean), broker_payload=one)
 
     items = [item(fails), item(None), item(note, clean=False), item(note)]
-    asyncio.run(confirmed.Confirmed(dataset.rounds(60)).advance(items))
+    asyncio.run(compat.confirmed_stream(dataset.poll_regularly(60)).advance(items))
     assert noted == [True]
-    assert "could not be noted" in caplog.text
+    assert "Airflow did not store the watermark" in caplog.text
 
 
 def test_one_of_name_and_id_is_given():
     for given in ({}, {"dataset_name": "a", "dataset_id": "b"}):
-        with pytest.raises(AepConfigurationError, match="dataset_name or its dataset_id"):
+        with pytest.raises(AepConfigurationError, match="Set either dataset_name or dataset_id"):
             AepDatasetTrigger(**given)
 
 

@@ -9,11 +9,12 @@ from airflow.providers.common.compat.sdk import Connection, redact
 
 from airflow_provider_aep.client import sandboxes
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.hooks.aep import AepHook, platform_url, settings_of
-from airflow_provider_aep.hooks.source import source_params
-from airflow_provider_aep.onboarding.systems import SYSTEMS
+from airflow_provider_aep.hooks.aep import AepHook
+from airflow_provider_aep.runtime.connections import platform_url, settings_of
+from airflow_provider_aep.runtime.source_credentials import source_credentials
+from airflow_provider_aep.systems import SYSTEMS
 
-CONNECTED = "Connected to sandbox dev of EMULATOR@AdobeOrg: all services may be used"
+CONNECTED = "Connected to sandbox dev of EMULATOR@AdobeOrg: the credential can use all services"
 
 
 @pytest.mark.parametrize(
@@ -38,8 +39,8 @@ def test_the_accepted_forms_of_host(host, port, schema, url):
     [
         (None, 8787, None, "port or schema but no host"),
         (None, None, "https", "port or schema but no host"),
-        ("https://platform.adobe.io", 443, None, "full URL, and port or schema is set"),
-        ("https://platform.adobe.io", None, "https", "full URL, and port or schema is set"),
+        ("https://platform.adobe.io", 443, None, "full URL, but port or schema is also set"),
+        ("https://platform.adobe.io", None, "https", "full URL, but port or schema is also set"),
         ("platform.adobe.io", None, "ftp", "schema is 'ftp'"),
     ],
 )
@@ -72,22 +73,24 @@ def test_the_deployers_list_is_obeyed(monkeypatch):
         "extra": extra,
     }
     monkeypatch.setenv("AIRFLOW_CONN_AEP_DEFAULT", json.dumps(connection))
-    with pytest.raises(AepConfigurationError, match=r"'aep-emulator'.*allowed_hosts, section aep"):
+    with pytest.raises(AepConfigurationError, match=r"'aep-emulator'.*allowed_hosts in section"):
         _ = AepHook().settings
     monkeypatch.setenv("AIRFLOW__AEP__ALLOWED_HOSTS", "other, http://aep-emulator:8787")
     assert AepHook().settings.platform_url == "http://aep-emulator:8787"
 
 
-def test_a_connection_of_another_type_is_told(emulator, connect):
+def test_a_connection_of_another_type_is_an_error(emulator, connect):
     connect(emulator)
     with pytest.raises(AepConfigurationError, match="'aep_servicenow' is of type 'http', not 'aep'"):
         _ = AepHook("aep_servicenow").settings
 
 
-def test_an_extra_of_another_shape_is_told():
+def test_an_extra_of_another_shape_is_an_error():
     """Where Airflow gives such a connection at all: 3.0 takes none from the environment."""
     connection = Connection(conn_id="aep_default", conn_type="aep", login="i", password="secret", extra='["org_id"]')
-    with pytest.raises(AepConfigurationError, match="extra of the Airflow connection 'aep_default' is no JSON object"):
+    with pytest.raises(
+        AepConfigurationError, match="extra of the Airflow connection 'aep_default' is not a JSON object"
+    ):
         settings_of(connection)
 
 
@@ -151,18 +154,18 @@ def test_a_hook_shows_no_secret(emulator, connect):
 )
 def test_a_servicenow_connection_becomes_parameters(emulator, connect, fields, endpoint):
     connect(emulator, source=fields)
-    params = source_params("aep_source", SYSTEMS["servicenow"].auth_params)
+    params = source_credentials("aep_source", SYSTEMS["servicenow"].auth_params)
     assert params == {"endpoint": endpoint, "username": "u", "password": "source-password"}
 
 
 def test_what_the_source_connection_leaves_blank_is_left_out(emulator, connect):
     connect(emulator, source={"password": None, "host": ""})
-    assert source_params("aep_source", SYSTEMS["servicenow"].auth_params) == {"username": "u"}
+    assert source_credentials("aep_source", SYSTEMS["servicenow"].auth_params) == {"username": "u"}
 
 
 def test_a_salesforce_connection_has_a_version_in_its_extra(emulator, connect):
     connect(emulator, source={"host": "x.my.salesforce.com", "extra": {"apiVersion": "60.0"}})
-    assert source_params("aep_source", SYSTEMS["salesforce-service-cloud"].auth_params) == {
+    assert source_credentials("aep_source", SYSTEMS["salesforce-service-cloud"].auth_params) == {
         "environmentUrl": "https://x.my.salesforce.com",
         "clientId": "u",
         "clientSecret": "source-password",
@@ -172,11 +175,11 @@ def test_a_salesforce_connection_has_a_version_in_its_extra(emulator, connect):
 
 def test_an_oracle_connection_has_a_host_as_it_is(emulator, connect):
     connect(emulator, source={"host": "x.custhelp.com"})
-    assert source_params("aep_source", SYSTEMS["oracle-service-cloud"].auth_params)["host"] == "x.custhelp.com"
+    assert source_credentials("aep_source", SYSTEMS["oracle-service-cloud"].auth_params)["host"] == "x.custhelp.com"
 
 
 def test_a_field_that_no_connection_has_is_said(emulator, connect):
     connect(emulator)
-    with pytest.raises(AepConfigurationError, match="no field .* for 'accessToken'.*Name url, host") as caught:
-        source_params("aep_source", {"accessToken": "a-secret-by-mistake"})
+    with pytest.raises(AepConfigurationError, match="no field .* for 'accessToken'.*to url, host") as caught:
+        source_credentials("aep_source", {"accessToken": "a-secret-by-mistake"})
     assert "by-mistake" not in str(caught.value)

@@ -69,18 +69,18 @@ def test_a_failed_task_links_to_what_it_is_about(aep):
 
 
 def test_an_id_cannot_leave_its_place():
-    settings = AepSettings.checked(client_id="i", client_secret="s", org_id="o@AdobeOrg", sandbox="dev")
+    settings = AepSettings.from_fields(client_id="i", client_secret="s", org_id="o@AdobeOrg", sandbox="dev")
     assert page(settings, "run", "a/../b", "#c").endswith("/source/dataflows/a%2F..%2Fb/activity/%23c")
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "https://u:p@x", "https://x/y", "ftp://x"])
 def test_a_ui_url_is_a_page(url):
     with pytest.raises(AepConfigurationError, match="ui_url"):
-        AepSettings.checked(client_id="i", client_secret="s", org_id="o@AdobeOrg", sandbox="dev", ui_url=url)
+        AepSettings.from_fields(client_id="i", client_secret="s", org_id="o@AdobeOrg", sandbox="dev", ui_url=url)
 
 
 def test_a_ui_url_of_ones_own():
-    settings = AepSettings.checked(
+    settings = AepSettings.from_fields(
         client_id="i", client_secret="s", org_id="o@AdobeOrg", sandbox="dev", ui_url="https://aep.example:8443"
     )
     assert page(settings, "schema", "x").startswith("https://aep.example:8443/#/@o@AdobeOrg/")

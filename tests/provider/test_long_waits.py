@@ -11,8 +11,8 @@ from waits import put_run
 from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AsyncAepClient
 from airflow_provider_aep.client.errors import AepUnavailableError
-from airflow_provider_aep.onboarding.watch import Awaited
-from airflow_provider_aep.triggers.hub import DEADLINE, Budget, Hub, Wait
+from airflow_provider_aep.runs.selector import RunSelector
+from airflow_provider_aep.runtime.poller import POLL_DEADLINE, Poller, RateLimit, Wait
 
 MINUTE, HOUR = 60, 3600
 WAITS = 50
@@ -85,18 +85,18 @@ def waited(timeline, interval=5 * MINUTE):
     """How each wait ends, and when, in seconds since the beginning."""
     at = {}
 
-    async def one(hub, n):
-        seen = await hub.wait(Wait(Awaited("f", f"r{n}"), interval=interval))
+    async def one(poller, n):
+        observation = await poller.wait(Wait(RunSelector("f", f"r{n}"), interval=interval))
         at[n] = timeline.now() - timeline.began
-        return seen.result.verdict
+        return observation.result.verdict
 
     async def all_of_them():
-        options = {"tokens": TokenCache(), "clock": timeline, "transport": timeline, "deadline": DEADLINE}
+        options = {"tokens": TokenCache(), "clock": timeline, "transport": timeline, "deadline": POLL_DEADLINE}
         client = AsyncAepClient(timeline.aep.settings(), **options)
-        hub = Hub(client, Budget(20.0, timeline))
-        tasks = [asyncio.create_task(one(hub, n)) for n in range(WAITS)]
+        poller = Poller(client, RateLimit(20.0, timeline))
+        tasks = [asyncio.create_task(one(poller, n)) for n in range(WAITS)]
         await timeline.pass_until(tasks)
-        await hub.close()
+        await poller.close()
         return [task.exception() or task.result() for task in tasks]
 
     return asyncio.run(all_of_them()), at

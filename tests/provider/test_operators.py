@@ -1,15 +1,15 @@
 """The operators as a task runs them: against the emulator, with connections that Airflow resolves."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 from tasks import MAPPINGS, NAMES, flow, refused, run
 
-from airflow_provider_aep.emulator.specs import FLOW_SPECS, connection_specs, flow_spec_of, flow_specs
+from aep_emulator.data.specs import FLOW_SPECS, connection_specs, flow_spec_of, flow_specs
+from airflow_provider_aep.client import consistency
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
-from airflow_provider_aep.onboarding import wait as engine
-from airflow_provider_aep.onboarding.identity import unsigned
-from airflow_provider_aep.onboarding.systems import SYSTEMS
+from airflow_provider_aep.onboarding.reconcile.marker import split_marker
 from airflow_provider_aep.operators.base import native
 from airflow_provider_aep.operators.flow import (
     AepCreateFlowOperator,
@@ -28,6 +28,7 @@ from airflow_provider_aep.operators.target import (
     AepCreateSchemaOperator,
     AepCreateTargetConnectionOperator,
 )
+from airflow_provider_aep.systems import SYSTEMS
 
 # -- what a task returns --------------------------------------------------------------------------------------------
 
@@ -53,16 +54,16 @@ def test_running_again_finds_everything_and_writes_nothing(aep, parts):
     assert aep.writes() == before
 
 
-def test_a_task_says_in_one_line_what_it_did(aep, told):
+def test_a_task_says_in_one_line_what_it_did(aep, log_lines):
     id_ = run(AepCreateSchemaOperator, title=NAMES.schema)
     run(AepCreateSchemaOperator, title=NAMES.schema)
     group = "https://ns.adobe.com/xdm/context/profile-personal-details"
     run(AepCreateSchemaOperator, title="Y schema", field_groups=[])
     run(AepCreateSchemaOperator, title="Y schema", field_groups=[group])
-    said = [line for level, line in told() if level == "info" and line.startswith("Schema")]
-    assert said[0] == f"Schema 'X schema' created: {id_} in sandbox dev"
-    assert said[1] == f"Schema 'X schema' found: {id_} in sandbox dev"
-    assert said[3].startswith("Schema 'Y schema' updated (refs): ")
+    said = [line for level, line in log_lines() if level == "info" and line.startswith("Schema")]
+    assert said[0] == f"Schema 'X schema' ({id_}): created in sandbox dev"
+    assert said[1] == f"Schema 'X schema' ({id_}): unchanged in sandbox dev"
+    assert re.fullmatch(r"Schema 'Y schema' \(\S+\): updated in sandbox dev; changed fields: refs", said[3])
 
 
 def test_templates_that_render_to_text_are_understood(aep, parts):
@@ -104,7 +105,7 @@ def test_static_values_are_mapped(aep, parts):
     ("changes", "says"),
     [
         ({"extra": {"org_id": None}}, "has no org_id"),
-        ({"extra": {"sandbox": None}}, "has no sandbox.*not even prod"),
+        ({"extra": {"sandbox": None}}, "has no sandbox.*has no default"),
         ({"login": None}, "no client id"),
         ({"password": None}, "no client secret"),
         ({"host": "https://evil.example"}, "'evil.example'.*allowed_hosts"),
@@ -122,8 +123,8 @@ def test_a_bad_connection_is_refused_before_the_first_byte(emulator, connect, ch
     [
         ({"login": "stranger"}, "invalid client_id parameter.*client id"),
         ({"password": "wrong-secret"}, "invalid client_secret parameter.*client secret"),
-        ({"extra": {"org_id": "OTHER@AdobeOrg"}}, "403025.*belongs to another organization"),
-        ({"extra": {"sandbox": "gone"}}, "There is no sandbox gone.*2100-404.*Check the sandbox"),
+        ({"extra": {"org_id": "OTHER@AdobeOrg"}}, "403025.*Set org_id of the connection"),
+        ({"extra": {"sandbox": "gone"}}, "There is no sandbox gone.*2100-404.*Set sandbox in the extra"),
     ],
 )
 def test_credentials_that_adobe_refuses_are_permanent(emulator, connect, changes, says):
@@ -134,21 +135,21 @@ def test_credentials_that_adobe_refuses_are_permanent(emulator, connect, changes
 
 def test_auth_parameters_are_checked_against_the_connection_spec(emulator, connect):
     connect(emulator, source={"login": "", "password": ""})
-    says = "do not fit: username is missing .login.; password is missing .password.*aep_servicenow"
+    says = "are invalid: username is missing .login.; password is missing .password.*aep_servicenow"
     refused(emulator, says, AepCreateBaseConnectionOperator, name="X base")
 
 
 def test_an_auth_spec_that_the_source_does_not_have(aep):
-    says = "service-now has no auth spec 'OAuth'.*Choose one of: Basic Authentication"
+    says = "service-now has no auth spec 'OAuth'.*Set auth_spec to one of: Basic Authentication"
     refused(aep, says, AepCreateBaseConnectionOperator, name="X base", auth_spec="OAuth")
 
 
-def test_a_system_that_nobody_declared(aep):
+def test_an_undeclared_system(aep):
     says = "system is 'zoho'.*one of servicenow, salesforce-service-cloud, oracle-service-cloud"
     refused(aep, says, AepCreateBaseConnectionOperator, name="X base", system="zoho")
 
 
-LOGINS = {
+LOGINS = dict.fromkeys(SYSTEMS, {"host": "x.example.com"}) | {
     "servicenow": {"host": "x.service-now.com"},
     "salesforce-service-cloud": {"host": "x.my.salesforce.com", "extra": {"apiVersion": "60.0"}},
     "oracle-service-cloud": {"host": "x.custhelp.com"},
@@ -191,7 +192,7 @@ def test_every_system_is_onboarded(emulator, connect, name, frequency):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_every_system_runs_on_demand(emulator, connect, told, name):
+def test_every_system_runs_on_demand(emulator, connect, log_lines, name):
     connect(emulator, source=LOGINS[name])
     emulator.freeze()
     made = run(AepCreateFlowOperator, name=NAMES.flow, frequency="once", start_in_minutes=1, **wired(name))
@@ -200,7 +201,11 @@ def test_every_system_runs_on_demand(emulator, connect, told, name):
     emulator.thaw()
     given = {"delta_column": delta, "max_failed_ratio": 1.0, "poke_interval": 0.1, **window}
     assert run(AepRunFlowOperator, flow_id=made, **given)["read"] > 0
-    warned = any("takes no delta column: a run may take all" in text for level, text in told() if level == "warning")
+    warned = any(
+        "has no delta column, so a run may read all of its rows" in text
+        for level, text in log_lines()
+        if level == "warning"
+    )
     assert warned == (name == "zendesk")
 
 
@@ -214,7 +219,11 @@ def test_records_are_explored_by_dot_path(emulator, connect):
     assert kinds["result.tags"] == "array"
     assert run(AepExploreOperator, base_connection_id=base, table="users", source_params={"a": 1}) == columns
     refused(
-        emulator, "table is 'tickets'.*or say 'users'", AepExploreOperator, base_connection_id=base, table="tickets"
+        emulator,
+        "table is 'tickets'.*or set it to 'users'",
+        AepExploreOperator,
+        base_connection_id=base,
+        table="tickets",
     )
     schema = run(AepCreateSchemaOperator, title=NAMES.schema)
     tags = {"schema_id": schema, "columns": columns, "mappings": {"result.tags": "_id"}}
@@ -228,7 +237,9 @@ def test_what_a_rest_source_is_asked_for_cannot_change(emulator, connect):
     first = run(AepCreateSourceConnectionOperator, **asked)
     assert run(AepCreateSourceConnectionOperator, **asked) == first
     other = {**asked, "source_params": {"object_type": "contacts"}}
-    refused(emulator, "params.object_type is 'accounts', wanted 'contacts'", AepCreateSourceConnectionOperator, **other)
+    refused(
+        emulator, "params.object_type is 'accounts', desired is 'contacts'", AepCreateSourceConnectionOperator, **other
+    )
     nonsense = {**asked, "source_params": '{"a": null}'}
     refused(emulator, "source_params is .*not a dict", AepCreateSourceConnectionOperator, **nonsense)
 
@@ -240,7 +251,9 @@ def test_a_source_of_tables_takes_no_parameters(aep, parts):
 
 def test_the_format_of_a_target_cannot_change(aep, parts):
     ends = {"name": NAMES.target, "dataset_id": parts["dataset"]}
-    refused(aep, "data.format is None, wanted 'json'", AepCreateTargetConnectionOperator, **ends, data_format="json")
+    refused(
+        aep, "data.format is None, desired is 'json'", AepCreateTargetConnectionOperator, **ends, data_format="json"
+    )
 
 
 def test_what_adobe_adds_to_a_source_connection_is_no_difference(aep, parts):
@@ -263,7 +276,7 @@ def test_a_rest_source_has_no_delta_column(emulator, connect, parts):
 
 def test_salesforce_without_a_version_is_refused(emulator, connect):
     connect(emulator, source={"host": "x.my.salesforce.com"})
-    says = "'OAuth2 Client Credential' do not fit: apiVersion is missing"
+    says = "'OAuth2 Client Credential' are invalid: apiVersion is missing"
     refused(emulator, says, AepCreateBaseConnectionOperator, name="X base", system="salesforce-service-cloud")
 
 
@@ -308,10 +321,10 @@ def test_every_connector_with_an_id_works_by_the_same_operators(make_emulator, c
 
 
 def test_another_connector_needs_its_auth_spec(aep):
-    says = f"connection_spec_id is '{POSTGRESQL}', without auth_spec and auth_params"
+    says = f"connection_spec_id is '{POSTGRESQL}', but auth_spec or auth_params is missing"
     refused(aep, says, AepCreateBaseConnectionOperator, name="Y base", connection_spec_id=POSTGRESQL)
     login = {"auth_spec": "Connection String Based Authentication", "auth_params": {"connectionString": "password"}}
-    says = f"connection_spec_id is '{POSTGRESQL}', without source_conn_id"
+    says = f"connection_spec_id is '{POSTGRESQL}', but source_conn_id is missing"
     refused(aep, says, AepCreateBaseConnectionOperator, name="Y base", connection_spec_id=POSTGRESQL, **login)
 
 
@@ -324,11 +337,16 @@ def test_a_source_that_is_neither_tables_nor_records(emulator, connect):
     }
     s3 = "ecadc60c-7455-4d87-84dc-2a0e293d997b"
     base = run(AepCreateBaseConnectionOperator, name=NAMES.base, connection_spec_id=s3, **login)
-    refused(emulator, f"Neither CRMToAEP nor RestStorageToAEP takes.*{s3}", AepExploreOperator, base_connection_id=base)
+    refused(
+        emulator,
+        f"Neither flow spec CRMToAEP nor RestStorageToAEP supports the connector {s3}",
+        AepExploreOperator,
+        base_connection_id=base,
+    )
 
 
 def test_a_connection_spec_that_does_not_exist(aep):
-    auth = {"auth_spec": "x", "auth_params": {"x": "host"}}
+    auth = {"source_conn_id": "aep_source", "auth_spec": "x", "auth_params": {"x": "host"}}
     refused(aep, "1101-404", AepCreateBaseConnectionOperator, name="X base", connection_spec_id="nope", **auth)
 
 
@@ -341,7 +359,7 @@ def test_a_base_connection_that_cannot_log_in(aep, parts, monkeypatch):
 
 
 def test_an_unknown_table(aep, parts):
-    says = "no table 'gone'.*Choose one of: customer_account, customer_contact, incident"
+    says = "no table 'gone'.*Set table to one of: customer_account, customer_contact, incident"
     refused(aep, says, AepExploreOperator, base_connection_id=parts["base"], table="gone")
 
 
@@ -353,12 +371,15 @@ def test_an_unknown_table(aep, parts):
         ({"email": "person.name"}, "'person.name' is an object"),
         ({"email": "person.birthDate"}, "'email' is string, and 'person.birthDate' is date"),
         ({"concat(a, b)": "_id"}, "is an expression"),
-        ({}, "There are no mappings"),
+        ({}, "mappings is empty"),
     ],
 )
 def test_a_mapping_that_does_not_fit(aep, parts, mappings, says):
     arguments = {"schema_id": parts["schema"], "mappings": mappings, "columns": parts["columns"]}
     refused(aep, says, AepCreateMappingSetOperator, name="Y mapping", **arguments)
+
+
+DAILY = {"frequency": "day", "delta_column": "sys_updated_on"}
 
 
 @pytest.mark.parametrize(
@@ -368,6 +389,11 @@ def test_a_mapping_that_does_not_fit(aep, parts, mappings, says):
         ({"frequency": "minute", "interval": 5, "delta_column": "sys_updated_on"}, "1362-400"),
         ({"interval": 1}, "1361-400"),
         ({"backfill": True}, "1364-400"),
+        (
+            {**DAILY, "backfill": "true"},
+            "backfill is 'true', not True or False. Next step: Set backfill to True or False",
+        ),
+        ({**DAILY, "backfill": 1}, "backfill is 1, not True or False. Next step: Set backfill to True or False"),
         ({"start_in_minutes": -5}, "1360-400"),
         ({"delta_column": "sys_updated_on"}, "1369-400"),
         ({"frequency": "day"}, "1367-400"),
@@ -388,22 +414,22 @@ def test_a_flow_that_aep_would_refuse(aep, parts, changes, says):
 def test_a_description_is_left_as_it_is_unless_given(aep, parts):
     run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"], description="by Bob")
     run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"])
-    assert unsigned(aep.world.store.everywhere("dataSets")[0][1]["description"])[0] == "by Bob"
+    assert split_marker(aep.world.store.everywhere("dataSets")[0][1]["description"])[0] == "by Bob"
     run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=parts["schema"], description="")
-    assert unsigned(aep.world.store.everywhere("dataSets")[0][1]["description"])[0] == ""
+    assert split_marker(aep.world.store.everywhere("dataSets")[0][1]["description"])[0] == ""
 
 
 def test_a_flow_that_runs_once_does_not_become_another(aep, parts):
     flow(parts)
     before = aep.writes()
-    with pytest.raises(AepPermanentError, match="runs is 'once', wanted 'repeatedly'"):
+    with pytest.raises(AepPermanentError, match="runs is 'once', desired is 'repeatedly'"):
         flow(parts, frequency="hour", delta_column="sys_updated_on")
     assert aep.writes() == before
 
 
 def test_a_schema_of_another_class_is_a_conflict(aep, parts):
     event = "https://ns.adobe.com/xdm/context/experienceevent"
-    refused(aep, "class is .*profile', wanted", AepCreateSchemaOperator, title=NAMES.schema, class_id=event)
+    refused(aep, "class is .*profile', desired is", AepCreateSchemaOperator, title=NAMES.schema, class_id=event)
 
 
 def test_a_source_connection_that_does_not_exist_in_airflow(aep):
@@ -418,12 +444,12 @@ def test_a_flow_spec_that_does_not_exist(aep):
 def test_a_dataset_of_another_schema(aep, parts):
     other = run(AepCreateSchemaOperator, title="Y schema")
     arguments = {"name": "Y target", "dataset_id": parts["dataset"], "schema_id": other}
-    refused(aep, f"is of schema {parts['schema']}, not {other}", AepCreateTargetConnectionOperator, **arguments)
+    refused(aep, f"has the schema {parts['schema']}, not {other}", AepCreateTargetConnectionOperator, **arguments)
 
 
 def test_a_dataset_that_does_not_exist(aep):
     refused(
-        aep, "nothing with id nope.*HTTP 404", AepCreateTargetConnectionOperator, name="X target", dataset_id="nope"
+        aep, "no object with id nope.*HTTP 404", AepCreateTargetConnectionOperator, name="X target", dataset_id="nope"
     )
 
 
@@ -454,7 +480,7 @@ def test_a_dataset_made_a_moment_ago_may_be_late(emulator, connect, monkeypatch)
     from airflow_provider_aep.client.errors import AepNotFoundError
 
     connect(emulator)
-    monkeypatch.setattr(engine, "FRESH_WAITS", (0.01, 0.01))
+    monkeypatch.setattr(consistency, "NOT_FOUND_WAITS", (0.01, 0.01))
     schema = run(AepCreateSchemaOperator, title="X schema")
     dataset = run(AepCreateDatasetOperator, name="X dataset", schema_id=schema)
     send, missed = AepClient.send, []
@@ -473,14 +499,13 @@ def test_a_dataset_made_a_moment_ago_may_be_late(emulator, connect, monkeypatch)
 @pytest.mark.parametrize(("tries", "made"), [(1, 2), (2, 1), (3, 1)])
 def test_a_task_that_is_tried_again_looks_twice_before_it_creates(aep, monkeypatch, tries, made):
     """AEP's lists lag behind its writes: what an earlier try made is not listed at first."""
-    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "0.05")
     arguments = {"name": "Y base", "system": "servicenow", "source_conn_id": "aep_source"}
     run(AepCreateBaseConnectionOperator, **arguments)
     aep.fault("GET */connections", "lag", seconds=1000, calls=[1])
     again = AepCreateBaseConnectionOperator(task_id="t", **arguments)
     task = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
     context = {"ti": SimpleNamespace(**task, try_number=tries)}
-    again.pre_execute(context)
     again.execute(context)
     assert aep.writes().count("POST /data/foundation/flowservice/connections") == made
     assert aep.unfired() == []

@@ -3,8 +3,8 @@
 import pytest
 from tasks import NAMES, refused, run
 
-from airflow_provider_aep.emulator.faults import Rule
-from airflow_provider_aep.onboarding import wait as engine
+from aep_emulator.core.faults import Rule
+from airflow_provider_aep.client import consistency
 from airflow_provider_aep.operators.profile import (
     AepCreateIdentityDescriptorOperator,
     AepEnableDatasetForProfileOperator,
@@ -51,14 +51,21 @@ def test_all_three_steps_and_none_twice(aep, made):
 @pytest.mark.parametrize(
     ("operator", "field", "more", "says"),
     [
-        (AepCreateIdentityDescriptorOperator, "schema_id", EMAIL, "the primary identity of a schema"),
-        (AepEnableSchemaForProfileOperator, "schema_id", {}, "a schema never leaves the union"),
-        (AepEnableDatasetForProfileOperator, "dataset_id", {}, "what Profile and Identity Service take"),
+        (
+            AepCreateIdentityDescriptorOperator,
+            "schema_id",
+            EMAIL,
+            "a schema that is enabled for Profile keeps its primary",
+        ),
+        (AepEnableSchemaForProfileOperator, "schema_id", {}, "AEP removes no schema from the union"),
+        (AepEnableDatasetForProfileOperator, "dataset_id", {}, "Profile and Identity Service keep"),
     ],
 )
 def test_nothing_irreversible_without_consent(aep, made, operator, field, more, says, consent):
     sent = len(aep.requests())
-    message = refused(aep, f"cannot be undone: {says}", operator, **{field: made[field]}, irreversible=consent, **more)
+    message = refused(
+        aep, f"AEP cannot undo this operation: {says}", operator, **{field: made[field]}, irreversible=consent, **more
+    )
     assert "irreversible=True" in message
     assert len(aep.requests()) == sent
 
@@ -68,16 +75,16 @@ def test_the_prerequisites_are_checked_before_the_write(aep, made):
         refused(aep, says, operator, **{field: made[field]}, irreversible=True, **more)
 
     asked(AepEnableSchemaForProfileOperator, "neither a primary identity nor identityMap .XDM-1528-400", "schema_id")
-    asked(AepEnableDatasetForProfileOperator, "not enabled for Profile.*Enable the schema first", "dataset_id")
+    asked(AepEnableDatasetForProfileOperator, "not enabled for Profile.*Enable the schema", "dataset_id")
     enable(AepCreateIdentityDescriptorOperator, made, "schema_id", **EMAIL, primary=False)
     asked(AepEnableSchemaForProfileOperator, "XDM-1528-400", "schema_id")
-    asked(AepCreateIdentityDescriptorOperator, "no text field", "schema_id", path="personalEmail")
-    asked(AepCreateIdentityDescriptorOperator, "no text field", "schema_id", path="nobody.knows")
+    asked(AepCreateIdentityDescriptorOperator, "not a text field", "schema_id", path="personalEmail")
+    asked(AepCreateIdentityDescriptorOperator, "not a text field", "schema_id", path="nobody.knows")
 
 
 def test_what_was_written_a_moment_ago_may_not_be_there_yet(aep, made, monkeypatch):
     """AEP's reads lag behind its writes: each step looks again for what the one before it has written."""
-    monkeypatch.setattr(engine, "FRESH_WAITS", (0.01, 0.01))
+    monkeypatch.setattr(consistency, "NOT_FOUND_WAITS", (0.01, 0.01))
     enable(AepCreateIdentityDescriptorOperator, made, "schema_id", **EMAIL)
     rule = {"operation": "GET */descriptors", "do": "lag", "seconds": 100, "calls": [1, 2]}
     aep.world.faults.add(Rule.model_validate(rule))
@@ -98,9 +105,9 @@ def test_another_identity_is_a_conflict(aep, made):
     def asked(says, **more):
         refused(aep, says, AepCreateIdentityDescriptorOperator, schema_id=made["schema_id"], irreversible=True, **more)
 
-    asked("the field is an identity already.*'Email' .primary", **{**EMAIL, "namespace": "Phone"})
-    asked("the field is an identity already", **EMAIL, primary=False)
-    asked("it has a primary identity already, /personalEmail/address", path="mobilePhone.number", namespace="Phone")
+    asked("another identity of this field.*'Email' .primary", **{**EMAIL, "namespace": "Phone"})
+    asked("another identity of this field", **EMAIL, primary=False)
+    asked("already has another primary identity: /personalEmail/address", path="mobilePhone.number", namespace="Phone")
     enable(
         AepCreateIdentityDescriptorOperator,
         made,

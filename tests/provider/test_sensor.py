@@ -7,8 +7,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from waits import MODES, put_flow, put_run, sensor, wait
 
+from aep_emulator.core.store import Scope
 from airflow_provider_aep.client.errors import AepUnavailableError
-from airflow_provider_aep.emulator.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 
@@ -27,7 +27,11 @@ def test_a_good_run_is_returned(aep, mode):
 
 
 REFUSED = [
-    ({"status": "failed"}, {}, r"Not accepted: run r1 of flow f: failed \(status 'failed'\).*Look at the run's errors"),
+    (
+        {"status": "failed"},
+        {},
+        r"Not accepted: run r1 of flow f: failed \(status 'failed'\).*Correct the errors that AEP shows for the run",
+    ),
     (
         {"failed": 1},
         {},
@@ -37,7 +41,7 @@ REFUSED = [
     ({"failed": 3}, {"max_failed_records": 2}, "partial.*max_failed_records"),
     ({"read": 0}, {"on_empty": "fail"}, "records read 0.*on_empty"),
     ({"status": "partialSuccess"}, {}, "partial"),
-    ({"status": "cancelled"}, {"on_partial": "succeed"}, r"unknown \(status 'cancelled'\).*must not guess"),
+    ({"status": "cancelled"}, {"on_partial": "succeed"}, r"unknown \(status 'cancelled'\).*report its status"),
 ]
 
 
@@ -67,10 +71,10 @@ def test_a_bad_run_fails_with_the_same_words_in_every_mode(aep, made, arguments,
         ({"on_partial": "succeed"}, "info"),
     ],
 )
-def test_a_partial_run_that_the_author_allows_passes_and_is_told(aep, told, mode, arguments, level):
+def test_an_allowed_partial_run_passes_and_is_logged(aep, log_lines, mode, arguments, level):
     put_run(aep, failed=5)
     assert wait(mode, **arguments)["failed"] == 5
-    assert [at for at, line in told() if "Accepted: run r1 of flow f: partial" in line] == [level]
+    assert [at for at, line in log_lines() if "Accepted: run r1 of flow f: partial" in line] == [level]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -100,7 +104,7 @@ def test_a_flow_that_will_not_run_is_not_waited_for(aep, mode, state, says):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_flow_that_does_not_exist_is_not_waited_for(aep, mode):
-    with pytest.raises(AepPermanentError, match="There is nothing with id gone in flows.*1101-404"):
+    with pytest.raises(AepPermanentError, match="flows has no object with id gone.*1101-404"):
         wait(mode, flow_id="gone")
 
 
@@ -144,7 +148,7 @@ def test_a_run_can_be_named(aep):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_named_run_that_does_not_exist_is_permanent(aep, mode):
-    with pytest.raises(AepPermanentError, match="There is nothing with id nope.*1101-404"):
+    with pytest.raises(AepPermanentError, match="no object with id nope.*1101-404"):
         wait(mode, run_id="nope")
 
 
@@ -163,7 +167,7 @@ def test_a_run_that_is_not_there_yet_is_waited_for(aep, mode):
 
 def test_waiting_has_an_end(aep):
     for mode in MODES:
-        with pytest.raises(AirflowSensorTimeout, match="^Waited 0.01 s for a run of flow f, and it has not ended$"):
+        with pytest.raises(AirflowSensorTimeout, match="^A run of flow f has not ended after 0.01 s$"):
             wait(mode, timeout=0.01, poke_interval=0.02)
 
 
@@ -191,7 +195,7 @@ def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
     monkeypatch.setattr(AepClient, "send", sync)
     monkeypatch.setattr(AsyncAepClient, "send", asynchronous)
     assert wait(mode, meanwhile=lambda: put_run(aep))["verdict"] == "succeeded"
-    assert "Still waiting: blip" in capsys.readouterr().out
+    assert "AEP is unreachable; the wait for the first run of flow f continues: blip" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -212,7 +216,7 @@ def test_a_blip_does_not_end_a_wait(aep, mode, monkeypatch, capsys):
         ({"flow_id": None}, "flow_id is None, not an id"),
     ],
 )
-def test_what_can_never_work_is_told_before_the_wait(aep, mode, arguments, says):
+def test_impossible_arguments_fail_before_the_wait(aep, mode, arguments, says):
     with pytest.raises(AepPermanentError, match=says):
         wait(mode, **arguments)
     assert aep.requests() == []
@@ -227,7 +231,7 @@ def test_deferring_is_airflows_default_if_the_deployer_says_so(aep, monkeypatch)
 
 
 @pytest.mark.parametrize("event", [None, {}, {"status": "success"}])
-def test_an_event_that_nobody_knows_is_an_error(aep, event):
+def test_an_unknown_event_is_an_error(aep, event):
     with pytest.raises(AepPermanentError, match="Unknown event"):
         sensor().execute_complete({}, event)
 

@@ -1,7 +1,6 @@
 """Teardown: in order, only what is ours and unused, data by name, never in production, and again after a half one."""
 
 import time
-from dataclasses import replace
 
 import pytest
 from chain import onboard
@@ -10,8 +9,10 @@ from tasks import MAPPINGS, NAMES, flow, refused, run
 from airflow_provider_aep.client import flow_service, sandboxes
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.exceptions import AepPermanentError
-from airflow_provider_aep.onboarding import kinds, teardown, wait
-from airflow_provider_aep.onboarding.ensure import ensure
+from airflow_provider_aep.onboarding.lifecycle import teardown
+from airflow_provider_aep.onboarding.reconcile import consistency
+from airflow_provider_aep.onboarding.reconcile.act import reconcile
+from airflow_provider_aep.onboarding.resources import BASE_CONNECTION
 from airflow_provider_aep.operators.control import AepDisableFlowOperator
 from airflow_provider_aep.operators.flow import AepCreateMappingSetOperator
 from airflow_provider_aep.operators.profile import (
@@ -44,7 +45,7 @@ KINDS = ("flows", "sourceConnections", "targetConnections", "connections", "data
 
 @pytest.fixture(autouse=True)
 def soon_settled(monkeypatch):
-    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "0.05")
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_disabled_flow_goes_too(aep, onboarded):
 @pytest.mark.parametrize("kind", ["flows", "sourceConnections", "targetConnections", "connections"])
 def test_what_is_not_ours_stops_it_before_the_first_deletion(aep, onboarded, kind):
     unmark(aep, kind)
-    refused(aep, "is not ours", AepTeardownOnboardingOperator, onboarding="X")
+    refused(aep, "was not created by this onboarding", AepTeardownOnboardingOperator, onboarding="X")
 
 
 def test_what_was_only_used_is_kept_if_that_is_said(aep, onboarded):
@@ -134,9 +135,9 @@ def test_what_was_made_a_moment_ago_is_waited_for(aep, onboarded):
     assert aep.unfired() == []
 
 
-def test_what_stands_on_data_is_waited_for(aep, monkeypatch, request):
+def test_dependents_that_are_deleted_late_are_waited_for(aep, monkeypatch, request):
     """A target connection of somebody else's, made a moment ago: the rows could not be had again."""
-    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "2.5")
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "2.5")
     aep.freeze(time.time() - 1000)  # the onboarding itself is listed
     onboarded = request.getfixturevalue("onboarded")
     aep.thaw()
@@ -158,7 +159,7 @@ def test_what_follows_at_once_does_not_find_what_is_gone(aep, onboarded, monkeyp
 
     monkeypatch.setattr(AepClient, "items", behind)
     monkeypatch.setattr(teardown, "STATE_POLL", 0.01)
-    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "30")
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "30")
     run(AepTeardownOnboardingOperator, onboarding="X")
     assert run(AepCreateBaseConnectionOperator, name=NAMES.base) != onboarded["base"]
 
@@ -172,9 +173,8 @@ def test_the_parts_of_another_onboarding_of_nearly_this_name_stay(aep, onboarded
 
 def test_a_list_that_shows_more_than_was_asked_for_is_sieved(aep, onboarded, monkeypatch):
     """As where AEP knows no filter: names are compared here, to the letter."""
-    everything = replace(kinds.BASE_CONNECTION, find=lambda name: flow_service.list_connections({}))
     other = run(AepCreateBaseConnectionOperator, name="Y base")
-    monkeypatch.setattr(kinds, "BASE_CONNECTION", everything)
+    monkeypatch.setattr(type(BASE_CONNECTION), "find", lambda self, name: flow_service.list_connections({}))
     run(AepTeardownOnboardingOperator, onboarding="X")
     assert [body["id"] for _, body in aep.world.store.everywhere("connections")] == [other]
 
@@ -182,7 +182,7 @@ def test_a_list_that_shows_more_than_was_asked_for_is_sieved(aep, onboarded, mon
 def test_a_sandbox_of_which_nothing_is_known_is_none_to_delete_in(aep, onboarded, monkeypatch):
     listing = sandboxes.list_sandboxes().then(lambda found: [s for s in found if s.name != "dev"])
     monkeypatch.setattr(sandboxes, "list_sandboxes", lambda: listing)
-    refused(aep, "dev is not known to be a development sandbox", AepTeardownOnboardingOperator, onboarding="X")
+    refused(aep, "'dev' is not known to be a development sandbox", AepTeardownOnboardingOperator, onboarding="X")
 
 
 def test_what_others_use_stops_it_before_the_first_deletion(aep, onboarded):
@@ -192,7 +192,7 @@ def test_what_others_use_stops_it_before_the_first_deletion(aep, onboarded):
     refused(aep, says, AepTeardownOnboardingOperator, onboarding="X")
 
 
-def test_a_base_connection_that_a_target_connection_stands_on_stays(aep, onboarded):
+def test_a_base_connection_with_a_target_connection_is_kept(aep, onboarded):
     """As Adobe's tutorial has it: the lake's end has a base connection of its own."""
     lake = run(AepCreateDatasetBaseConnectionOperator, name=NAMES.dataset_base)
     dataset = {"dataset_id": onboarded["dataset"], "base_connection_id": lake}
@@ -202,7 +202,7 @@ def test_a_base_connection_that_a_target_connection_stands_on_stays(aep, onboard
     )
 
 
-def test_a_schema_that_a_source_connection_stands_on_stays(aep, onboarded):
+def test_a_schema_with_a_source_connection_is_kept(aep, onboarded):
     class_id = run(AepCreateAdHocClassOperator, title=NAMES.source_class, columns=onboarded["columns"])
     schema = run(AepCreateAdHocSchemaOperator, title=NAMES.source_schema, class_id=class_id)
     table = {"base_connection_id": onboarded["base"], "table": "incident", "schema_id": schema}
@@ -232,15 +232,14 @@ def test_a_schema_in_profile_stays(aep, onboarded):
 
 
 def test_data_of_another_onboarding_is_not_asked_for(aep, onboarded):
-    says = "data is 'Y dataset', which this onboarding has not made.*'X dataset'"
+    says = "data contains 'Y dataset', which this onboarding does not create.*'X dataset'"
     refused(aep, says, AepTeardownOnboardingOperator, onboarding="X", data=["Y dataset"])
 
 
 def test_nothing_is_deleted_in_production_unless_the_deployer_allows_it(aep, onboarded, connect, monkeypatch):
-    monkeypatch.setattr(aep, "sandbox", "prod")
-    connect(aep)
+    connect(aep, sandbox="prod")
     refused(
-        aep, "prod is a production sandbox.*allow_production_teardown", AepTeardownOnboardingOperator, onboarding="X"
+        aep, "'prod' is a production sandbox.*allow_production_teardown", AepTeardownOnboardingOperator, onboarding="X"
     )
     refused(aep, "production sandbox", AepDeleteFlowOperator, flow_id=onboarded["flow"])
     monkeypatch.setenv("AIRFLOW__AEP__ALLOW_PRODUCTION_TEARDOWN", "True")
@@ -264,7 +263,7 @@ def test_each_by_its_id(aep, onboarded):
 
 
 def test_a_wrong_id_deletes_no_rows(aep, onboarded):
-    says = "is 'X dataset', not 'Y dataset'"
+    says = "has the name 'X dataset', not 'Y dataset'"
     refused(aep, says, AepDeleteDatasetOperator, dataset_id=onboarded["dataset"], name="Y dataset")
 
 
@@ -282,8 +281,8 @@ def test_what_a_flow_uses_stays(aep, onboarded, operator, field, key):
 def test_a_flow_on_its_way_out_is_waited_for(make_emulator, connect, monkeypatch):
     aep = make_emulator(transition=0.3)
     connect(aep)
-    monkeypatch.setattr(wait, "STATE_POLL", 0.05)
+    monkeypatch.setattr(consistency, "STATE_POLL", 0.05)
     with aep.client() as client:
-        onboard("X", lambda kind, body: ensure(client, kind, body).result)
+        onboard("X", lambda resource_type, state: reconcile(client, resource_type, state).result)
         run(AepTeardownOnboardingOperator, onboarding="X")
         assert list(client.items(flow_service.list_flows({}))) == []

@@ -3,7 +3,7 @@
 import pytest
 from tasks import NAMES, refused, run
 
-from airflow_provider_aep.onboarding.identity import unsigned
+from airflow_provider_aep.onboarding.reconcile.marker import split_marker
 from airflow_provider_aep.operators.source import (
     AepCreateAdHocClassOperator,
     AepCreateAdHocSchemaOperator,
@@ -64,11 +64,11 @@ def test_a_second_run_writes_nothing(aep, explored):
         made, writes = ids, aep.writes()
 
 
-def test_a_description_of_a_class_is_mended(aep, explored):
+def test_a_description_of_a_class_is_updated(aep, explored):
     _, columns = explored
     first = run(AepCreateAdHocClassOperator, title=NAMES.source_class, columns=columns)
     assert run(AepCreateAdHocClassOperator, title=NAMES.source_class, columns=columns, description="new") == first
-    assert unsigned(stored(aep, "classes")[0]["description"])[0] == "new"
+    assert split_marker(stored(aep, "classes")[0]["description"])[0] == "new"
 
 
 def test_nested_columns_become_nested_fields(aep):
@@ -85,13 +85,11 @@ def test_nested_columns_become_nested_fields(aep):
 @pytest.mark.parametrize("names", [("a", "a.b"), ("a.b", "a"), ("a", "a"), ("a", "a.b.c")])
 def test_columns_that_cannot_be_fields_of_one_class(aep, names):
     columns = [{"name": name, "xdm": {"type": "string"}} for name in names]
-    refused(
-        aep, f"'{names[1]}' and another one cannot both be", AepCreateAdHocClassOperator, title="c", columns=columns
-    )
+    refused(aep, f"'{names[1]}' conflicts with another column", AepCreateAdHocClassOperator, title="c", columns=columns)
 
 
 def test_what_is_no_ad_hoc_class_is_refused(aep, explored, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__AEP__SETTLE", "0.05")
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "0.05")
     refused(aep, "columns is None, not a list", AepCreateAdHocClassOperator, title="c", columns=None)
     schema = run(AepCreateSchemaOperator, title=NAMES.schema)
     refused(aep, "XDM-1011-404", AepCreateAdHocSchemaOperator, title="s", class_id=schema)
@@ -117,7 +115,7 @@ def test_the_target_goes_through_the_dataset_base_connection(aep):
     assert stored(aep, "targetConnections")[0]["baseConnectionId"] == lake
     assert run(AepCreateTargetConnectionOperator, **ends) == target
     source = run(AepCreateBaseConnectionOperator, name=NAMES.base)
-    says = f"baseConnectionId is '{lake}', wanted '{source}'"
+    says = f"baseConnectionId is '{lake}', desired is '{source}'"
     refused(aep, says, AepCreateTargetConnectionOperator, **ends, base_connection_id=source)
     other = {"name": "other", "dataset_id": dataset}
     with pytest.raises(Exception, match="1307-400"):

@@ -8,9 +8,9 @@ from threading import Timer
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
-from waits import MODES, put_flow, put_run, sensor, wait
+from waits import LONG, MODES, put_flow, put_run, sensor, wait
 
-from airflow_provider_aep.emulator.store import Scope
+from aep_emulator.core.store import Scope
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
 from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
@@ -102,14 +102,14 @@ def test_a_run_that_vanishes_ends_the_wait_with_the_same_words_in_every_mode(aep
         said.add(ended(mode, meanwhile=going).split("request id")[0])
     [words] = said
     assert words.startswith(
-        "The run r1 of flow f " + ("has vanished" if gone == "vanished" else "is gone: the flow was")
+        "The run r1 of flow f no longer exists" + (": " if gone == "vanished" else ", because the flow was deleted: ")
     )
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_run_of_another_flow_is_told(aep, mode):
+def test_a_run_of_another_flow_fails_the_wait(aep, mode):
     put_run(aep, "r1", flow="other")
-    assert ended(mode, run_id="r1").startswith("The run r1 is one of the flow other, not of f")
+    assert ended(mode, run_id="r1").startswith("The run r1 belongs to the flow other, not to f.")
 
 
 SINCE = [
@@ -163,15 +163,20 @@ def test_a_run_is_found_on_a_later_page(aep):
 @pytest.mark.parametrize("mode", MODES)
 def test_that_none_appears_has_an_end_of_its_own(aep, mode):
     said = ended(mode, AirflowSensorTimeout, no_run_timeout=0.2)
-    assert said == "No run of flow f has appeared within 0.2 s"
+    assert said == "No run of flow f appeared within 0.2 s"
     put_run(aep, status="inProgress")
-    assert ended(mode, AirflowSensorTimeout, no_run_timeout=0.2, timeout=0.5).startswith("Waited 0.5 s for")
+    assert (
+        ended(mode, AirflowSensorTimeout, no_run_timeout=0.2, timeout=0.5)
+        == "Run r1 of flow f has not ended after 0.5 s"
+    )
     vanish(aep)
-    assert ended(mode, AirflowSensorTimeout, no_run_timeout=60, timeout=0.2).startswith("Waited 0.2 s for a run of")
+    assert (
+        ended(mode, AirflowSensorTimeout, no_run_timeout=60, timeout=0.2) == "A run of flow f has not ended after 0.2 s"
+    )
 
 
 @pytest.mark.parametrize("given", [{"since_of": "end"}, {"since": "soon"}, {"max_unreachable": -1}])
-def test_what_means_nothing_is_told_before_the_wait(aep, given):
+def test_meaningless_arguments_fail_before_the_wait(aep, given):
     for mode in MODES:
         assert next(iter(given)) in ended(mode, **given)
     assert aep.requests() == []
@@ -196,7 +201,7 @@ def put_run_with_batch(aep, status="success", **more):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("status", "says"),
-    [("failure", "failed.*batches 01ES59WPQ9EZ28BQ5W9CNXB9R6 'failure'"), ("new", "unknown.*'new'.*must not guess")],
+    [("failure", "failed.*batches 01ES59WPQ9EZ28BQ5W9CNXB9R6 'failure'"), ("new", "unknown.*'new'.*report its status")],
 )
 def test_a_success_whose_batch_did_not_land_is_none(aep, mode, status, says):
     put_run_with_batch(aep)
@@ -247,13 +252,13 @@ def test_a_batch_that_aep_does_not_show_yet_is_waited_for(aep, mode, named, stat
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_run_that_names_no_batch_long_after_its_end_is_said(aep, told, mode):
+def test_a_run_that_names_no_batch_long_after_its_end_is_said(aep, log_lines, mode):
     put_run(aep)
     assert wait(mode)["run_id"] == "r1"
-    assert [level for level, text in told() if "AEP names no batch of it" in text] == ["warning"]
+    assert [level for level, text in log_lines() if "AEP names no batch of it" in text] == ["warning"]
     put_run(aep, "r1", read=0)
     assert wait(mode)["run_id"] == "r1"
-    assert [text for level, text in told() if level == "warning"] == []
+    assert [text for level, text in log_lines() if level == "warning"] == []
 
 
 @pytest.mark.parametrize("interval", ["0.05", timedelta(seconds=0.05)])
@@ -277,14 +282,16 @@ def test_a_catalog_that_does_not_answer_for_too_long_is_an_error_too(aep, impati
         aep.fault("GET */catalog/*", "answer", status=503)
 
     said = ended(mode, AepRetryableError, meanwhile=breaks, max_unreachable=0.3)
-    assert said.startswith("AEP has not answered for 0.3 s; at last: ")
+    assert said.startswith("AEP has not answered for 0.3 s; the last error: ")
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_batch_that_catalog_does_not_know_is_said_and_no_more(aep, told, mode):
+def test_a_batch_that_catalog_does_not_know_is_said_and_no_more(aep, log_lines, mode):
     put_run_with_batch(aep)
     assert wait(mode)["batches"] == {}
-    assert [level for level, text in told() if f"the batch {BATCH} has landed is not known" in text] == ["warning"]
+    assert [level for level, text in log_lines() if f"Cannot check whether the batch {BATCH} has landed" in text] == [
+        "warning"
+    ]
     assert wait(mode, check_batches=False)["run_id"] == "r1"
 
 
@@ -296,7 +303,7 @@ def test_an_aep_that_does_not_answer_for_too_long_is_an_error_that_may_pass(aep,
     said = set()
     for mode in MODES:
         put_run(aep, status="inProgress")
-        with pytest.raises(AepRetryableError, match="^AEP has not answered for 0.01 s; at last: ") as caught:
+        with pytest.raises(AepRetryableError, match="^AEP has not answered for 0.01 s; the last error: ") as caught:
             wait(mode, meanwhile=lambda: aep.fault("GET */flowservice/*", **fault), max_unreachable=0.01)
         said.add(str(caught.value).split(" [")[0])
         aep.world.faults.clear()
@@ -376,12 +383,12 @@ def test_no_answer_makes_a_hot_loop(aep, impatient, mode, fault, error, most):
 def started(aep, **arguments):
     """The event of a trigger as the scheduler makes it."""
     args = sensor("poke", start_in_triggerer=True, **arguments).start_trigger_args
-    assert args.timeout.total_seconds() == 5
+    assert args.timeout.total_seconds() == LONG
 
     async def first():
         return await anext(AepFlowRunTrigger(**args.trigger_kwargs).run())
 
-    return asyncio.run(asyncio.wait_for(first(), 20))
+    return asyncio.run(asyncio.wait_for(first(), LONG))
 
 
 def test_a_good_run_ends_a_task_that_started_in_the_triggerer(aep):
@@ -395,7 +402,7 @@ def test_a_good_run_ends_a_task_that_started_in_the_triggerer(aep):
 @pytest.mark.parametrize(
     ("made", "arguments"), [({"failed": 1}, {}), ({"status": "failed"}, {}), ({"failed": 1}, {"on_partial": "warn"})]
 )
-def test_whatever_is_not_good_goes_on_in_a_worker(aep, made, arguments):
+def test_other_verdicts_resume_in_a_worker(aep, made, arguments):
     put_run(aep, **made)
     event = started(aep, **arguments)
     resumed = sensor("poke", start_in_triggerer=True, **arguments)
@@ -425,7 +432,7 @@ def test_a_wait_that_goes_on_from_there_has_an_end(aep, impatient, down):
     task = sensor("poke", start_in_triggerer=True, run_id="r1", check_batches=False)
     with pytest.raises(TaskDeferred) as caught:
         task.resume_execution("execute_complete", {"event": payload}, {})
-    assert 0 < caught.value.trigger.deadline - time.time() <= 5
+    assert 0 < caught.value.trigger.deadline - time.time() <= LONG
     assert not caught.value.trigger.complete
     assert (caught.value.trigger.unreachable is not None) == down
 
@@ -444,13 +451,13 @@ def test_an_outage_between_triggerer_and_worker_counts_as_one(aep, impatient):
 
 def test_that_the_time_is_over_is_said_there_too(aep):
     task = sensor("poke", start_in_triggerer=True, no_run_timeout=2)
-    with pytest.raises(AirflowSensorTimeout, match="^Waited 5 s for a run of flow f"):
+    with pytest.raises(AirflowSensorTimeout, match="^A run of flow f has not ended after 300 s"):
         task.resume_execution("__fail__", {"error": "Trigger timeout"}, {})
 
 
 def test_that_no_run_appears_ends_a_wait_there_too(aep):
     payload = started(aep, no_run_timeout=0.2).payload
-    with pytest.raises(AirflowSensorTimeout, match="No run of flow f has appeared within 0.2 s"):
+    with pytest.raises(AirflowSensorTimeout, match="No run of flow f appeared within 0.2 s"):
         sensor("poke", start_in_triggerer=True, no_run_timeout=0.2).resume_execution(
             "execute_complete", {"event": payload}, {}
         )
@@ -478,34 +485,34 @@ def test_a_template_that_came_to_nothing_is_an_error_there_too(aep):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_log_of_a_bad_run_says_what_a_person_needs(aep, parts, told, mode):
+def test_the_log_of_a_bad_run_says_what_a_person_needs(aep, parts, log_lines, mode):
     from tasks import flow
 
     made = flow(parts, start_in_minutes=0.01)
-    told()
+    log_lines()
     with pytest.raises(AepPermanentError, match="partial"):
         wait(mode, flow_id=made, timeout=60)
-    said = "\n".join(text for level, text in told() if level == "warning")
+    said = "\n".join(text for level, text in log_lines() if level == "warning")
     assert "MAPPER-3700-400 (a mapping could not be applied), 2 records" in said
-    assert "Of 3 failed rows that AEP shows: personalEmail.address (3700) 2, _id (1555) 1" in said
+    assert "AEP shows 3 failed rows, with these errors: personalEmail.address (3700) 2, _id (1555) 1" in said
     assert f"/platform/source/dataflows/{made}/activity/" in said
     assert "for 30 days, until 20" in said
     assert "@" not in said.replace("@EMULATOR@AdobeOrg", "")  # no address of a row
 
 
-def test_rows_are_shown_if_they_are_asked_for(aep, parts, told):
+def test_rows_are_shown_if_they_are_asked_for(aep, parts, log_lines):
     from tasks import flow
 
     made = flow(parts, start_in_minutes=0.01)
     with pytest.raises(AepPermanentError):
         wait("poke", flow_id=made, timeout=60, log_sample_rows=2)
-    assert len([text for _, text in told() if text.startswith('{"')]) == 2
+    assert len([text for _, text in log_lines() if text.startswith('{"')]) == 2
 
 
-def test_diagnostics_that_cannot_be_had_change_nothing(aep, parts, told):
+def test_diagnostics_that_cannot_be_had_change_nothing(aep, parts, log_lines):
     from tasks import flow
 
     made = flow(parts, start_in_minutes=0.01)
     aep.fault("GET */export/*", "answer", status=403)
     assert wait("poke", flow_id=made, timeout=60, on_partial="warn")["verdict"] == "partial"
-    assert any("More is not known of the failed rows" in text for _, text in told())
+    assert any("AEP returned no details of the failed rows" in text for _, text in log_lines())

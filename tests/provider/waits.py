@@ -9,13 +9,15 @@ from unittest.mock import patch
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent
-from chain import Notes
+from chain import StoredState
 
-from airflow_provider_aep.emulator.store import Scope
+from aep_emulator.core.store import Scope
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
 from airflow_provider_aep.triggers.flow_run import AepFlowRunTrigger
 
 SLEEP = time.sleep
+LONG = 300
+"""Seconds that no wait of a test takes, however slow the machine is."""
 MODES = ["poke", "reschedule", "deferrable"]
 
 
@@ -44,17 +46,17 @@ def put_run(emulator, id_="r1", flow="f", created=1, status="success", read=100,
         store.add("runs", scope, id_, body, parent=flow)
 
 
-def put_flow(emulator, state="enabled"):
+def put_flow(emulator, state="enabled", id_="f", name="W flow"):
     store, scope = emulator.world.store, Scope(emulator.world.options.org_id, "dev")
-    body = {"id": "f", "name": "W flow", "state": state, "_emulator": {"nextRunAt": None}}
-    if store.get("flows", scope, "f"):
-        store.put("flows", scope, "f", body)
+    body = {"id": id_, "name": name, "state": state, "_emulator": {"nextRunAt": None}}
+    if store.get("flows", scope, id_):
+        store.put("flows", scope, id_, body)
     else:
-        store.add("flows", scope, "f", body, name="W flow")
+        store.add("flows", scope, id_, body, name=name)
 
 
 def sensor(mode="poke", **arguments):
-    given = {"task_id": "t", "flow_id": "f", "poke_interval": 0.05, "timeout": 5, **arguments}
+    given = {"task_id": "t", "flow_id": "f", "poke_interval": 0.05, "timeout": LONG, **arguments}
     if mode == "deferrable":
         return AepFlowRunSensor(deferrable=True, **given)
     return AepFlowRunSensor(mode=mode, deferrable=False, **given)
@@ -67,7 +69,7 @@ def wait(mode="poke", meanwhile=None, **arguments):
     """
     actions = [meanwhile] if meanwhile else []
     instance = Instance()
-    context = {"ti": instance, "task_state_store": Notes()}
+    context = {"ti": instance, "task_state_store": StoredState()}
 
     def pause(seconds=0.0):
         if actions:
@@ -91,7 +93,7 @@ def wait(mode="poke", meanwhile=None, **arguments):
 
 
 def fire(trigger):
-    return asyncio.run(asyncio.wait_for(fired(trigger), 20))
+    return asyncio.run(asyncio.wait_for(fired(trigger), LONG))
 
 
 async def fired(trigger):

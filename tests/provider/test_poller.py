@@ -6,15 +6,16 @@ from contextlib import asynccontextmanager
 import pytest
 from waits import put_run
 
+from aep_emulator.core.store import Scope
 from airflow_provider_aep.client.auth import TokenCache
 from airflow_provider_aep.client.client import AsyncAepClient
 from airflow_provider_aep.client.clock import ManualClock, SystemClock
 from airflow_provider_aep.client.errors import AepCredentialsError, AepError, AepNotFoundError
-from airflow_provider_aep.emulator.store import Scope
-from airflow_provider_aep.hooks import aep as hook
-from airflow_provider_aep.onboarding.watch import Awaited, Patience
-from airflow_provider_aep.triggers import hub as module
-from airflow_provider_aep.triggers.hub import Budget, Hub, TimedOut, Wait, hub_of, wait_for
+from airflow_provider_aep.runs.observation import OutageBudget
+from airflow_provider_aep.runs.selector import RunSelector
+from airflow_provider_aep.runtime import connections
+from airflow_provider_aep.runtime import poller as module
+from airflow_provider_aep.runtime.poller import Poller, RateLimit, TimedOut, Wait, poller_of, wait_for
 
 INTERVAL = 0.2
 
@@ -41,13 +42,13 @@ class Rounds(ManualClock):
 
 
 @asynccontextmanager
-async def hub_at(aep, per_second=1000.0, clock=None):
+async def poller_at(aep, per_second=1000.0, clock=None):
     client = AsyncAepClient(aep.settings(), tokens=TokenCache(), deadline=0.5, clock=clock)
-    hub = Hub(client, Budget(per_second, client.clock))
+    poller = Poller(client, RateLimit(per_second, client.clock))
     try:
-        yield hub
+        yield poller
     finally:
-        await hub.close()
+        await poller.close()
 
 
 def put_flows(aep, *ids, state="enabled"):
@@ -59,19 +60,26 @@ def put_flows(aep, *ids, state="enabled"):
 
 
 def wait(run=None, flow="f", **more):
-    return Wait(Awaited(flow, run), **{"interval": INTERVAL, "looked": True, **more})
+    return Wait(RunSelector(flow, run), **{"interval": INTERVAL, "is_polled": True, **more})
 
 
-async def ends(hub, waits, within=10.0):
+async def ends(poller, waits, within=10.0):
     """How waits end, each for itself."""
-    return await asyncio.wait_for(asyncio.gather(*map(hub.wait, waits), return_exceptions=True), within)
+    return await asyncio.wait_for(asyncio.gather(*map(poller.wait, waits), return_exceptions=True), within)
 
 
-async def beginning(hub, waits):
+async def beginning(poller, waits):
     """Waits that have begun."""
-    tasks = [asyncio.create_task(hub.wait(w)) for w in waits]
+    tasks = [asyncio.create_task(poller.wait(w)) for w in waits]
     await asyncio.sleep(0)
     return tasks
+
+
+async def finished(tasks):
+    """Return the tasks that a finished round has ended, and the others."""
+    for _ in range(10):  # each needs a few turns of the loop
+        await asyncio.sleep(0)
+    return {t for t in tasks if t.done()}, {t for t in tasks if not t.done()}
 
 
 async def until(happened):
@@ -85,18 +93,18 @@ def test_250_waits_are_three_requests_a_round(aep):
         put_run(aep, f"r{n}", status="inProgress")
 
     async def main():
-        async with hub_at(aep, clock=(clock := Rounds())) as hub:
-            tasks = await beginning(hub, [wait(f"r{n}") for n in range(250)])
+        async with poller_at(aep, clock=(clock := Rounds())) as poller:
+            tasks = await beginning(poller, [wait(f"r{n}") for n in range(250)])
             for _ in range(4):
                 await clock.round()
             before = len(aep.requests("GET */runs"))
             put_run(aep, "r7", status="failed")
             put_run(aep, "r8")
             await clock.round()
-            done, left = await asyncio.wait(tasks, timeout=0.1)
+            done, left = await finished(tasks)
             for task in left:
                 task.cancel()
-            return before, {(t.result().awaited.run_id, t.result().result.verdict) for t in done}
+            return before, {(t.result().selector.run_id, t.result().result.verdict) for t in done}
 
     before, ended = asyncio.run(main())
     assert ended == {("r7", "failed"), ("r8", "succeeded")}
@@ -113,10 +121,10 @@ def test_the_last_of_many_is_looked_at_after_one_interval_too(aep):
     began = clock.now()
 
     async def main():
-        async with hub_at(aep, per_second=0.05, clock=clock) as hub:
+        async with poller_at(aep, per_second=0.05, clock=clock) as poller:
             waits = [wait(f"r{n}", interval=60) for n in range(300)]
-            await ends(hub, waits)
-            return sorted(w.seen_at - began for w in waits)
+            await ends(poller, waits)
+            return sorted(w.polled_at - began for w in waits)
 
     assert asyncio.run(main()) == [20.0] * 100 + [40.0] * 100 + [60.0] * 100
     assert clock.now() - began == 60  # and that was so: requests, too, wait by this clock
@@ -128,8 +136,8 @@ def test_flows_without_a_run_are_asked_for_together_too(aep):
     put_flows(aep, *flows)
 
     async def main():
-        async with hub_at(aep, clock=(clock := Rounds())) as hub:
-            tasks = await beginning(hub, [wait(flow=f) for f in flows])
+        async with poller_at(aep, clock=(clock := Rounds())) as poller:
+            tasks = await beginning(poller, [wait(flow=f) for f in flows])
             await clock.round()  # each is looked for alone once
             start = len(aep.requests("GET */runs"))
             for _ in range(4):
@@ -137,14 +145,14 @@ def test_flows_without_a_run_are_asked_for_together_too(aep):
             asked = len(aep.requests("GET */runs")) - start
             put_run(aep, "r1", flow="f3", created=int(SystemClock().now() * 1000))
             await clock.round()
-            first, left = await asyncio.wait(tasks, timeout=0.1)
+            first, left = await finished(tasks)
             put_flows(aep, "f4", state="disabled")
-            for _ in range(module.FLOWS_EVERY):
+            for _ in range(module.FLOW_CHECK_ROUNDS):
                 await clock.round()
-            second, left = await asyncio.wait(left, timeout=0.1)
+            second, left = await finished(left)
             for task in left:
                 task.cancel()
-            return asked, [t.result().awaited.run_id for t in first], [str(t.exception()) for t in second]
+            return asked, [t.result().selector.run_id for t in first], [str(t.exception()) for t in second]
 
     asked, first, second = asyncio.run(main())
     assert asked == 2 * 4
@@ -166,8 +174,8 @@ def test_where_one_answer_for_many_cannot_be_had_each_is_asked_for_alone(aep, wh
         aep.world.store.put("runs", scope, "r3", {**body, "metrics": "garbage"})
 
     async def main():
-        async with hub_at(aep) as hub:
-            return await ends(hub, [wait("r1"), wait("r2"), wait("r3"), wait("r4")])
+        async with poller_at(aep) as poller:
+            return await ends(poller, [wait("r1"), wait("r2"), wait("r3"), wait("r4")])
 
     one, two, three, four = asyncio.run(main())
     assert (one.result.verdict, two.result.verdict) == ("succeeded", "failed")
@@ -180,8 +188,8 @@ def test_an_error_that_waiting_cannot_mend_is_everybodys_at_once(aep):
     aep.fault("GET */runs", "answer", status=403, code="403025")
 
     async def main():
-        async with hub_at(aep) as hub:
-            return await ends(hub, [wait("r1") for _ in range(50)])
+        async with poller_at(aep) as poller:
+            return await ends(poller, [wait("r1") for _ in range(50)])
 
     ended = asyncio.run(main())
     assert {type(e) for e in ended} == {AepCredentialsError}
@@ -195,13 +203,13 @@ def test_each_wait_has_its_own_patience_and_deadline(aep):
     now = SystemClock().now()
 
     async def main():
-        async with hub_at(aep) as hub:
+        async with poller_at(aep) as poller:
             return await ends(
-                hub,
+                poller,
                 [
-                    wait("r1", patience=Patience(0.1)),
-                    wait("r1", deadline=now + 0.5, patience=Patience(60)),
-                    wait(no_run_deadline=now + 0.5, patience=Patience(60)),
+                    wait("r1", outage_budget=OutageBudget(0.1)),
+                    wait("r1", deadline=now + 0.5, outage_budget=OutageBudget(60)),
+                    wait(no_run_deadline=now + 0.5, outage_budget=OutageBudget(60)),
                 ],
             )
 
@@ -222,12 +230,12 @@ def test_a_budget_spreads_requests_and_obeys_retry_after(aep):
             self.slept.append(round(seconds, 3))
 
     async def main():
-        budget = Budget(10.0, Clock())
+        rate_limit = RateLimit(10.0, Clock())
         for _ in range(3):
-            await budget.turn()
-        budget.hold(7)
-        budget.hold(None)
-        await budget.turn()
+            await rate_limit.acquire()
+        rate_limit.pause(7)
+        rate_limit.pause(None)
+        await rate_limit.acquire()
 
     asyncio.run(main())
     assert Clock.slept == [0.1, 0.2, 7.0]
@@ -246,16 +254,16 @@ def test_each_request_has_its_turn(aep):
             aep.world.store.add("batches", scope, id_, {"id": id_, "status": "success", "metrics": {}})
     turns = []
 
-    class Counted(Budget):
-        async def turn(self):
+    class Counted(RateLimit):
+        async def acquire(self):
             turns.append(1)
 
     async def main():
-        async with hub_at(aep) as hub:
-            hub._budget = Counted(1000.0, SystemClock())
-            return await ends(hub, [wait(f"r{n}", complete=True) for n in range(10)])
+        async with poller_at(aep) as poller:
+            poller._rate_limit = Counted(1000.0, SystemClock())
+            return await ends(poller, [wait(f"r{n}", check_batches=True) for n in range(10)])
 
-    assert {seen.result.verdict for seen in asyncio.run(main())} == {"succeeded"}
+    assert {observation.result.verdict for observation in asyncio.run(main())} == {"succeeded"}
     asked = [r for r in aep.requests() if r["operation"] != "POST token"]
     assert len(turns) == len(asked) > 40
 
@@ -263,46 +271,46 @@ def test_each_request_has_its_turn(aep):
 def test_one_answer_that_is_not_understood_hides_no_other(aep, monkeypatch):
     for n in range(3):
         put_run(aep, f"r{n}")
-    judge = module.judge
+    evaluate_run = module.evaluate_run
 
     def odd(run):
         if run.id == "r1":
             raise TypeError("odd")
-        return judge(run)
+        return evaluate_run(run)
 
-    monkeypatch.setattr(module, "judge", odd)
+    monkeypatch.setattr(module, "evaluate_run", odd)
 
     async def main():
-        async with hub_at(aep) as hub:
-            return await ends(hub, [wait(f"r{n}") for n in range(3)])
+        async with poller_at(aep) as poller:
+            return await ends(poller, [wait(f"r{n}") for n in range(3)])
 
     one, two, three = asyncio.run(main())
-    assert (one.awaited.run_id, three.awaited.run_id) == ("r0", "r2")
-    assert "What AEP says of run r1 of flow f is not understood: TypeError" in str(two)
+    assert (one.selector.run_id, three.selector.run_id) == ("r0", "r2")
+    assert "The response of AEP about run r1 of flow f cannot be read: TypeError" in str(two)
 
 
-@pytest.mark.parametrize("where", ["chosen", "look"])
+@pytest.mark.parametrize("where", ["select_run", "observe"])
 def test_nor_does_one_in_a_list_or_in_a_look_alone(aep, monkeypatch, where):
     put_flows(aep, "f1", "f2")
     for n in (1, 2):
         put_run(aep, f"r{n}", flow=f"f{n}", created=int(SystemClock().now() * 1000))
     known = getattr(module, where)
 
-    def odd(awaited, *rest, **more):
-        if awaited.flow_id == "f1":
+    def odd(selector, *rest, **more):
+        if selector.flow_id == "f1":
             raise TypeError("odd")
-        return known(awaited, *rest, **more)
+        return known(selector, *rest, **more)
 
     monkeypatch.setattr(module, where, odd)
-    since = SystemClock().now() - 60 if where == "chosen" else None
+    since = SystemClock().now() - 60 if where == "select_run" else None
 
     async def main():
-        async with hub_at(aep) as hub:
-            return await ends(hub, [Wait(Awaited(f, since=since), INTERVAL) for f in ("f1", "f2")])
+        async with poller_at(aep) as poller:
+            return await ends(poller, [Wait(RunSelector(f, since=since), INTERVAL) for f in ("f1", "f2")])
 
     one, two = asyncio.run(main())
-    assert two.awaited.run_id == "r2"
-    assert "the first run of flow f1 is not understood: TypeError" in str(one)
+    assert two.selector.run_id == "r2"
+    assert "the first run of flow f1 cannot be read: TypeError" in str(one)
 
 
 @pytest.mark.parametrize("given", [None, "soon"])
@@ -314,25 +322,25 @@ def test_a_window_that_is_no_number_is_none(aep, given):
     aep.world.store.put("runs", scope, "r1", {**body, "params": params})
 
     async def main():
-        async with hub_at(aep) as hub:
-            return await ends(hub, [wait("r1")])
+        async with poller_at(aep) as poller:
+            return await ends(poller, [wait("r1")])
 
-    [seen] = asyncio.run(main())
-    assert seen.result.window_start is None
+    [observation] = asyncio.run(main())
+    assert observation.result.window_start is None
     put_run(aep, "r1", durationSummary={"extensions": {"windowStart": given, "windowEnd": "3600000"}})
-    [seen] = asyncio.run(main())
-    assert (seen.result.window_start, seen.result.window_end) == (None, 3_600_000)
+    [observation] = asyncio.run(main())
+    assert (observation.result.window_start, observation.result.window_end) == (None, 3_600_000)
 
 
 def test_many_are_asked_for_at_a_time_again_after_a_refusal(aep, monkeypatch):
-    monkeypatch.setattr(module, "TOGETHER_AGAIN", 0.0)
+    monkeypatch.setattr(module, "BATCH_RETRY_AFTER", 0.0)
     for n in range(5):
         put_run(aep, f"r{n}", status="inProgress")
     aep.fault("GET */runs", "answer", status=400, code="1440-400", calls=[1])
 
     async def main():
-        async with hub_at(aep, clock=(clock := Rounds())) as hub:
-            tasks = await beginning(hub, [wait(f"r{n}") for n in range(5)])
+        async with poller_at(aep, clock=(clock := Rounds())) as poller:
+            tasks = await beginning(poller, [wait(f"r{n}") for n in range(5)])
             for _ in range(3):
                 await clock.round()
             for task in tasks:
@@ -348,10 +356,10 @@ def test_those_that_somebody_has_looked_for_are_not_looked_for_alone(aep):
     put_flows(aep, *flows)
 
     async def main():
-        async with hub_at(aep, clock=(clock := Rounds())) as hub:
+        async with poller_at(aep, clock=(clock := Rounds())) as poller:
             since = SystemClock().now() - 10
-            waits = [Wait(Awaited(f, since=since), INTERVAL, looked=True) for f in flows]
-            tasks = await beginning(hub, waits)
+            waits = [Wait(RunSelector(f, since=since), INTERVAL, is_polled=True) for f in flows]
+            tasks = await beginning(poller, waits)
             await clock.round()
             for task in tasks:
                 task.cancel()
@@ -361,12 +369,12 @@ def test_those_that_somebody_has_looked_for_are_not_looked_for_alone(aep):
 
 
 def test_a_connection_that_was_changed_is_looked_up_again(aep, connect, monkeypatch):
-    monkeypatch.setattr(module, "CONNECTION_FOR", -1.0)
+    monkeypatch.setattr(module, "CONNECTION_TTL", -1.0)
 
     async def main():
-        async with hub_of("aep_default") as one:
+        async with poller_of("aep_default") as one:
             connect(aep, extra={"sandbox": "prod"})
-            async with hub_of("aep_default") as other:
+            async with poller_of("aep_default") as other:
                 return one.settings.sandbox, other.settings.sandbox
 
     assert asyncio.run(main()) == ("dev", "prod")
@@ -379,13 +387,13 @@ def test_it_begins_with_the_first_wait_and_ends_with_the_last(aep):
         tasks = [asyncio.create_task(wait_for("aep_default", wait("r1"))) for _ in range(20)]
         await until(lambda: aep.requests("GET */runs"))
         here = module._LOOPS[asyncio.get_running_loop()]
-        there = len(here.hubs), len(here.lookups)
+        there = len(here.pollers), len(here.lookups)
         tasks[0].cancel()
         await asyncio.sleep(INTERVAL)
-        assert len(here.hubs) == 1
+        assert len(here.pollers) == 1
         put_run(aep, "r1")
         await asyncio.gather(*tasks[1:])
-        left = len(here.hubs), len(here.lookups), len(here.users)
+        left = len(here.pollers), len(here.lookups), len(here.reference_counts)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         return there, left, others
 
@@ -402,7 +410,7 @@ def test_two_connections_that_say_the_same_share_one(aep, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", os.environ["AIRFLOW_CONN_AEP_DEFAULT"])
 
     async def main():
-        async with hub_of("aep_default") as one, hub_of("other") as other:
+        async with poller_of("aep_default") as one, poller_of("other") as other:
             return one is other
 
     assert asyncio.run(main())
@@ -411,13 +419,13 @@ def test_two_connections_that_say_the_same_share_one(aep, monkeypatch):
 def test_a_connection_that_could_not_be_looked_up_is_looked_up_again(aep, monkeypatch):
     """A secrets backend may fail with anything."""
     put_run(aep, "r1")
-    found = hook.BaseHook.get_connection
-    monkeypatch.setattr(hook.BaseHook, "get_connection", lambda _: {}["blip"])
+    found = connections.BaseHook.get_connection
+    monkeypatch.setattr(connections.BaseHook, "get_connection", lambda _: {}["blip"])
 
     async def main():
         with pytest.raises(KeyError):
             await wait_for("aep_default", wait("r1"))
-        monkeypatch.setattr(hook.BaseHook, "get_connection", found)
+        monkeypatch.setattr(connections.BaseHook, "get_connection", found)
         return await wait_for("aep_default", wait("r1"))
 
     assert asyncio.run(main()).result.verdict == "succeeded"
@@ -436,5 +444,5 @@ def test_credentials_that_were_renewed_meanwhile_are_looked_up_again(aep, connec
         put_run(aep, "r1")
         return await asyncio.gather(*tasks)
 
-    assert {seen.result.verdict for seen in asyncio.run(main())} == {"succeeded"}
+    assert {observation.result.verdict for observation in asyncio.run(main())} == {"succeeded"}
     assert aep.unfired() == []

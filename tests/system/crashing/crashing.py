@@ -6,16 +6,20 @@ from typing import Any
 from airflow.sdk import DAG, Param
 from deaths import arm
 
-from airflow_provider_aep.onboarding.names import Names
-from airflow_provider_aep.onboarding.systems import SYSTEMS
+from airflow_provider_aep.naming import Names
 from airflow_provider_aep.operators import flow, profile, source, target
 from airflow_provider_aep.operators.run import AepRunFlowOperator
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+from airflow_provider_aep.systems import SYSTEMS
 
 NAMES, SERVICENOW = Names("{{ params.name }}"), SYSTEMS["servicenow"]
-PARAMS = {"name": Param("X"), "moment": Param("before-send"), "only": Param(None, type=["null", "string"])}
-AMBIGUOUS = "{{ 'start' if params.moment == 'before-send' else 'fail' }}"
-QUICKLY = {"retry_delay": timedelta(0)}
+PARAMS = {
+    "conn_id": Param("aep_default"),
+    "name": Param("X"),
+    "moments": Param({}, type="object"),
+}
+AMBIGUOUS = "{{ 'start' if params.moments.run == 'before-send' else 'fail' }}"
+ARGUMENTS = {"retry_delay": timedelta(0), "aep_conn_id": "{{ params.conn_id }}", "deferrable": False}
 
 
 def onboarding() -> tuple[Any, Any]:
@@ -61,7 +65,7 @@ def onboarding() -> tuple[Any, Any]:
     return flow_id, first
 
 
-with DAG("crashing", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 3, "pre_execute": arm}):
+with DAG("crashing", schedule=None, params=PARAMS, default_args={**ARGUMENTS, "retries": 3, "pre_execute": arm}):
     made, first_run = onboarding()
     run = AepRunFlowOperator(
         task_id="run",
@@ -76,8 +80,8 @@ with DAG("crashing", schedule=None, params=PARAMS, default_args={**QUICKLY, "ret
     second = "{{ ti.xcom_pull('run')['run_id'] }}"
     run >> AepFlowRunSensor(task_id="second_run", flow_id=made, run_id=second, max_failed_ratio=0.01, poke_interval=1)
 
-with DAG("racing", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 3, "concurrent_writers": True}):
+with DAG("racing", schedule=None, params=PARAMS, default_args={**ARGUMENTS, "retries": 3, "concurrent_writers": True}):
     onboarding()
 
-with DAG("storming", schedule=None, params=PARAMS, default_args={**QUICKLY, "retries": 20}):
+with DAG("storming", schedule=None, params=PARAMS, default_args={**ARGUMENTS, "retries": 20}):
     onboarding()

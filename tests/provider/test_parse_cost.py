@@ -1,0 +1,41 @@
+"""Parsing a DAG imports nothing that only a running task or a triggerer needs."""
+
+import json
+import subprocess
+import sys
+
+PARSE = """
+import json, sys
+{before}
+from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+
+def modules_after(**arguments):
+    AepFlowRunSensor(task_id="t", **arguments)
+    return sorted(sys.modules)
+
+other = modules_after(flow_id="f", start_in_triggerer=False)
+started = [modules_after(flow_id=id_, start_in_triggerer=True) for id_ in ("f", "{{{{ params.flow }}}}")]
+print(json.dumps([other, started[-1]]))
+"""
+
+
+def modules_after_parsing(before=""):
+    """Return the modules that a wait needs, and those with a wait that starts in the triggerer."""
+    code = PARSE.format(before=before)
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    other, started = map(set, json.loads(output.splitlines()[-1]))
+    return other, started
+
+
+def test_the_dag_processor_has_what_a_start_in_the_triggerer_imports():
+    """Airflow reads a task's trigger when the task is created. Its DAG processor has imported the module before."""
+    other, started = modules_after_parsing("import airflow.dag_processing.processor")
+    assert started == other
+
+
+def test_only_a_start_in_the_triggerer_imports_triggers():
+    other, started = modules_after_parsing()
+    assert "airflow.triggers.base" in started - other
+    assert {name.split(".")[0] for name in started - other} <= {"airflow", "pydantic"}
+    assert "airflow_provider_aep.triggers.flow_run" not in started
+    assert not {name for name in started - other if name.startswith(("httpx", "airflow_provider_aep"))}
