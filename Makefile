@@ -8,14 +8,14 @@ PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml emulator/pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml data_prep/pyproject.toml emulator/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or later is needed, and '$(PYTHON)' is none. Name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "Python's venv module is missing (on Debian and Ubuntu: apt install python3-venv)."; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./emulator -e '.[emulator,dev,docs]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./data_prep -e ./emulator -e '.[emulator,dev,docs]'
 	@touch $@
 
 demo: install ## onboard a table into the emulator; SYSTEM=zendesk, ARGS="--table incident --source-data DIR"
@@ -45,7 +45,7 @@ lint: install ## style, types, the import contract, spelling and wording
 check: lint test docs ## what CI checks, but for the lowest Airflow (make matrix ARGS=--short)
 
 wheels: install ## build the distributions into dist/
-	@rm -rf dist && $(BIN)/uv build --quiet --wheel --out-dir dist emulator && $(BIN)/uv build --quiet --wheel --out-dir dist .
+	@rm -rf dist && for folder in data_prep emulator .; do $(BIN)/uv build --quiet --wheel --out-dir dist $$folder || exit; done
 
 wheels-check: wheels ## install each wheel into an empty environment, and try it there
 	@$(BIN)/python tests/wheels.py dist
@@ -96,7 +96,7 @@ mutants: install ## break the error handling and the run table in every way; lis
 	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results
 
 constraints: install ## pin anew what is installed
-	$(BIN)/uv pip compile $(PIN) --no-emit-package aep-emulator --extra emulator --extra dev --extra docs --extra cluster --extra waits pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile $(PIN) --no-emit-package aep-data-prep --no-emit-package aep-emulator --extra emulator --extra dev --extra docs --extra cluster --extra waits pyproject.toml -o constraints.txt
 	$(BIN)/uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
 
 clean:

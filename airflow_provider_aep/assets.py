@@ -38,7 +38,8 @@ def create_asset(*, org_id: str, sandbox: str, dataset_id: str, **options: Any) 
 def any_dataset() -> AssetAlias:
     """Return the asset alias for all datasets: an outlet for tasks that wait for runs, and a schedule for DAGs.
 
-    No task has it by default. If two tasks register the same new asset at the same time, Airflow fails one of them.
+    Add it to the ``outlets`` of a task: no task has it there by default. If two tasks register the same new asset at
+    the same time, Airflow fails one of them.
     """
     return AssetAlias(ANY_DATASET)
 

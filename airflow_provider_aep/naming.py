@@ -73,6 +73,8 @@ def flow_name_of(mapping_set_name: str) -> str | None:
 class Names:
     """The names of all objects of one onboarding.
 
+    Each attribute is the name of one object: ``base``, ``source_class``, ``source_schema``, ``schema``, ``dataset``,
+    ``dataset_base``, ``source``, ``target``, ``mapping`` and ``flow``. ``Names("Contacts").flow`` is ``Contacts flow``.
     The titles of the class and the schemas differ, because titles are unique in the Schema Registry.
 
     :param onboarding: the onboarding's name, which may be a template

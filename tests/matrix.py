@@ -64,7 +64,16 @@ def build(venv: Path, of: Combination) -> None:
     install = [*uv, "pip", "install", "--python", str(venv), "--resolution", resolution, "-c", str(held)]
     install += ["--only-binary", "duckdb", "--only-binary", "pyarrow"]  # long to build; later ones have wheels
     subprocess.run(
-        [*install, f"apache-airflow=={of.airflow}.*", "-e", f"{ROOT}/emulator", "-e", f"{ROOT}[emulator,dev]"],
+        [
+            *install,
+            f"apache-airflow=={of.airflow}.*",
+            "-e",
+            f"{ROOT}/data_prep",
+            "-e",
+            f"{ROOT}/emulator",
+            "-e",
+            f"{ROOT}[emulator,dev]",
+        ],
         env=trusting,
         check=True,
     )

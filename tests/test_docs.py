@@ -17,7 +17,12 @@ import code_sources  # noqa: E402 - an extension of the site, outside the packag
 import diagrams  # noqa: E402
 
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *ROOT_PAGES, *ROOT.glob("emulator/README.md")]
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *ROOT_PAGES,
+    ROOT / "data_prep" / "README.md",
+    ROOT / "emulator" / "README.md",
+]
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\S+).*?\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page.stem, m["language"], m["code"]) for page in PAGES for m in BLOCK.finditer(page.read_text())]
 LANGUAGES = {"python", "sh", "console", "ini", "mermaid"}

@@ -168,6 +168,21 @@ def check_emulator(folder: Path, wheel: Path) -> None:
             print(f"  {command[0].name} onboarded {metrics['recordSummary']['outputRecordCount']} rows")
 
 
+EVALUATE = """
+from aep_data_prep import evaluate
+
+print("  the mapping language evaluates:", evaluate('concat(upper("a"), size_of([1, 2]))'))
+"""
+
+
+def check_data_prep(folder: Path, wheel: Path) -> None:
+    """The mapping language evaluates, where neither Airflow nor the provider nor the emulator is installed."""
+    programs = install(folder, wheel)
+    for package in ("airflow", "airflow_provider_aep", "aep_emulator"):
+        print(f"  {run(programs / 'python', '-c', ABSENT.format(package=package), cwd=folder).strip()}")
+    print(run(programs / "python", "-c", EVALUATE, cwd=folder).rstrip())
+
+
 def check_provider(folder: Path, wheel: Path) -> None:
     """The provider's modules import, and Airflow finds it, where no emulator is installed."""
     programs = install(folder, wheel)
@@ -182,7 +197,7 @@ def check_provider(folder: Path, wheel: Path) -> None:
 def main() -> None:
     """Check the wheels of the folder that the first argument names."""
     dist = Path(sys.argv[1]).resolve()
-    checks = {"aep_emulator": check_emulator, "airflow_provider_aep": check_provider}
+    checks = {"aep_data_prep": check_data_prep, "aep_emulator": check_emulator, "airflow_provider_aep": check_provider}
     for name, check in checks.items():
         [wheel] = dist.glob(f"{name}-*.whl")
         print(wheel.name, flush=True)

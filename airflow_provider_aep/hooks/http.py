@@ -65,7 +65,8 @@ class AepHttpHook(HttpHook):
 
         :param endpoint: path and query, such as ``/data/foundation/catalog/dataSets``
         :raises AepPermanentError: a retry cannot succeed
-        :raises AepRetryableError: a retry may succeed; if the response to a POST was lost, AEP may have executed it
+        :raises AepRetryableError: a retry may succeed; if the response to a POST was lost, AEP may have
+            executed it. A retry of the task sends it again
         """
         with airflow_errors():
             check_endpoint(endpoint)

@@ -46,8 +46,8 @@ class AepOperator(BaseOperator):
     def aep(self) -> Generator[AepClient, None, None]:
         """Open a client for the duration of a block.
 
-        :raises AepPermanentError: the block raised an error of the client that a retry cannot resolve
-        :raises AepRetryableError: the block raised an error of the client that a retry may resolve
+        :raises AepPermanentError: the block raised an ``AepError`` that no retry can resolve
+        :raises AepRetryableError: the block raised an ``AepError`` that a retry may resolve
         """
         from airflow_provider_aep.exceptions import airflow_errors
 

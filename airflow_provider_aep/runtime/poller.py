@@ -356,7 +356,7 @@ class Poller:
                 self._list_refused_at = started_at
             await self._poll_singly(waits)
         except AepError as e:
-            log.warning("AEP did not answer the polling request of %d waits: %s", len(waits), e)
+            log.warning("The polling request for %d waits failed: %s", len(waits), e)
             self._spend_outage_budgets(waits, e, started_at)
         return None
 

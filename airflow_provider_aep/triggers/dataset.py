@@ -142,7 +142,12 @@ class AepDatasetTrigger(BaseEventTrigger):
                 dataset, batches, watermark = await self._poll(lease, stored)
             except Exception as e:
                 subject, is_expected = self.dataset_name or self.dataset_id, isinstance(e, AepError)
-                self.log.error("The poll of dataset %s failed: %s", subject, e, exc_info=not is_expected)
+                self.log.error(
+                    "The poll of dataset %s failed, and the trigger polls again: %s",
+                    subject,
+                    e,
+                    exc_info=not is_expected,
+                )
                 await lease.release()  # the connection may have changed
                 poll.done.set()
                 continue

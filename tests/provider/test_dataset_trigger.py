@@ -329,7 +329,10 @@ def test_an_outage_ends_nothing_and_hides_nothing(aep, made, log_lines, monkeypa
     ("given", "says"),
     [
         ({"dataset_name": "nothing"}, "The dataset nothing does not exist yet"),
-        ({"dataset_id": "d", "aep_conn_id": "nothing"}, "The poll of dataset d failed: There is no Airflow"),
+        (
+            {"dataset_id": "d", "aep_conn_id": "nothing"},
+            "The poll of dataset d failed, and the trigger polls again: There is no Airflow",
+        ),
     ],
 )
 def test_what_cannot_be_watched_is_said_and_tried_again(aep, given, says, log_lines):

@@ -379,8 +379,8 @@ def read_file(name: str, file: Path, kind: str, delimiter: str = ",") -> Table |
 class Sources:
     """The source systems of all connectors, in a folder that is read when the emulator starts.
 
-    A folder in it with the name of a connection spec belongs to that connector. All other connectors find the files
-    beside such folders.
+    A subfolder with the name that ``data.specs.folder_of`` returns for a connector, such as ``servicenow``, belongs to
+    that connector. Other connectors read the files that are directly in the folder; a cloud storage sees all files.
     """
 
     def __init__(self, folder: Path) -> None:

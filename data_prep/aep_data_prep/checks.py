@@ -1,0 +1,289 @@
+"""Static checks of a mapping set: all problems at once, each with its mapping, position and next step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import StrEnum
+from typing import Any
+
+from aep_data_prep.catalogue import METHODS, RESERVED, functions
+from aep_data_prep.dates import DEFAULT_FORMATS
+from aep_data_prep.errors import ExpressionSyntaxError, nearest
+from aep_data_prep.evaluate import unknown_function
+from aep_data_prep.mapping import Kind, MappingEntry, attribute_source
+from aep_data_prep.schema import Field
+from aep_data_prep.syntax import Binary, Call, Each, Expression, Lambda, Literal, Method, Path, parse, steps_of
+
+TEMPLATE_VARIABLES = frozenset({"CRM_ORG_ID", "MUNCHKIN_ID", "CRM_TYPE", "SOURCE_INSTANCE_ID"})
+"""Names that the UI's templates replace before a mapping set is saved."""
+
+_ARITHMETIC = frozenset("+-*/%")
+_SCALARS = frozenset({"string", "integer", "number", "boolean"})
+
+
+class Grade(StrEnum):
+    """How serious a problem is. Errors fail in AEP, warnings may give another result, notes are assumptions."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem of a mapping.
+
+    :param grade: how serious it is
+    :param destination: path of the mapping's field
+    :param position: index of the character in the source, from 0; ``None`` if it is about the whole mapping
+    :param message: what is wrong and what to do next
+    """
+
+    grade: Grade
+    destination: str
+    position: int | None
+    message: str
+
+    def __str__(self) -> str:
+        """Return one line for a person."""
+        place = "" if self.position is None else f", column {self.position + 1}"
+        return f"{self.destination}{place}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the source.
+
+    :param name: as the source has it
+    :param type: XDM type: ``string``, ``boolean``, ``integer``, ``number``, ``object`` or ``array``
+    :param format: ``date``, ``date-time`` or empty
+    """
+
+    name: str
+    type: str = "string"
+    format: str = ""
+
+
+def check(
+    entries: Sequence[MappingEntry],
+    *,
+    columns: Sequence[Column] | None = None,
+    schema: Field | None = None,
+    flow: str = "source",
+) -> list[Problem]:
+    """Return all problems of a mapping set, in the order of its mappings.
+
+    :param columns: columns of the source; ``None`` if they are not known
+    :param schema: the expanded schema; ``None`` if it is not known
+    :param flow: ``source`` or ``destination``
+    """
+    known = None if columns is None else {column.name: column for column in columns}
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}
+    for entry in entries:
+        checker = _Checker(entry, known, schema, flow)
+        problems += checker.problems()
+        destination = entry.destination
+        if destination in seen:
+            problems.append(checker.error(None, "Two mappings have this destination. Remove one of them."))
+        seen[destination] = entry.source
+    return problems
+
+
+class _Checker:
+    """The checks of one mapping."""
+
+    def __init__(
+        self, entry: MappingEntry, columns: Mapping[str, Column] | None, schema: Field | None, flow: str
+    ) -> None:
+        self.entry, self.columns, self.schema, self.flow = entry, columns, schema, flow
+
+    def error(self, position: int | None, message: str) -> Problem:
+        return Problem(Grade.ERROR, self.entry.destination, position, message)
+
+    def warning(self, position: int | None, message: str) -> Problem:
+        return Problem(Grade.WARNING, self.entry.destination, position, message)
+
+    def problems(self) -> Iterator[Problem]:
+        target = self.schema.find(steps_of(self.entry.destination)) if self.schema else None
+        if self.schema and target is None:
+            close = nearest(self.entry.destination, self.schema.paths())
+            hint = f"Did you mean {close}?" if close else "Map to a field of the schema."
+            yield self.error(None, f"The schema has no field {self.entry.destination}. {hint}")
+        match self.entry.kind:
+            case Kind.ATTRIBUTE:
+                yield from self.attribute(target)
+            case Kind.EXPRESSION:
+                yield from self.expression()
+            case Kind.STATIC:
+                if target and target.type not in _SCALARS:
+                    yield self.error(None, f"A constant does not fit an {target.type}. Use an expression.")
+
+    # -- attributes ---------------------------------------------------------------------------------------------------
+
+    def attribute(self, target: Field | None) -> Iterator[Problem]:
+        steps, name = attribute_source(self.entry.source)
+        column = (self.columns or {}).get(name) or (self.columns or {}).get(str(steps[0]) if steps else "")
+        if self.columns is not None and column is None:
+            yield self.error(0, self.unknown_column(name))
+        if column and target and len(steps) == 1:
+            yield from self.conversion(column, target)
+
+    def unknown_column(self, name: str) -> str:
+        close = nearest(name, self.columns or ())
+        return f"The source has no column '{name}'. " + (
+            f"Did you mean '{close}'?" if close else f"Use one of: {', '.join(self.columns or ())}."
+        )
+
+    def conversion(self, column: Column, target: Field) -> Iterator[Problem]:
+        source, label = column.format or column.type, target.label
+        nested = {"array", "object", "map"}
+        if column.type in nested or target.type in nested:
+            if not (column.type == target.type or {column.type, target.type} <= {"object", "map"}):
+                step = (
+                    'Use explode(column, ",").' if target.type == "array"
+                    else "Map one of its children, or an element such as column[0]."
+                )  # fmt: skip
+                yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. {step}")
+        elif target.format and not column.format:
+            if column.type == "string":
+                yield self.warning(
+                    0,
+                    f"AEP reads the text '{column.name}' as {label} only in its default formats, such as "
+                    f'{DEFAULT_FORMATS[1]}. Use date({column.name}, "yyyy-MM-dd HH:mm:ss") for others.',
+                )
+            else:
+                yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. Use dformat and date.")
+        elif column.format and target.type in {"integer", "number", "boolean"}:
+            yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. Use date_part(...).")
+
+    # -- expressions --------------------------------------------------------------------------------------------------
+
+    def expression(self) -> Iterator[Problem]:
+        try:
+            tree = parse(self.entry.source)
+        except ExpressionSyntaxError as e:
+            yield self.error(e.position, e.message)
+            return
+        yield from self.node(tree, frozenset())
+
+    def node(self, node: Expression, variables: frozenset[str]) -> Iterator[Problem]:
+        if isinstance(node, Path):
+            yield from self.path(node, variables)
+        elif isinstance(node, Call):
+            yield from self.call(node)
+        elif isinstance(node, Method) and node.method not in METHODS:
+            yield self.error(node.start, f"There is no method {node.method}. Use one of: {', '.join(METHODS)}.")
+        elif isinstance(node, Binary):
+            yield from self.operator(node)
+        elif isinstance(node, Literal) and isinstance(node.value, str):
+            yield from self.text(node)
+        if isinstance(node, Lambda):
+            variables |= {node.parameter}
+        for child in _children(node):
+            yield from self.node(child, variables)
+
+    def path(self, node: Path, variables: frozenset[str]) -> Iterator[Problem]:
+        first = str(node.steps[0])
+        if first in variables:
+            return
+        if any(isinstance(step, Each) for step in node.steps):
+            yield self.error(
+                node.start, "[*] is for a mapping of a path, not for an expression. Use transformations of arrays."
+            )
+        if node.wrapped in TEMPLATE_VARIABLES:
+            yield self.error(node.start, f"${{{node.wrapped}}} is a variable of a template. Write its value instead.")
+            return
+        if node.wrapped is None and (first in RESERVED or first in functions()):
+            yield self.error(node.start, f"'{first}' is a reserved word. Write ${{{first}}} for the column.")
+            return
+        if self.columns is not None and first not in self.columns and node.wrapped not in self.columns:
+            yield self.error(node.start, self.unknown_column(node.wrapped or first))
+
+    def call(self, node: Call) -> Iterator[Problem]:
+        entry = functions().get(node.function)
+        if entry is None:
+            yield self.error(node.start, unknown_function(node.function))
+            return
+        if message := entry.arity_error(len(node.arguments)):
+            yield self.error(node.start, message)
+        if entry.flows == "analytics":
+            yield self.error(node.start, f"{entry.name} works in Analytics and Web SDK flows only.")
+        elif entry.flows == "destination" and self.flow == "source":
+            yield self.error(node.start, f"{entry.name} works in destinations only.")
+        if entry.deprecated:
+            yield self.warning(node.start, f"{entry.name} is deprecated. Use {entry.deprecated}.")
+        if node.function in {"date", "format", "dformat"}:
+            yield from self.pattern(node)
+        if node.function == "explode" and len(node.arguments) == 2:
+            yield from self.regex(node.arguments[1])
+
+    def pattern(self, node: Call) -> Iterator[Problem]:
+        if (
+            len(node.arguments) > 1
+            and isinstance(pattern := node.arguments[1], Literal)
+            and isinstance(pattern.value, str)
+        ):
+            letters = re.sub(r"'[^']*'", "", pattern.value)
+            if "Y" in letters:
+                yield self.warning(pattern.start, "Y is the year of a week. Use y for the year.")
+            if "hh" in letters and "a" not in letters:
+                yield self.warning(pattern.start, "hh is a 12-hour clock, without a for AM and PM. Use HH.")
+            if "D" in letters:
+                yield self.warning(pattern.start, "D is the day of the year. Use d for the day of the month.")
+
+    def regex(self, node: Expression) -> Iterator[Problem]:
+        if isinstance(node, Literal) and isinstance(node.value, str) and re.fullmatch(r"[+?^|.\[({)*$]", node.value):
+            escaped = "\\\\" + node.value
+            yield self.warning(
+                node.start,
+                f'explode splits at a regular expression, in which {node.value} is special. Write "{escaped}".',
+            )
+
+    def operator(self, node: Binary) -> Iterator[Problem]:
+        sides = (node.left, node.right)
+        if node.operator == "/" and isinstance(node.right, Path):
+            yield self.warning(node.start, "A division by 0 has no value. Guard it with iif(x == 0, null, ...).")
+        elif node.operator in _ARITHMETIC and any(isinstance(side, Path) for side in sides):
+            yield self.warning(
+                node.start, f"If an operand of {node.operator} is null, there is no value. Use coalesce(x, 0)."
+            )
+        if node.operator in {"==", "!=", "<", ">", "<=", ">="}:
+            for side, other in (sides, sides[::-1]):
+                if isinstance(other, Literal) and isinstance(other.value, int) and not isinstance(other.value, bool):
+                    column = self.column(side)
+                    if column and column.type == "string" and not column.format:
+                        yield self.warning(
+                            other.start,
+                            f"'{column.name}' is a text, and a text with a fraction has no order with a whole number. "
+                            f'Compare with "{other.value}", or use to_decimal({column.name}).',
+                        )
+
+    def column(self, node: Expression) -> Column | None:
+        if isinstance(node, Path) and len(node.steps) == 1:
+            return (self.columns or {}).get(node.wrapped or str(node.steps[0]))
+        return None
+
+    def text(self, node: Literal) -> Iterator[Problem]:
+        for name in re.findall(r"\$\{(\w+)\}", node.value):
+            if name in TEMPLATE_VARIABLES:
+                yield self.error(node.start, f"${{{name}}} is a variable of a template. Write its value instead.")
+
+
+def _children(node: Any) -> Iterator[Expression]:
+    def found(value: Any) -> Iterator[Any]:
+        if isinstance(value, tuple):
+            for item in value:
+                yield from found(item)
+        elif is_dataclass(value) and not isinstance(value, Each):
+            yield value
+
+    for part in fields(node):
+        yield from found(getattr(node, part.name))
+
+
+def errors(problems: Collection[Problem]) -> list[Problem]:
+    """Return the problems that fail in AEP."""
+    return [problem for problem in problems if problem.grade is Grade.ERROR]

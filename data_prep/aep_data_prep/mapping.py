@@ -1,0 +1,227 @@
+"""Apply a mapping set to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from aep_data_prep import choices as named_choices
+from aep_data_prep.context import MISSING, Context, Row, lookup
+from aep_data_prep.conversions import converter
+from aep_data_prep.errors import EvaluationError
+from aep_data_prep.evaluate import compile_expression
+from aep_data_prep.schema import Field
+from aep_data_prep.syntax import Each, Step, steps_of, unescape_name
+
+
+class Kind(StrEnum):
+    """The kinds of a mapping's source, as requests name them."""
+
+    ATTRIBUTE = "ATTRIBUTE"
+    EXPRESSION = "EXPRESSION"
+    STATIC = "STATIC"
+
+
+MEDIA_TYPES: Mapping[str, Kind] = {
+    "text/x.schema-path": Kind.ATTRIBUTE,
+    "text/x.aep-xl": Kind.EXPRESSION,
+    "text/plain": Kind.STATIC,
+}
+"""The same kinds, as responses of Data Prep name them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappingEntry:
+    """One mapping of a set.
+
+    :param destination: path of the field
+    :param source: path of a column, expression or constant
+    :param kind: what the source is
+    """
+
+    destination: str
+    source: str
+    kind: Kind = Kind.ATTRIBUTE
+
+
+@dataclass(frozen=True, slots=True)
+class TransformError:
+    """A mapping without a value for a row. AEP writes null and keeps a warning.
+
+    :param entry: the mapping
+    :param message: why there is no value
+    """
+
+    entry: MappingEntry
+    message: str
+
+
+@dataclass(slots=True)
+class MappedRow:
+    """The result of a mapping set for one row.
+
+    :param data: the XDM record
+    :param errors: the mappings without a value
+    :param missing: paths of required fields that are null
+    """
+
+    data: dict[str, Any] = field(default_factory=dict)
+    errors: list[TransformError] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def attribute_source(text: str) -> tuple[tuple[Step, ...], str]:
+    """Return the steps of an attribute's source, and the name of the column that it is if a row has it."""
+    inner = text[2:-1] if text.startswith("${") and text.endswith("}") else text
+    return steps_of(inner), unescape_name(inner)
+
+
+Read = Callable[[Context], Any]
+Write = Callable[[dict[str, Any], Any], None]
+
+
+class CompiledMappings:
+    """A mapping set that is ready for rows.
+
+    :param entries: the mappings
+    :param schema: the expanded schema; ``None`` converts nothing
+    :param choices: values of the named choices
+    :raises ExpressionSyntaxError: an expression is not one
+    :raises EvaluationError: an expression uses a function that does not exist, or a destination is not in the schema
+    """
+
+    def __init__(
+        self, entries: Iterable[MappingEntry], schema: Field | None = None, choices: Mapping[str, str] | None = None
+    ) -> None:
+        """Compile all mappings."""
+        self.choices = named_choices.resolve(choices)
+        self._required = () if schema is None else tuple(_required(schema))
+        steps: list[tuple[bool, MappingEntry, Read, Write]] = []
+        for entry in entries:
+            path = steps_of(entry.destination)
+            target = schema.find(path) if schema else None
+            if schema and target is None:
+                raise EvaluationError(f"The schema has no field {entry.destination}.")
+            read = _reader(entry)
+            # Children that are mapped by themselves come after the copy of their parent.
+            is_child = not (target and target.type == "object")
+            steps.append((is_child, entry, _converted(read, path, target, self.choices), _writer(path)))
+        steps.sort(key=lambda step: step[0])
+        self._steps = [(entry, read, write) for _, entry, read, write in steps]
+
+    def apply(self, row: Row, **context: Any) -> MappedRow:
+        """Return the record of a row.
+
+        :param context: more fields of :class:`~aep_data_prep.evaluate.Context`
+        """
+        result = MappedRow()
+        scope = Context(row=row, choices=self.choices, **context)
+        for entry, read, write in self._steps:
+            try:
+                value = read(scope)
+                if value is not None:
+                    write(result.data, value)
+            except EvaluationError as e:
+                result.errors.append(TransformError(entry, str(e)))
+        result.missing = [path for path, steps in self._required if _is_absent(result.data, steps)]
+        return result
+
+
+def _reader(entry: MappingEntry) -> Read:
+    if entry.kind is Kind.STATIC:
+        constant = entry.source
+        return lambda context: constant
+    if entry.kind is Kind.EXPRESSION:
+        return compile_expression(entry.source)
+    steps, column = attribute_source(entry.source)
+    if len(steps) == 1:
+        return lambda context: context.row.get(column)
+
+    def read(context: Context) -> Any:
+        value = lookup(context.row, steps, column)
+        return None if value is MISSING else value
+
+    return read
+
+
+def _converted(read: Read, path: Sequence[Step], target: Field | None, choices: Mapping[str, str]) -> Read:
+    """Return the reader with the conversion to the field; to each element where the destination has ``[*]``."""
+    convert = converter(target, choices) if target else None
+    depth = sum(isinstance(step, Each) for step in path)
+
+    def apply(value: Any, levels: int) -> Any:
+        if levels:
+            if not isinstance(value, list):
+                raise EvaluationError("The destination has [*], and the value is no array.")
+            return [None if item is None else apply(item, levels - 1) for item in value]
+        return convert(value) if convert else value
+
+    def converted(context: Context) -> Any:
+        value = read(context)
+        if value is None:
+            return None
+        return apply(value, depth) if depth else convert(value) if convert else value
+
+    return converted
+
+
+def _writer(path: tuple[Step, ...]) -> Write:
+    """Return a function that puts a value into a record."""
+    names = [step for step in path if isinstance(step, str)]
+    if len(names) == len(path):
+        *parents, last = names
+
+        def write(record: dict[str, Any], value: Any) -> None:
+            target = record
+            for name in parents:
+                target = target.setdefault(name, {})
+            known = target.get(last)
+            target[last] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+
+        return write
+    return lambda record, value: _put(record, path, value)
+
+
+def _put(container: Any, path: tuple[Step, ...], value: Any) -> None:
+    step, rest = path[0], path[1:]
+    if isinstance(step, Each):
+        for number, item in enumerate(value):
+            while len(container) <= number:
+                container.append({} if rest else None)
+            if rest and item is not None:
+                _put(container[number], rest, item)
+            elif not rest:
+                container[number] = item
+        return
+    if isinstance(step, int):
+        while len(container) <= step:
+            container.append({} if rest else None)
+        if rest:
+            _put(container[step], rest, value)
+        else:
+            container[step] = value
+        return
+    if not rest:
+        container[step] = value
+        return
+    _put(container.setdefault(step, [] if isinstance(rest[0], Each | int) else {}), rest, value)
+
+
+def _required(schema: Field, prefix: str = "", parents: tuple[str, ...] = ()) -> Iterable[tuple[str, tuple[str, ...]]]:
+    for name in sorted(schema.required):
+        yield f"{prefix}{name}", (*parents, name)
+    for name, child in schema.children.items():
+        if child.type == "object":
+            yield from _required(child, f"{prefix}{name}.", (*parents, name))
+
+
+def _is_absent(record: Any, steps: tuple[str, ...]) -> bool:
+    """Return whether a required field is absent. A field of an absent object is not required."""
+    *parents, last = steps
+    for name in parents:
+        record = record.get(name) if isinstance(record, dict) else None
+        if record is None:
+            return False
+    return not isinstance(record, dict) or record.get(last) is None
