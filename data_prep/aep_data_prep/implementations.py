@@ -86,11 +86,23 @@ def _concat(context: Context, *texts: Any) -> str | None:
 def _explode(context: Context, text: Any, pattern: Any = ",") -> list[str] | None:
     if text is None:
         return None
-    parts = _compiled(text_of(pattern)).split(context.text(text))
+    parts = _parts(context.text(text), _compiled(text_of(pattern)))
     if context.choices["explode-trailing"] == "drop":
         while parts and not parts[-1]:
             parts.pop()
     return parts
+
+
+def _parts(text: str, expression: re.Pattern[str]) -> list[str]:
+    """Split as Java does: groups are no parts, and an empty match at the start splits nothing."""
+    if not expression.groups and not expression.fullmatch(""):
+        return expression.split(text)
+    parts, start = [], 0
+    for match in expression.finditer(text):
+        if match.end():
+            parts.append(text[start : match.start()])
+            start = match.end()
+    return [*parts, text[start:]]
 
 
 @function("split")

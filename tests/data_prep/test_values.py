@@ -92,6 +92,21 @@ def test_what_is_not_needed_is_not_evaluated(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('explode("a1b22c", "([0-9])+")', ["a", "b", "c"]),
+        ('explode("abc", "")', ["a", "b", "c", ""]),
+        ('explode(",a,", ",")', ["", "a", ""]),
+        ('explode("", ",")', [""]),
+        ('explode("a,b")', ["a", "b"]),
+        ('split(",a;;b,", ",;")', ["a", "b"]),
+    ],
+)
+def test_a_text_is_split_as_in_java(text, parts):
+    assert evaluate(text) == parts
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (None, ""),
