@@ -151,8 +151,13 @@ def run_in_fork(asked: dict[str, Any]) -> None:
 
 
 def import_all(name: str) -> None:
-    """Import a module, or a package with its modules if the name ends with ``.*``."""
-    module = import_module(name.removesuffix(".*"))
+    """Import a module, or a package with its modules if the name ends with ``.*``, unless this Airflow lacks it."""
+    try:
+        module = import_module(name.removesuffix(".*"))
+    except ModuleNotFoundError as e:
+        if not (e.name or "").startswith("airflow."):
+            raise
+        return
     if name.endswith(".*"):
         for found in walk_packages(module.__path__, f"{module.__name__}."):
             import_module(found.name)
