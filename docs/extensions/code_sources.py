@@ -64,6 +64,14 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
+def wrapping_table(content: list[nodes.Node]) -> list[nodes.Node]:
+    """Let the cells of a table wrap anywhere, since they hold long paths."""
+    for node in content:
+        if isinstance(node, nodes.table):
+            node["classes"].append("long-cells")
+    return content
+
+
 class DagTasks(SphinxDirective):
     """Show the statements of a DAG file that create the named tasks."""
 
@@ -104,11 +112,7 @@ class EmulatorCoverage(SphinxDirective):
 
         name = self.arguments[0]
         text = table(coverage()[name], COVERAGE_COLUMNS[name]).replace(" /data/foundation/", " …/")
-        content = self.parse_text_to_nodes(text)
-        for node in content:
-            if isinstance(node, nodes.table):
-                node["classes"].append("long-cells")
-        return content
+        return wrapping_table(self.parse_text_to_nodes(text))
 
 
 class Configuration(SphinxDirective):
@@ -155,7 +159,7 @@ class ResourceTypes(SphinxDirective):
             for policy in [resource_type.policy]
         ]
         columns = {"object": "{}", "parent": "{}", "managed": "{}", "immutable": "{}"}
-        return self.parse_text_to_nodes(table(rows, columns))
+        return wrapping_table(self.parse_text_to_nodes(table(rows, columns)))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

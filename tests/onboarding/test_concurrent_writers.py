@@ -258,7 +258,7 @@ def test_an_object_of_another_task_is_not_deleted(emulator, writer, name):
 
 
 def test_what_came_into_use_is_not_removed(emulator, writer):
-    """A source connection that somebody's flow stands on; a dataset that a target connection does."""
+    """A source connection that another task's flow refers to; a dataset that a target connection refers to."""
     client = writer()
     states = onboard("X", lambda resource_type, state: reconcile(client, resource_type, state).result)
     emulator.advance(1)

@@ -233,7 +233,7 @@ function show() {
   flows.forEach((f) => reach(f.id));
   const others = [...objects.all.values()].filter((o) => !used.has(o.id));
   byId("others").hidden = !others.length;
-  byId("others").querySelector("summary").textContent = `${others.length} objects that no flow stands on`;
+  byId("others").querySelector("summary").textContent = `Objects without a flow: ${others.length}`;
   byId("others").querySelector("ul").replaceChildren(
     ...others.map((o) => make("li", {}, `${KIND[objects.kinds.get(o.id)]} `, make("b", {}, o.name || "(no name)"), ` ${o.id} ${o.state}`)),
   );
