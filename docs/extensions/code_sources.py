@@ -64,11 +64,14 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def wrapping_table(content: list[nodes.Node]) -> list[nodes.Node]:
-    """Let the cells of a table wrap anywhere, since they hold long paths."""
+def wrapping_table(content: list[nodes.Node], *classes: str) -> list[nodes.Node]:
+    """Let the cells of a table wrap anywhere, since they hold long paths.
+
+    :param classes: more classes of the table
+    """
     for node in content:
         if isinstance(node, nodes.table):
-            node["classes"].append("long-cells")
+            node["classes"] += ["long-cells", *classes]
     return content
 
 
@@ -159,7 +162,7 @@ class ResourceTypes(SphinxDirective):
             for policy in [resource_type.policy]
         ]
         columns = {"object": "{}", "parent": "{}", "managed": "{}", "immutable": "{}"}
-        return wrapping_table(self.parse_text_to_nodes(table(rows, columns)))
+        return wrapping_table(self.parse_text_to_nodes(table(rows, columns)), "first-column-of-words")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
