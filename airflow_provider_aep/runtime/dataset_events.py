@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_aep.assets import create_asset, is_aep_outlet
-from airflow_provider_aep.client import flow_service
 from airflow_provider_aep.client.errors import AepError, AepResponseError
-from airflow_provider_aep.client.steps import Steps, run_steps
 from airflow_provider_aep.exceptions import AepRetryableError
-from airflow_provider_aep.runtime.run_wait import ClientSource
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_aep.client.steps import Steps
+    from airflow_provider_aep.runtime.run_wait import ClientSource
 
 _EVENT_FIELDS = ("run_id", "flow_id", "verdict", "read", "written", "failed", "window_start", "window_end", "batch_ids")
 
@@ -44,6 +44,8 @@ class Landing:
         :param result: the run as a dict
         :raises AepError: AEP does not return the flow or its target connection
         """
+        from airflow_provider_aep.client.steps import run_steps
+
         with hook.get_conn() as client:
             source, dataset = run_steps(client, _endpoints(str(result["flow_id"])))
         return cls(hook.settings.org_id, hook.settings.sandbox, dataset, source, result)
@@ -143,6 +145,8 @@ def read_lineage(hook: ClientSource, result: dict[str, Any], log: Any) -> Operat
 
 def _endpoints(flow_id: str) -> Steps[tuple[str, str]]:
     """Return the ids of a flow's source connection and dataset."""
+    from airflow_provider_aep.client import flow_service
+
     flow = yield flow_service.get_flow(flow_id)
     if not flow.sourceConnectionIds or not flow.targetConnectionIds:
         raise AepResponseError(f"AEP returned no connections of the flow {flow.name!r} ({flow.id})")

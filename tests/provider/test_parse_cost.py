@@ -27,6 +27,25 @@ def modules_after_parsing(before=""):
     return other, started
 
 
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys
+import airflow_provider_aep.operators, airflow_provider_aep.sensors
+
+for package in (airflow_provider_aep.operators, airflow_provider_aep.sensors):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith(".http"):  # these extend the HTTP provider's
+            importlib.import_module(module.name)
+print(json.dumps(sorted(m for m in sys.modules if m.startswith("airflow_provider_aep."))))
+"""
+
+
+def test_operators_and_sensors_import_no_client():
+    output = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True).stdout
+    modules = json.loads(output.splitlines()[-1])
+    parsed = {"airflow_provider_aep.client", "airflow_provider_aep.client.errors"}
+    assert {m for m in modules if m.startswith(("airflow_provider_aep.client", "airflow_provider_aep.runs"))} <= parsed
+
+
 def test_the_dag_processor_has_what_a_start_in_the_triggerer_imports():
     """Airflow reads a task's trigger when the task is created. Its DAG processor has imported the module before."""
     other, started = modules_after_parsing("import airflow.dag_processing.processor")
