@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
@@ -282,8 +282,3 @@ def _children(node: Any) -> Iterator[Expression]:
 
     for part in fields(node):
         yield from found(getattr(node, part.name))
-
-
-def errors(problems: Collection[Problem]) -> list[Problem]:
-    """Return the problems that fail in AEP."""
-    return [problem for problem in problems if problem.grade is Grade.ERROR]

@@ -14,6 +14,7 @@ from aep_data_prep.values import text_of
 
 Row = Mapping[str, Any]
 MISSING = object()
+"""Stands for a field that a row does not have, which differs from null."""
 
 
 def _utc_now() -> datetime:
@@ -32,6 +33,7 @@ class Context:
     :param choices: values of the named choices; see :func:`aep_data_prep.choices.resolve`
     :param now: returns the current time
     :param new_id: returns a random id
+    :param variables: values of the parameters of lambdas, by name
     """
 
     row: Row = field(default_factory=dict)
@@ -56,7 +58,7 @@ Compiled = Callable[[Context], Any]
 def lookup(row: Any, steps: tuple[Step, ...], wrapped: str | None = None) -> Any:
     """Return a field of a row; ``MISSING`` if the row does not have it.
 
-    :param wrapped: the text within ``${...}``: a column of this name comes first
+    :param wrapped: a name that comes before the steps, because a column may have it: the text within ``${...}``
     """
     if wrapped is not None and isinstance(row, Mapping) and wrapped in row:
         return row[wrapped]

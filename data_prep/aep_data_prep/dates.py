@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -48,6 +48,8 @@ SAMPLE_FORMATS = (
 """Not in Adobe's list, but used by Adobe's samples without a pattern."""
 
 LETTERS = "GyYuMLwWDdFEaHkKhmsSzZXxVOQqe"
+_WRITTEN_ONLY = "GYwWFe"
+"""Letters of weeks and eras, which Java can write, but not resolve to a date together with months and days."""
 _MONTHS = (
     "", "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -116,7 +118,10 @@ def _tokens(pattern: str) -> tuple[_Token, ...]:
 
 @lru_cache(maxsize=512)
 def _reader(pattern: str) -> tuple[re.Pattern[str], tuple[_Token, ...]]:
-    """Return a regular expression with a group for each letter, and the letters."""
+    """Return a regular expression with a group for each letter, and the letters.
+
+    :raises EvaluationError: the pattern is not valid, or its letters do not determine a date
+    """
     parts: list[str] = []
     letters: list[_Token] = []
     for token in _tokens(pattern):
@@ -124,6 +129,10 @@ def _reader(pattern: str) -> tuple[re.Pattern[str], tuple[_Token, ...]]:
             literal = token.text
             parts.append("".join({"[": "(?:", "]": ")?"}.get(c, re.escape(c)) for c in literal))
             continue
+        if token.letter in _WRITTEN_ONLY:
+            raise EvaluationError(
+                f"{token.letter} of the date pattern {pattern!r} does not determine a date. Use y, M and d."
+            )
         letters.append(token)
         parts.append(f"({_expression(token)})")
     return re.compile("".join(parts)), tuple(letters)
@@ -131,11 +140,11 @@ def _reader(pattern: str) -> tuple[re.Pattern[str], tuple[_Token, ...]]:
 
 def _expression(token: _Token) -> str:
     letter, count = token.letter, token.count
-    if letter in "yuY":
+    if letter in "yu":
         return r"\d\d" if count == 2 else rf"\d{{{count}}}" if count > 2 else r"\d{1,9}"
     if letter in "ML" and count > 2:
         return "|".join(n if count > 3 else n[:3] for n in _MONTHS[1:])
-    if letter == "E" or (letter == "e" and count > 2):
+    if letter == "E":
         return "|".join(n if count > 3 else n[:3] for n in _DAYS)
     if letter == "a":
         return "AM|PM"
@@ -150,11 +159,19 @@ def _expression(token: _Token) -> str:
         return r"[A-Za-z]+(?:/[A-Za-z_/]+)?(?:[+-]\d+)?"
     if letter == "O":
         return r"GMT(?:[+-]\d{1,2}(?::\d\d)?)?"
-    if letter == "G":
-        return "AD|BC|Anno Domini|Before Christ"
     if letter in "Qq" and count > 2:
         return "Q[1-4]" if count == 3 else "[1-4][a-z]{2} quarter"
     return r"\d{1,2}" if count == 1 and letter != "D" else r"\d{1,3}" if letter == "D" else rf"\d{{{count}}}"
+
+
+def _hour_of_half_day(number: Mapping[str, int], half: str | None, pattern: str) -> int:
+    """Return the hour of the day, of ``h`` (1 to 12) or ``K`` (0 to 11) and ``a``."""
+    if half is None:
+        raise EvaluationError(f"The date pattern {pattern!r} has h or K without a. Use HH for a 24-hour clock.")
+    hour, low = (number["h"], 1) if "h" in number else (number["K"], 0)
+    if not low <= hour <= low + 11:
+        raise EvaluationError(f"{hour} is no hour of the date pattern {pattern!r}: it takes {low} to {low + 11}.")
+    return hour % 12 + (12 if half == "PM" else 0)
 
 
 @lru_cache(maxsize=512)
@@ -216,19 +233,16 @@ def parse_date(text: str, pattern: str, *, day_of_month: str = "error") -> datet
         elif token.letter in "zZXxVO":
             zone_text = found
         elif token.letter in "ML" and token.count > 2:
-            names["M"] = [n if token.count > 3 else n[:3] for n in _MONTHS].index(found)
+            names["M"] = [n[:3] for n in _MONTHS].index(found[:3])
         elif token.letter in "uy" and token.count == 2:
             fields["y"] = f"20{found}"
         else:
             fields["y" if token.letter == "u" else token.letter] = found
-    number = {k: int(v) for k, v in fields.items() if v.isdigit()}
-    month = names.get("M") or number.get("M") or number.get("L") or 1
+    number = {k: int(v) for k, v in fields.items() if v.isdigit()} | names
+    month, day, year = number.get("M", number.get("L", 1)), number.get("d", 1), number.get("y", 1970)
     hour = number.get("H", number.get("k", 0) % 24)
     if "h" in number or "K" in number:
-        if not 0 <= (hour := number.get("h", number.get("K", 0))) <= 12:
-            raise EvaluationError(f"{text!r} has the hour {hour} on a 12-hour clock.")
-        hour = hour % 12 + (12 if fields.get("a") == "PM" else 0)
-    year, day = number.get("y", number.get("Y", 1970)), number.get("d", 1)
+        hour = _hour_of_half_day(number, fields.get("a"), pattern)
     try:
         if day_of_month == "last" and 1 <= month <= 12 and 28 < day <= 31:
             day = min(day, calendar.monthrange(year, month)[1])
@@ -239,6 +253,8 @@ def parse_date(text: str, pattern: str, *, day_of_month: str = "error") -> datet
             moment = moment.replace(month=1, day=1) + timedelta(days=number["D"] - 1)
     except ValueError as e:
         raise EvaluationError(f"{text!r} is no date: {e}.") from None
+    if (weekday := fields.get("E")) and not _DAYS[moment.weekday()].startswith(weekday):
+        raise EvaluationError(f"{text!r} is no date: it is a {_DAYS[moment.weekday()]}.")
     return moment.replace(tzinfo=_zone_of(zone_text) if zone_text else UTC)
 
 

@@ -28,7 +28,7 @@ from aep_data_prep.syntax import (
     Unary,
     parse,
 )
-from aep_data_prep.values import array_of, is_true, text_of, type_name
+from aep_data_prep.values import array_of, is_true, map_of, text_of, type_name
 
 
 @lru_cache(maxsize=2048)
@@ -87,9 +87,7 @@ def _child(node: Child) -> Compiled:
         parent = value(context)
         if parent is None:
             return None
-        if not isinstance(parent, Mapping):
-            raise EvaluationError(f"{type_name(parent)} {text_of(parent)!r} has no field {name}.")
-        return parent.get(name)
+        return map_of(parent).get(name)
 
     return read
 
@@ -143,8 +141,7 @@ def unknown_function(name: str) -> str:
 
 
 def _iif(node: Call) -> Compiled:
-    condition, then, otherwise = map(_compile, node.arguments)
-    return lambda context: then(context) if is_true(condition(context)) else otherwise(context)
+    return _conditional(Conditional(*node.arguments, start=node.start, end=node.end))
 
 
 def _decode(node: Call) -> Compiled:
@@ -229,9 +226,7 @@ def _method(node: Method) -> Compiled:
         if own is None:
             return None
         if method == "get":
-            if not isinstance(own, Mapping):
-                raise EvaluationError(f"{type_name(own)} {text_of(own)!r} has no method get.")
-            return own.get(text_of(other))
+            return map_of(own).get(text_of(other))
         if method == "equals":
             return type_name(own) == type_name(other) and bool(own == other)
         return isinstance(other, str) and text_of(own).lower() == other.lower()

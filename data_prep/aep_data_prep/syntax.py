@@ -235,7 +235,7 @@ def unescape_text(text: str) -> str:
 
 
 def steps_of(text: str) -> tuple[Step, ...]:
-    r"""Return the steps of a path such as ``emails[0].x``, ``emails[*].x`` or ``Full\\.Name``."""
+    r"""Return the steps of a path such as ``emails[0].x``, ``emails[*].x`` or ``Full\.Name``."""
     steps: list[Step] = []
     for part in re.findall(r"(?:[^.\[\]\\]|\\.)+|\[\*\]|\[\d+\]", text):
         if part == "[*]":

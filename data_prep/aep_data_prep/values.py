@@ -15,7 +15,7 @@ from aep_data_prep.errors import EvaluationError
 
 TRUE_WORDS = frozenset({"y", "yes", "Y", "YES", "on", "ON", "true", "TRUE"})
 FALSE_WORDS = frozenset({"n", "no", "N", "NO", "off", "OFF", "false", "FALSE"})
-"""Texts that become booleans. Source: Adobe's "Data format handling"; "N" and "off" are added to its two lists."""
+"""Texts that become booleans. Source: Adobe's "Data format handling"."""
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _REAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")

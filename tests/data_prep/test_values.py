@@ -85,10 +85,19 @@ def test_an_expression_without_a_value_says_why(text, says):
 
 
 @pytest.mark.parametrize(
-    "text", ["iif(x == null, 1, 1 / 0)", "false && 1 / 0", "true || 1 / 0", "1 ?: 1 / 0", "1 ?? 1 / 0"]
+    ("text", "value"),
+    [
+        ("iif(x == null, 1, 1 / 0)", 1),
+        ("x == null ? 1 : 1 / 0", 1),
+        ("decode(1, 1, 'a', 2, 1 / 0)", "a"),
+        ("false && 1 / 0", False),
+        ("true || 1 / 0", True),
+        ("1 ?: 1 / 0", 1),
+        ("1 ?? 1 / 0", 1),
+    ],
 )
-def test_what_is_not_needed_is_not_evaluated(text):
-    evaluate(text)
+def test_an_operand_that_decides_nothing_is_not_evaluated(text, value):
+    assert evaluate(text) == value
 
 
 @pytest.mark.parametrize(
