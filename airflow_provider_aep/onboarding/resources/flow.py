@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_aep.client import flow_service
-from airflow_provider_aep.client.call import Call, Page
+from airflow_provider_aep.client.call import Call
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.consistency import STATE_POLL
 from airflow_provider_aep.client.errors import AepConfigurationError, AepNotFoundError, AepUnavailableError
@@ -23,11 +23,10 @@ from airflow_provider_aep.onboarding.reconcile.resource_type import (
     Desired,
     FieldPolicy,
     Observed,
-    ResourceType,
     at,
     drop_none,
 )
-from airflow_provider_aep.onboarding.resources import flow_service as common
+from airflow_provider_aep.onboarding.resources.flow_service import Endpoints, ReplaceableFlowServiceType
 from airflow_provider_aep.runs.verdict import RunResult, Verdict, evaluate_run
 
 _RETIRED_NAMES = 20
@@ -142,9 +141,17 @@ def mapping_params(mapping_set: Mapping[str, Any]) -> Body:
     return {"mappingId": mapping_set["id"], "mappingVersion": mapping_set["version"]}
 
 
-class FlowType(ResourceType[FlowDesired]):
+class FlowType(ReplaceableFlowServiceType[FlowDesired]):
     """The resource type of flows. Start time and backfill are create-only, so that a re-run does not move the start."""
 
+    endpoints = Endpoints(
+        find=flow_service.list_flows,
+        read=flow_service.get_flow,
+        create=flow_service.create_flow,
+        patch=flow_service.patch_flow,
+        publish=flow_service.publish_flow,
+        delete=flow_service.delete_flow,
+    )
     label = "flow"
     parent = "flowSpec.id"
     policy = FieldPolicy(
@@ -154,17 +161,9 @@ class FlowType(ResourceType[FlowDesired]):
     page = "source/dataflows/{0}/activity"
     deletion_order = 0
 
-    def find(self, name: str) -> Call[Page[Flow]]:
-        """Return the call that lists flows by name."""
-        return flow_service.list_flows({"name": name})
-
-    def read(self, id_: str) -> Call[Flow]:
-        """Return the call that reads a flow."""
-        return flow_service.get_flow(id_)
-
     def observe(self, answer: Flow) -> Observed:
         """Return the observed state of a flow."""
-        observed = common.observe(answer)
+        observed = super().observe(answer)
         steps = {step.name: step.params for step in answer.transformations}
         runs = cadence(answer.scheduleParams.get("frequency"))
         return replace(observed, fields={**observed.fields, "steps": steps, "runs": runs})
@@ -182,16 +181,12 @@ class FlowType(ResourceType[FlowDesired]):
         operations = []
         for path in paths:
             if path != "steps.Mapping":
-                operations.append(common.patch_operation(observed, fields, path))
+                operations.append(self.patch_operation(observed, fields, path))
                 continue
             names = [step["name"] for step in observed.fields["transformations"]]
             value = {"name": "Mapping", "params": at(fields, path)}
             operations.append({"op": "replace", "path": f"/transformations/{names.index('Mapping')}", "value": value})
-        return flow_service.patch_flow(observed.id, observed.fields["etag"], operations)
-
-    def publish(self, id_: str) -> Call[Ref]:
-        """Return the call that publishes a draft."""
-        return flow_service.publish_flow(id_)
+        return self.patch(observed, operations)
 
     def reschedule_draft(self, observed: Observed, desired: FlowDesired, now: float) -> Call[Ref] | None:
         """Return the call that moves a draft's start, if it has passed or is close; ``None`` if it is not."""
@@ -200,19 +195,11 @@ class FlowType(ResourceType[FlowDesired]):
             return None
         start = desired.schedule.with_start(now, 0).start_time
         operation = {"op": "replace", "path": "/scheduleParams/startTime", "value": start}
-        return flow_service.patch_flow(observed.id, observed.fields["etag"], [operation])
+        return self.patch(observed, [operation])
 
     def enable(self, id_: str) -> Call[Ref]:
         """Return the call that enables a flow."""
         return flow_service.enable_flow(id_)
-
-    def delete(self, id_: str) -> Call[None]:
-        """Return the call that deletes a flow."""
-        return flow_service.delete_flow(id_)
-
-    def rename(self, observed: Observed, name: str, description: str) -> Call[Ref]:
-        """Return the call that gives a flow another name and description."""
-        return common.rename(flow_service.patch_flow, observed, name, description)
 
     def quiesce(self, client: AepClient, observed: Observed, desired: FlowDesired, grace_period: float) -> None:
         """Disable a flow, and wait until its current run ends. The window of this run is the flow's last one."""

@@ -7,19 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_aep.client import flow_service, schema_registry
-from airflow_provider_aep.client.call import Call, Page
-from airflow_provider_aep.client.models import Ref, SourceConnection
 from airflow_provider_aep.onboarding.reconcile.resource_type import (
     Body,
-    CreateOptions,
     Desired,
     FieldPolicy,
-    Observed,
-    ResourceType,
     drop_none,
 )
-from airflow_provider_aep.onboarding.resources import flow_service as common
 from airflow_provider_aep.onboarding.resources.dependents import FLOWS_BY_SOURCE
+from airflow_provider_aep.onboarding.resources.flow_service import Endpoints, ReplaceableFlowServiceType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +51,20 @@ class SourceConnectionDesired(Desired):
         )
 
 
-class SourceConnectionType(ResourceType[SourceConnectionDesired]):
+class SourceConnectionType(ReplaceableFlowServiceType[SourceConnectionDesired]):
     """The resource type of source connections.
 
     The fields that a flow uses are immutable, because a flow ignores their changes. Source: Adobe's "Update dataflows".
     """
 
+    endpoints = Endpoints(
+        find=flow_service.list_source_connections,
+        read=flow_service.get_source_connection,
+        create=flow_service.create_source_connection,
+        patch=flow_service.patch_source_connection,
+        publish=flow_service.publish_source_connection,
+        delete=flow_service.delete_source_connection,
+    )
     label = "source connection"
     parent = "baseConnectionId"
     policy = FieldPolicy(
@@ -76,38 +79,3 @@ class SourceConnectionType(ResourceType[SourceConnectionDesired]):
         """Return the policy with the parameters of a REST source, which define the records that a flow delivers."""
         params = tuple(f"params.{name}" for name in desired.source_params or ())
         return replace(self.policy, immutable=(*self.policy.immutable, *params))
-
-    def find(self, name: str) -> Call[Page[SourceConnection]]:
-        """Return the call that lists source connections by name."""
-        return flow_service.list_source_connections({"name": name})
-
-    def read(self, id_: str) -> Call[SourceConnection]:
-        """Return the call that reads a source connection."""
-        return flow_service.get_source_connection(id_)
-
-    def observe(self, answer: SourceConnection) -> Observed:
-        """Return the observed state of a source connection."""
-        return common.observe(answer)
-
-    def create(self, desired: SourceConnectionDesired, options: CreateOptions) -> Call[Ref]:
-        """Return the call that creates a source connection."""
-        return flow_service.create_source_connection(self.body(desired, options), draft=options.draft)
-
-    def update(self, observed: Observed, fields: Body, paths: Sequence[str]) -> Call[Ref]:
-        """Return the call that writes some fields of a source connection."""
-        return common.update(flow_service.patch_source_connection, observed, fields, paths)
-
-    def publish(self, id_: str) -> Call[Ref]:
-        """Return the call that publishes a draft."""
-        return flow_service.publish_source_connection(id_)
-
-    def reschedule_draft(self, observed: Observed, desired: SourceConnectionDesired, now: float) -> None:
-        """Return ``None``: a source connection has no start."""
-
-    def rename(self, observed: Observed, name: str, description: str) -> Call[Ref]:
-        """Return the call that gives a source connection another name and description."""
-        return common.rename(flow_service.patch_source_connection, observed, name, description)
-
-    def delete(self, id_: str) -> Call[None]:
-        """Return the call that deletes a source connection."""
-        return flow_service.delete_source_connection(id_)

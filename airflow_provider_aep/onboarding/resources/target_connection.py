@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_provider_aep.client import flow_service, schema_registry
-from airflow_provider_aep.client.call import Call, Page
-from airflow_provider_aep.client.models import Ref, TargetConnection
 from airflow_provider_aep.onboarding.reconcile.resource_type import (
     Body,
-    CreateOptions,
     Desired,
     FieldPolicy,
-    Observed,
-    ResourceType,
     drop_none,
 )
-from airflow_provider_aep.onboarding.resources import flow_service as common
 from airflow_provider_aep.onboarding.resources.dependents import FLOWS_BY_TARGET
+from airflow_provider_aep.onboarding.resources.flow_service import Endpoints, ReplaceableFlowServiceType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +43,20 @@ class TargetConnectionDesired(Desired):
         )
 
 
-class TargetConnectionType(ResourceType[TargetConnectionDesired]):
+class TargetConnectionType(ReplaceableFlowServiceType[TargetConnectionDesired]):
     """The resource type of target connections.
 
     The fields that a flow uses are immutable, because a flow ignores their changes. Source: Adobe's "Update dataflows".
     """
 
+    endpoints = Endpoints(
+        find=flow_service.list_target_connections,
+        read=flow_service.get_target_connection,
+        create=flow_service.create_target_connection,
+        patch=flow_service.patch_target_connection,
+        publish=flow_service.publish_target_connection,
+        delete=flow_service.delete_target_connection,
+    )
     label = "target connection"
     parent = "params.dataSetId"
     policy = FieldPolicy(
@@ -64,38 +66,3 @@ class TargetConnectionType(ResourceType[TargetConnectionDesired]):
     page = "source/dataflows"
     dependents = (FLOWS_BY_TARGET,)
     deletion_order = 2
-
-    def find(self, name: str) -> Call[Page[TargetConnection]]:
-        """Return the call that lists target connections by name."""
-        return flow_service.list_target_connections({"name": name})
-
-    def read(self, id_: str) -> Call[TargetConnection]:
-        """Return the call that reads a target connection."""
-        return flow_service.get_target_connection(id_)
-
-    def observe(self, answer: TargetConnection) -> Observed:
-        """Return the observed state of a target connection."""
-        return common.observe(answer)
-
-    def create(self, desired: TargetConnectionDesired, options: CreateOptions) -> Call[Ref]:
-        """Return the call that creates a target connection."""
-        return flow_service.create_target_connection(self.body(desired, options), draft=options.draft)
-
-    def update(self, observed: Observed, fields: Body, paths: Sequence[str]) -> Call[Ref]:
-        """Return the call that writes some fields of a target connection."""
-        return common.update(flow_service.patch_target_connection, observed, fields, paths)
-
-    def publish(self, id_: str) -> Call[Ref]:
-        """Return the call that publishes a draft."""
-        return flow_service.publish_target_connection(id_)
-
-    def reschedule_draft(self, observed: Observed, desired: TargetConnectionDesired, now: float) -> None:
-        """Return ``None``: a target connection has no start."""
-
-    def rename(self, observed: Observed, name: str, description: str) -> Call[Ref]:
-        """Return the call that gives a target connection another name and description."""
-        return common.rename(flow_service.patch_target_connection, observed, name, description)
-
-    def delete(self, id_: str) -> Call[None]:
-        """Return the call that deletes a target connection."""
-        return flow_service.delete_target_connection(id_)
