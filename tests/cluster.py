@@ -183,7 +183,7 @@ class Cluster:
         return next((name for name, process in self.processes.items() if process.pid == session), None)
 
     def kill(self, name: str) -> None:
-        """End a service as the loss of its machine would: all its processes at once, none of them told."""
+        """End a service as the loss of its machine would: all its processes at once, with SIGKILL."""
         process = self.processes.pop(name)
         # Until it is waited for, no other process gets its id.
         while groups := groups_of(process.pid):

@@ -28,8 +28,29 @@ def example_dags() -> Path:
     return installed if installed.is_dir() else package.parent / "dags"
 
 
-def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> dict[str, str]:
+def isolated_environment(home: Path, dags: Path) -> dict[str, str]:
     """Return the environment variables of an Airflow that ignores the user's configuration.
+
+    :param home: value of ``AIRFLOW_HOME``
+    :param dags: folder of the DAGs
+    """
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
+    return inherited | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__SENSORS__DEFAULT_TIMEOUT": "300",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",  # Airflow 3.1.0 ignores NO_COLOR
+        "COLUMNS": "1000",  # Airflow 3.0 wraps error messages
+        "NO_COLOR": "1",
+        # The lower-case name has priority.
+        "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"])),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> dict[str, str]:
+    """Return the variables of :func:`isolated_environment`, with the connections to the emulator and all sources.
 
     :param home: value of ``AIRFLOW_HOME``
     :param dags: folder of the DAGs
@@ -45,18 +66,5 @@ def airflow_environment(home: Path, dags: Path, url: str, options: Options) -> d
     }
     # The example DAGs derive the connection id from the system.
     sources = {connection_variable(f"aep_{system}"): json.dumps(LOGIN) for system in SYSTEMS}
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
-    return inherited | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__SENSORS__DEFAULT_TIMEOUT": "300",
-        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",  # Airflow 3.1.0 ignores NO_COLOR
-        connection_variable("aep_default"): json.dumps(aep),
-        "COLUMNS": "1000",  # Airflow 3.0 wraps error messages
-        "NO_COLOR": "1",
-        # The lower-case name has priority.
-        "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"])),
-        "PYTHONUNBUFFERED": "1",
-        **sources,
-    }
+    connections = {connection_variable("aep_default"): json.dumps(aep), **sources}
+    return isolated_environment(home, dags) | connections

@@ -31,7 +31,7 @@ def aep(emulator: Any) -> Iterator[AepClient]:
 
 
 class SharedClock(ManualClock):
-    """The emulator's frozen clock, moved on by whoever sleeps."""
+    """The emulator's frozen clock, which each sleep moves on."""
 
     def __init__(self, emulator: Any) -> None:
         super().__init__()

@@ -153,7 +153,7 @@ def test_a_run_of_another_window_is_another_one(emulator, virtual, flow):
 
 
 def test_a_note_of_another_flow_is_no_note(virtual, flow):
-    """The task was told another one since, and has sent nothing to this one."""
+    """The task has got another flow since, and has sent nothing to this one."""
     stored = StoredState()
     stored[key(flow).replace(flow.id, "another")] = {"id": "nothing", "sent": virtual.server_now()}
     started = find_or_start(virtual, flow, WINDOW, Attempt(tried_before=True, store=stored))

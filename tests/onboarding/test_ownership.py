@@ -116,7 +116,7 @@ def test_the_marker_is_at_the_end_of_what_a_person_reads(emulator, aep):
 
 @pytest.mark.parametrize("name", DESCRIBED)
 def test_a_change_keeps_the_marker(aep, ours, name):
-    """And whoever makes the change: it stays the mark of who made the object."""
+    """An update by another task keeps the nonce: it names the task that created the object."""
     reconcile(aep, RESOURCE_TYPES[name], replace(ours[name], description="changed"), Attempt(OTHER))
     there = observed(aep, name, ours[name])
     assert there.fields["description"] == "changed"
@@ -344,9 +344,9 @@ def test_of_several_sets_the_eldest_counts_and_the_others_are_said(emulator, vir
     states = onboard("X", lambda resource_type, state: reconcile(virtual, resource_type, state).result)
     [eldest] = listed_ids(virtual, "mapping", states["mapping"])
     emulator.advance(1)
-    spare = create_with_marker(virtual, MAPPING_SET, states["mapping"], OTHER)
+    duplicate = create_with_marker(virtual, MAPPING_SET, states["mapping"], OTHER)
     outcome = reconcile(virtual, MAPPING_SET, states["mapping"])
-    assert (outcome.id, outcome.duplicates) == (eldest, (spare["id"],))
+    assert (outcome.id, outcome.duplicates) == (eldest, (duplicate["id"],))
     assert len(listed_ids(virtual, "mapping", states["mapping"])) == 2
 
 

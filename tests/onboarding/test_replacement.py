@@ -190,7 +190,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("nth", range(4))
 def test_a_replacement_that_is_killed_is_gone_on_with(emulator, virtual, running, nth):
-    """After each of its writes: the flow is disabled, put aside, made anew, or it is over."""
+    """After each of its writes: the flow is disabled, retired, created again, or the replacement has ended."""
     _, flow = with_other_table(virtual, running)
     send, sent = virtual.send, []
 
@@ -289,7 +289,7 @@ def running_flow(client):
 
 
 def renamed(client, send):
-    """Whether the flow that is replaced has been put aside."""
+    """Return whether the replaced flow is retired."""
     return "X flow" not in {f.name for f in send(flow_service.list_flows({})).items}
 
 
@@ -323,7 +323,7 @@ def test_a_run_that_tells_no_window_has_ingested_too(emulator, virtual, running)
 
 
 def test_a_replacement_that_another_task_ends_has_no_backfill(virtual, running):
-    """The try was killed once the old one was put aside, and the author has taken replace=True out."""
+    """The try was killed after it had retired the old object, and the author has removed replace=True."""
     _, flow = with_other_table(virtual, running)
     send = virtual.send
 
@@ -402,7 +402,7 @@ def test_one_that_another_task_replaces_at_the_same_moment_is_waited_for(emulato
 
     def crossed(call):
         reads.extend([call] if call.path.endswith(old[note]["id"]) else [])
-        if len(reads) == 2 and not made:  # it is about to be put aside
+        if len(reads) == 2 and not made:  # before it is retired
             virtual.send = send
             made.append(reconcile(virtual, SOURCE_CONNECTION, source, Attempt("ba9876543210"), Terms(replace=True)).id)
             emulator.fault("GET */sourceConnections", "lag", seconds=10)
@@ -417,7 +417,7 @@ def test_one_that_another_task_replaces_at_the_same_moment_is_waited_for(emulato
 
 @pytest.mark.parametrize("what", ["flow", "target"])
 def test_one_that_is_gone_is_taken_to_have_filled_the_same_dataset(emulator, virtual, running, what):
-    """Somebody deletes it after it was put aside: a flow in place of it takes nothing again on a guess."""
+    """A person deletes the retired flow: its successor must not ingest its rows again on a guess."""
     other = reconcile(virtual, TARGET_CONNECTION, replace(running["target"], name="Z target")).id
     _, flow = with_other_table(virtual, running)
     flow = replace(flow, target_connection_id=other)

@@ -53,8 +53,8 @@ class Events(dict):
     """What Airflow hands a task for its outlets."""
 
     def __missing__(self, outlet):
-        self[outlet] = found = SimpleNamespace(extra={}, told=[])
-        found.add = lambda asset, extra: found.told.append((asset.uri, json.loads(json.dumps(extra))))
+        self[outlet] = found = SimpleNamespace(extra={}, added=[])
+        found.add = lambda asset, extra: found.added.append((asset.uri, json.loads(json.dumps(extra))))
         return found
 
 
@@ -79,7 +79,7 @@ def watched(flow_id, **given):
 def test_a_dag_scheduled_by_a_dataset_gets_its_event(landed_run):
     flow_id, asset = landed_run
     _, events, result = watched(flow_id, outlets=[any_dataset()])
-    [(uri, extra)] = events[any_dataset()].told
+    [(uri, extra)] = events[any_dataset()].added
     assert uri == asset.uri
     assert (extra["run_id"], extra["written"], extra["failed"]) == (result["run_id"], result["written"], 3)
     assert extra["batch_ids"]
@@ -89,7 +89,7 @@ def test_an_author_says_what_comes_out_of_a_task(landed_run):
     flow_id, asset = landed_run
     alias = AssetAlias("tickets")
     _, events, _ = watched(flow_id, outlets=[alias, asset, Asset("another")])
-    assert [uri for uri, _ in events[alias].told] == [asset.uri]
+    assert [uri for uri, _ in events[alias].added] == [asset.uri]
     assert events[asset].extra["written"] > 0
     assert set(events) == {alias, asset}
 
@@ -133,7 +133,7 @@ def test_an_event_is_not_lost_because_aep_does_not_answer(aep, landed_run, impat
         watched(flow_id, outlets=[any_dataset()])
     aep.world.faults.clear()
     _, events, _ = watched(flow_id, outlets=[any_dataset()])
-    assert [uri for uri, _ in events[any_dataset()].told] == [asset.uri]
+    assert [uri for uri, _ in events[any_dataset()].added] == [asset.uri]
 
 
 def test_every_sandbox_of_a_connection_has_an_address():
@@ -148,7 +148,7 @@ def test_every_sandbox_of_a_connection_has_an_address():
         ("targetConnections", "params", "dataset of the target connection"),
     ],
 )
-def test_where_an_object_does_not_say_where_they_are_likewise(aep, landed_run, kind, field, says, capfd):
+def test_an_object_without_the_dataset_of_its_rows_is_an_error(aep, landed_run, kind, field, says, capfd):
     flow_id, _ = landed_run
     _, _, result = watched(flow_id)
     [(scope, body)] = aep.world.store.everywhere(kind)
@@ -201,7 +201,7 @@ def count_endpoints(operations):
 def test_an_organization_with_a_hyphen_has_events(aep, landed_run):
     flow_id, asset = landed_run
     _, events, result = watched(flow_id, outlets=[any_dataset()])
-    [(uri, extra)] = events[any_dataset()].told
+    [(uri, extra)] = events[any_dataset()].added
     assert uri == asset.uri == f"aep://ACME-DEV/dev/dataset/{asset.uri.rsplit('/', 1)[1]}"
     assert extra["run_id"] == result["run_id"]
 

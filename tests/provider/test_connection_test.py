@@ -88,7 +88,7 @@ def test_settings_that_cannot_work_are_said_before_anything_is_sent(emulator, co
 @pytest.mark.parametrize("honest_ims", [False, True])
 @pytest.mark.parametrize("code", ["canary <b>code</b>", "2100-404", "403025"])
 def test_nothing_that_a_host_answers_is_quoted(emulator, connect, soon, status, honest_ims, code):
-    """A listed host may be anybody's: what it says must not be read by whoever may press Test."""
+    """A listed host may be malicious, so a person who tests a connection must not see its responses."""
     says = {key: f"canary <b>{key}</b>" for key in ("message", "error", "error_description", "detail")}
     says["errorCode"] = code
     says["sandboxes"] = [{"name": "dev", "state": "canary <i>"}, {"name": "canary <b>", "state": "active"}]

@@ -1,4 +1,4 @@
-"""The trigger of a DAG that is scheduled by a dataset: what lands is told, once, in whatever order and however late."""
+"""The trigger of a DAG that is scheduled by a dataset: it reports each landed batch once, in any order of lists."""
 
 import asyncio
 import json

@@ -39,7 +39,7 @@ def aep(emulator, connect):
 
 @pytest.fixture
 def recorder():
-    """A server that keeps every byte it is sent, and answers what it is told to."""
+    """A server that keeps every byte that it receives, and sends a prepared response."""
     received, answer = [], {"status": 200, "headers": {}, "body": "{}"}
 
     class Handler(BaseHTTPRequestHandler):

@@ -205,7 +205,7 @@ def test_rows_that_another_run_may_have_taken_are_for_a_person(aep, once, landed
 @pytest.mark.parametrize("emulator", [{"run_delay": 150.0}], indirect=True)
 @pytest.mark.parametrize("others", [False, True])
 def test_the_first_run_is_waited_for(aep, parts, others):
-    """Where it ends is where the next begins. It takes everything before, whoever has taken of that before it."""
+    """Its end is the start of the next window. It reads all earlier rows, also those that other runs have read."""
     aep.freeze()
     new_flow = flow(parts, start_in_minutes=1)
     at, empty = aep.world.clock.now(), context((DAY, DAY), DAY)

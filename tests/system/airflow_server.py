@@ -8,7 +8,6 @@ The program is started with a folder and a JSON object of environment variables.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import threading
@@ -25,6 +24,8 @@ import psutil
 from airflow_forks import IMPORTED_BY_TASKS, Airflow, airflow_in
 from cryptography.fernet import Fernet
 from database import Database, database
+
+from airflow_provider_aep.demo.environment import isolated_environment
 
 T = TypeVar("T")
 
@@ -155,14 +156,9 @@ def _kill(processes: Iterable[psutil.Process]) -> None:
 
 def environment_of(home: Path, database: Database) -> dict[str, str]:
     """Return the variables of an Airflow in an existing folder: nothing of the user's own configuration."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
-    return {
-        **inherited,
-        "AIRFLOW_HOME": str(home),
+    return isolated_environment(home, home / "dags") | {
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": Fernet.generate_key().decode(),  # of API server and scheduler alike
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -175,14 +171,9 @@ def environment_of(home: Path, database: Database) -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",  # tests add files
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",  # no file changes
-        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-        "AIRFLOW__SENSORS__DEFAULT_TIMEOUT": "300",
         # A small machine that starts many tasks at once does not answer each of them in five seconds.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
-        "NO_COLOR": "1",
-        "PYTHONUNBUFFERED": "1",
-        "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1"])),
         **database.variables,
     }
 

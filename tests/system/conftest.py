@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from emulators import Emulator
-from real_airflow import LOGIN, RealAirflow, whole_airflow
+from real_airflow import RealAirflow, whole_airflow
 
+from airflow_provider_aep.demo.environment import LOGIN
 from airflow_provider_aep.systems import SYSTEMS
 
 LOGGED_IN_FULL = ("airflow.sdk", "airflow.task", "airflow_provider_aep", "httpcore", "httpx", "supervisor", "task")

@@ -20,14 +20,6 @@ import airflow_server
 import httpx
 from airflow_server import PATIENCE, until
 
-LOGIN = {
-    "conn_type": "http",
-    "host": "https://source.example",
-    "login": "any",
-    "password": "any password",
-    "extra": {"apiVersion": "60.0"},  # Salesforce needs one
-}
-
 
 class RealAirflow:
     """A client of the shared Airflow.

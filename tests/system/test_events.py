@@ -18,10 +18,10 @@ rows = Asset("{uri}")
 
 with DAG("by_run", schedule=[rows]):
     @task
-    def told(triggering_asset_events):
+    def written(triggering_asset_events):
         return [event.extra["written"] for event in triggering_asset_events[rows]]
 
-    told()
+    written()
 """
 
 
@@ -95,4 +95,4 @@ def test_rows_that_land_start_a_dag_once(connected, airflow):
     asset = create_asset(org_id=emulator.world.options.org_id, sandbox="dev", dataset_id=dataset["id"])
     with airflow.dags_in({"by_run.py": BY_RUN.format(uri=asset.uri)}, "by_run"):
         onboard(airflow)
-        assert returned(airflow, "by_run", "told") == [[batch["recordCount"]]]
+        assert returned(airflow, "by_run", "written") == [[batch["recordCount"]]]

@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
-from real_airflow import LOGIN
 
 from aep_emulator.engine.source_data import sample_data
+from airflow_provider_aep.demo.environment import LOGIN
 
 ONBOARDING = "aep_customer_success_onboarding"
 CONF = {"start_in_minutes": 0.02, "poke_interval": 0.2}
