@@ -159,8 +159,8 @@ class RealAirflow:
             # Not by counting: Airflow keeps no try that it has failed itself before the task ran on.
             tries = self.ask("GET", f"{one}/tries", params={"map_index": which})["task_instances"]
             for number in {t["try_number"] for t in tries} - {task["try_number"]}:
-                lines = self.log(one, number, which)
-                assert "Task failed with exception" not in {line.get("event") for line in lines}, lines
+                raised = [e for e in self.log(one, number, which) if e.get("event") == "Task failed with exception"]
+                assert not raised, f"{task['task_id']}, try {number}: {[e['error_detail'] for e in raised]}"
         return state, {t["task_id"]: t["state"] for t in tasks}
 
     def run(self, dag_id: str, conf: dict[str, Any], may_fail: bool = False) -> tuple[str, dict[str, str]]:

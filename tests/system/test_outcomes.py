@@ -7,7 +7,7 @@ from waits import put_run
 MODES = {
     "poke": {"deferrable": False},
     # Each poll is a process. Airflow fails a task that it reschedules before it hears of the last one's end.
-    "reschedule": {"deferrable": False, "mode": "reschedule", "poke_interval": 10},
+    "reschedule": {"deferrable": False, "mode": "reschedule", "poke_interval": 45},
     "deferrable": {"deferrable": True},
     "triggerer": {"start_in_triggerer": True},
 }
