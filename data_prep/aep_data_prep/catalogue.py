@@ -77,6 +77,12 @@ class Function:
     most: int | None
     group: int
 
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the parameters, without marks of optional and repeated ones."""
+        inside = self.signature[self.signature.index("(") + 1 : self.signature.rindex(")")]
+        return re.findall(r"\w+", inside)
+
     def arity_error(self, count: int) -> str | None:
         """Return what is wrong with a number of arguments; ``None`` if nothing is."""
         if self.least <= count and (self.most is None or count <= self.most):

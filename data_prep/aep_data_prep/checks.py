@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from aep_data_prep.catalogue import METHODS, RESERVED, functions
+from aep_data_prep.choices import resolve
+from aep_data_prep.conversions import converter
 from aep_data_prep.dates import DEFAULT_FORMATS
-from aep_data_prep.errors import ExpressionSyntaxError, nearest
+from aep_data_prep.errors import EvaluationError, ExpressionSyntaxError, nearest
 from aep_data_prep.evaluate import unknown_function
 from aep_data_prep.mapping import Kind, MappingEntry, attribute_source
 from aep_data_prep.schema import Field
@@ -120,6 +122,14 @@ class _Checker:
             case Kind.STATIC:
                 if target and target.type not in _SCALARS:
                     yield self.error(None, f"A constant does not fit an {target.type}. Use an expression.")
+                elif target:
+                    yield from self.constant(target)
+
+    def constant(self, target: Field) -> Iterator[Problem]:
+        try:
+            converter(target, resolve())(self.entry.source)
+        except EvaluationError as e:
+            yield self.error(None, f"The constant does not fit the field, which is {target.label}: {e}")
 
     # -- attributes ---------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from aep_data_prep import dates
@@ -15,15 +16,18 @@ from aep_data_prep.values import boolean_of, date_of, integer_of, number_of, tex
 Convert = Callable[[Any], Any]
 
 
-def converter(target: Field, choices: Mapping[str, str]) -> Convert:
+LONG = 2**53
+"""The greatest whole number of a field that does not name its own. Source: XDM's long, which JSON keeps exactly."""
+
+
+def converter(target: Field, choices: Mapping[str, str], native_dates: bool = False) -> Convert:
     """Return a function that converts a value that is not null to the type of a field.
 
+    :param native_dates: whether dates stay :class:`datetime.date` and :class:`datetime.datetime`, instead of text
     :raises EvaluationError: by the function, if AEP cannot convert the value
     """
-    if target.format == "date":
-        return lambda value: date_of(value, choices).astimezone(UTC).date().isoformat()
-    if target.format == "date-time":
-        return lambda value: dates.iso(date_of(value, choices).astimezone(UTC))
+    if target.format:
+        return _date(target.format, choices, native_dates)
     if target.type == "string":
         return _text(choices["date-text"])
     if target.type == "boolean":
@@ -31,10 +35,22 @@ def converter(target: Field, choices: Mapping[str, str]) -> Convert:
     if target.type in {"integer", "number"}:
         return _number(target)
     if target.type == "array":
-        return _array(converter(target.items, choices) if target.items else lambda value: value)
+        return _array(converter(target.items, choices, native_dates) if target.items else lambda value: value)
     if target.type == "map":
-        return _map(converter(target.items, choices) if target.items else lambda value: value)
-    return _object(target, choices)
+        return _map(converter(target.items, choices, native_dates) if target.items else lambda value: value)
+    return _object(target, choices, native_dates)
+
+
+def _date(form: str, choices: Mapping[str, str], native: bool) -> Convert:
+    if form == "date":
+        return lambda value: _written(date_of(value, choices).astimezone(UTC).date(), native)
+    return lambda value: _written(date_of(value, choices).astimezone(UTC), native)
+
+
+def _written(value: date, native: bool) -> Any:
+    if native:
+        return value
+    return dates.iso(value) if isinstance(value, datetime) else value.isoformat()
 
 
 def _text(date_text: str) -> Convert:
@@ -50,14 +66,18 @@ def _text(date_text: str) -> Convert:
 
 def _number(target: Field) -> Convert:
     read = integer_of if target.type == "integer" else number_of
-    low, high = target.minimum, target.maximum
+    is_integer = target.type == "integer"
+    low = -LONG if target.minimum is None and is_integer else target.minimum
+    high = LONG if target.maximum is None and is_integer else target.maximum
 
     def convert(value: Any) -> int | float:
         if isinstance(value, str) and not value.strip():
             raise EvaluationError("An empty text is no number.")
-        if isinstance(value, datetime):
+        if isinstance(value, date):
             raise EvaluationError("The field takes a number, and the value is a date.")
         number = read(value)
+        if not isfinite(number):
+            raise EvaluationError(f"{text_of(value)!r} is no finite number.")
         if (low is not None and number < low) or (high is not None and number > high):
             raise EvaluationError(f"{text_of(number)} is outside of {low} to {high}.")
         return float(number) if isinstance(number, Decimal) else number
@@ -83,8 +103,8 @@ def _map(item: Convert) -> Convert:
     return convert
 
 
-def _object(target: Field, choices: Mapping[str, str]) -> Convert:
-    children = {name: converter(child, choices) for name, child in target.children.items()}
+def _object(target: Field, choices: Mapping[str, str], native_dates: bool) -> Convert:
+    children = {name: converter(child, choices, native_dates) for name, child in target.children.items()}
 
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):

@@ -9,7 +9,7 @@ from typing import Any
 
 from aep_data_prep import choices as named_choices
 from aep_data_prep.context import MISSING, Context, Row, lookup
-from aep_data_prep.conversions import converter
+from aep_data_prep.conversions import Convert, converter
 from aep_data_prep.errors import EvaluationError
 from aep_data_prep.evaluate import compile_expression
 from aep_data_prep.schema import Field
@@ -88,12 +88,18 @@ class CompiledMappings:
     :param entries: the mappings
     :param schema: the expanded schema; ``None`` converts nothing
     :param choices: values of the named choices
+    :param native_dates: whether dates of the records stay Python's, instead of text
     :raises ExpressionSyntaxError: an expression is not one
     :raises EvaluationError: an expression uses a function that does not exist, or a destination is not in the schema
     """
 
     def __init__(
-        self, entries: Iterable[MappingEntry], schema: Field | None = None, choices: Mapping[str, str] | None = None
+        self,
+        entries: Iterable[MappingEntry],
+        schema: Field | None = None,
+        choices: Mapping[str, str] | None = None,
+        *,
+        native_dates: bool = False,
     ) -> None:
         """Compile all mappings."""
         self.choices = named_choices.resolve(choices)
@@ -104,10 +110,10 @@ class CompiledMappings:
             target = schema.find(path) if schema else None
             if schema and target is None:
                 raise EvaluationError(f"The schema has no field {entry.destination}.")
-            read = _reader(entry)
+            convert = converter(target, self.choices, native_dates) if target else None
             # Children that are mapped by themselves come after the copy of their parent.
             is_child = not (target and target.type == "object")
-            steps.append((is_child, entry, _converted(read, path, target, self.choices), _writer(path)))
+            steps.append((is_child, entry, _converted(_reader(entry), path, convert), _writer(path)))
         steps.sort(key=lambda step: step[0])
         self._steps = [(entry, read, write) for _, entry, read, write in steps]
 
@@ -146,9 +152,8 @@ def _reader(entry: MappingEntry) -> Read:
     return read
 
 
-def _converted(read: Read, path: Sequence[Step], target: Field | None, choices: Mapping[str, str]) -> Read:
+def _converted(read: Read, path: Sequence[Step], convert: Convert | None) -> Read:
     """Return the reader with the conversion to the field; to each element where the destination has ``[*]``."""
-    convert = converter(target, choices) if target else None
     depth = sum(isinstance(step, Each) for step in path)
 
     def apply(value: Any, levels: int) -> Any:

@@ -70,7 +70,8 @@ def field_of(definition: Mapping[str, Any]) -> Field:
     if kind == "object" and isinstance(extra, Mapping) and not definition.get("properties"):
         return Field("map", items=field_of(extra))
     if kind == "array":
-        return Field("array", items=field_of(definition.get("items") or {}))
+        items = definition.get("items")
+        return Field("array", items=field_of(items if isinstance(items, Mapping) else {}))
     if kind == "object":
         children = {name: field_of(child) for name, child in (definition.get("properties") or {}).items()}
         return Field("object", children=children, required=frozenset(definition.get("required") or ()))

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +31,7 @@ def type_name(value: Any) -> str:
 
 _TYPES: tuple[tuple[type, str], ...] = (
     (bool, "boolean"), (int, "whole number"), (float, "number"), (Decimal, "number"), (str, "text"),
-    (datetime, "date"), (Mapping, "object"), (list, "array"),
+    (date, "date"), (Mapping, "object"), (list, "array"),
 )  # fmt: skip
 
 
@@ -46,6 +46,8 @@ def text_of(value: Any, date_text: str = "iso") -> str:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return dates.iso(value) if date_text == "iso" else dates.java_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, float):
         return _float_text(value)
     if isinstance(value, Mapping | list):
@@ -128,7 +130,9 @@ def date_of(value: Any, choices: Mapping[str, str]) -> datetime:
     :raises EvaluationError: the value is no date
     """
     if isinstance(value, datetime):
-        return value
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, str):
         return dates.parse_default(value, minutes=choices["minutes"], day_of_month=choices["day-of-month"])
     raise EvaluationError(f"{type_name(value)} {text_of(value)!r} is no date.")

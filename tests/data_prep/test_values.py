@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from choice_samples import CHOICE_SAMPLES
 
 from aep_data_prep.choices import CHOICES, resolve
 from aep_data_prep.errors import EvaluationError
@@ -130,23 +131,6 @@ def test_a_text_is_split_as_in_java(text, parts):
 )
 def test_a_value_as_text(value, text):
     assert text_of(value) == text
-
-
-CHOICE_SAMPLES = {
-    "arithmetic": ('"2" + 3', "23", 5),
-    "concat-null": ('concat("a", x)', "a", None),
-    "date-text": ('concat(date("2026-01-31"))', "2026-01-31T00:00:00Z", "Sat Jan 31 00:00:00 UTC 2026"),
-    "day-of-month": ('date_part("d", date("2026-02-30", "yyyy-MM-dd"))', EvaluationError, 28),
-    "duplicate-keys": ('array_to_map([{"k": 1, "v": 1}, {"k": 1, "v": 2}], "k")["1"].v', 2, 1),
-    "explode-trailing": ('explode("a,,", ",")', ["a", "", ""], ["a"]),
-    "hash-null": ("md5(x)", None, EvaluationError),
-    "map-single-key": ('map_get_values({"a": 1}, "a")', 1, {"a": 1}),
-    "minutes": ('date_part("mi", date("2026-01-31 10:05"))', 5, EvaluationError),
-    "objects-length": ("size_of(arrays_to_objects('a', [1, 2], 'b', [1]))", 2, 1),
-    "part-w": ('date_part("w", date("2026-01-31"))', 5, 6),
-    "regex-match": ('matches_regex("abc", "b")', False, True),
-    "replacestr": ('replacestr("aa", "a", "b")', "bb", "ba"),
-}
 
 
 @pytest.mark.parametrize("name", sorted(CHOICES.keys() - {"transform-error"}))  # that one is the ingestion's

@@ -91,6 +91,7 @@ class Onboarding:
         steps.append({"name": "Mapping", "params": params})
         body = {"name": "flow", "flowSpec": CRM, "sourceConnectionIds": [self.source],
                 "targetConnectionIds": [self.target], "transformations": steps,
+                "options": {"partialIngestionPercent": 5, "errorDiagnosticsEnabled": True},
                 "scheduleParams": schedule or {"startTime": int(time.time()) + 2, "frequency": "once"}}  # fmt: skip
         return {**body, **changes}
 

@@ -205,7 +205,8 @@ def test_adobes_samples_are_replayed(aep):
     steps = [{"name": "Mapping", "params": {"mappingId": mapping, "mappingVersion": "0"}}]
     flow_body = {"name": "flow", "description": "d", "flowSpec": CRM, "sourceConnectionIds": [source],
                  "targetConnectionIds": [target], "transformations": steps,
-                 "scheduleParams": {"startTime": str(int(time.time()) + 3600), "frequency": "once"}}
+                 "scheduleParams": {"startTime": str(int(time.time()) + 3600), "frequency": "once"},
+                 "options": {"partialIngestionPercent": 5, "errorDiagnosticsEnabled": True}}
     flow = replay(f"POST {FLOW}/flows", f"{FLOW}/flows", MADE, 201, body=flow_body)["id"]
     where = f"{FLOW}/flows/{flow}"
     replay(f"GET {FLOW}/flows", f"{FLOW}/flows", PAGE, property="state==enabled,disabled")

@@ -491,5 +491,5 @@ def test_invalid_records_are_counted_and_types_are_inferred(tmp_path):
     records = Tables(tmp_path).records
     assert records.columns == {"a": "double", "b.c": "string", "d": "string", "e": "array"}
     assert list(records.rows()) == [
-        ([{"a": 1, "b.c": "x", "d": True}, {"a": 1.5, "b.c": None}, {"e": [1], "d": "x"}], 2)
+        ([{"a": 1, "b": {"c": "x"}, "d": True}, {"a": 1.5, "b": {"c": None}}, {"e": [1], "d": "x"}], 2)
     ]

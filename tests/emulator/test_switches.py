@@ -1,8 +1,10 @@
 """Switches: each value, as a plain client sees it."""
 
 import pytest
+from choice_samples import CHOICE_SAMPLES
 from plain_http import AUTH, FLOW, PREP, SERVICENOW, Onboarding, Plain
 
+from aep_data_prep.values import text_of
 from aep_emulator.core.switches import SWITCHES, choices
 
 START = 1_767_225_600
@@ -100,15 +102,40 @@ def re_trigger(aep):
     return "same-run" if again == run else "new-run"
 
 
-def diagnostics(aep):
-    broken = {"sys_id": "_id", "birth_date": "person.birthDate", "gender": "person.gender"}
-    flow = Onboarding(aep, mappings=broken).flow({"startTime": START, "frequency": "once"})
-    aep.emulator.advance(101)
-    [run] = aep("GET", f"{FLOW}/runs", params={"property": f"flowId=={flow}"}).json()["items"]
-    return "enabled" if "manifest" in run["activities"][-1]["statusSummary"]["extensions"] else "as-asked"
+def expression_validation(aep):
+    answer = aep("POST", f"{PREP}/languages/el/validate", json={"expression": "upper(a)"}).json()
+    return "boolean" if answer is True else {"succeeded": "object"}[answer["validationStatus"]]
 
 
-SEEN = {s.name: globals()[s.name.replace("-", "_")] for s in SWITCHES}
+def previewed(aep, expression):
+    """Preview an expression for a text field, with a row without columns."""
+    mapping = {"sourceType": "EXPRESSION", "source": expression, "destination": "personID"}
+    body = {**Onboarding(aep).mapping_body, "mappings": [mapping]}
+    return aep("POST", f"{PREP}/mappingSets/preview", json={"data": {}, "mappingSet": body}).json()
+
+
+def transform_error(aep):
+    mapping = {"sourceType": "EXPRESSION", "source": 'date("?", "yyyy")', "destination": "person.birthDate"}
+    body = {**Onboarding(aep).mapping_body, "mappings": [mapping]}
+    answer = aep("POST", f"{PREP}/mappingSets/preview", json={"data": {}, "mappingSet": body}).json()
+    assert len(answer["errors"]) == 1
+    return "reject" if answer["data"] is None else "null"
+
+
+def choice(name):
+    def seen(aep):
+        expression, *results = CHOICE_SAMPLES[name]
+        answer = previewed(aep, expression)
+        found = "error" if answer["errors"] else answer["data"].get("personID")
+        values = next(s.values for s in SWITCHES if s.name == name)
+        # An object does not fit the text field.
+        texts = [r if r is None else text_of(r) if isinstance(r, int | str) else "error" for r in results]
+        return values[texts.index(found)]
+
+    return seen
+
+
+SEEN = {s.name: globals().get(s.name.replace("-", "_")) or choice(s.name) for s in SWITCHES}
 
 
 @pytest.mark.parametrize(("switch", "value"), [(s.name, v) for s in SWITCHES for v in s.values])

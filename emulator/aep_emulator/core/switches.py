@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aep_data_prep import CHOICES
+
 
 @dataclass(frozen=True)
 class Switch:
@@ -42,16 +44,17 @@ SWITCHES = (
     ),
     Switch("draft-parents", ("checked", "free"), "whether only a draft may refer to a draft (1422-400)"),
     Switch(
-        "diagnostics",
-        ("enabled", "as-asked"),
-        "whether failed rows can be read if a flow does not set errorDiagnosticsEnabled",
-    ),
-    Switch(
         "re-trigger",
         ("same-run", "new-run"),
         "whether a retry of a failed run is the same run, or a new run of its window",
     ),
     Switch("window-end", ("exclusive", "inclusive"), "whether a run's window includes its end"),
+    Switch(
+        "expression-validation",
+        ("object", "boolean"),
+        'how the validation of an expression answers: {"validationStatus", "error"}, or true and false',
+    ),
+    *(Switch(name, choice.values, f"{choice.question} {choice.effect}") for name, choice in CHOICES.items()),
 )
 _BY_NAME = {s.name: s for s in SWITCHES}
 

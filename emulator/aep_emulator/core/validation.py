@@ -217,6 +217,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         version=_ANY,
     ),
     "mappingSets": _object(**_MAPPING_SET),
+    "expression": _object(expression=_ANY, mappingSetId=_TEXT, sampleData=_TEXT, sampleDataType=_TEXT),
     "preview": _object(data=_ANY, mappingSet=_object(**_MAPPING_SET)),
 }
 _SHAPES["stored anything"] = {

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,6 +75,10 @@ class World:
             return None
         org = re.sub(r"[^A-Za-z0-9]+", "-", scope.org).strip("-")
         return self.options.lake / org / scope.sandbox / dataset_id
+
+    def now(self) -> datetime:
+        """Return the current time, in UTC."""
+        return datetime.fromtimestamp(self.clock.now(), UTC)
 
     def now_ms(self) -> int:
         """Return the current time in milliseconds."""

@@ -12,6 +12,8 @@ from aep_emulator.core.store import Scope, Store
 
 BEHAVIORS = ("https://ns.adobe.com/xdm/data/record", "https://ns.adobe.com/xdm/data/time-series")
 AD_HOC = "https://ns.adobe.com/xdm/data/adhoc"
+PROFILE = "https://ns.adobe.com/xdm/context/profile"
+IDENTITY_MAP = "https://ns.adobe.com/xdm/context/identitymap"
 AD_HOC_2 = "https://ns.adobe.com/xdm/data/adhoc-v2"
 MAX_DEPTH = 30
 """Maximum depth of references; a data type may refer to itself."""
@@ -132,6 +134,16 @@ class Registry:
         properties, required = self._fields(schema, schema.get("definitions") or {}, 0)
         return {"type": "object", "properties": properties, "required": sorted(required)}
 
+    def target(self, schema: Body) -> Body:
+        """Return a resolved schema as the target of mappings: those of persons may have an ``identityMap``.
+
+        Adobe does not say whether a mapping needs the field group IdentityMap; here it does not.
+        """
+        resolved = self.resolve(schema)
+        if self.class_of(schema) == PROFILE:
+            resolved["properties"] = {**library()[IDENTITY_MAP]["properties"], **resolved["properties"]}
+        return resolved
+
     def _fields(self, part: Body, definitions: Body, depth: int) -> tuple[Body, set[str]]:
         properties: Body = {}
         required: set[str] = set(part.get("required") or []) if depth else set()
@@ -162,15 +174,19 @@ class Registry:
         return found, found.get("definitions") or {}
 
     def _field(self, field: Body, definitions: Body, depth: int) -> Body:
-        """Return a field with its references replaced, at every depth."""
+        """Return a field with its references replaced at every depth, also in arrays and maps."""
         if depth > MAX_DEPTH or not isinstance(field, dict):
             return copy.deepcopy(field)
-        if not any(k in field for k in ("$ref", "allOf", "properties")):
+        inner = {k: field[k] for k in ("items", "additionalProperties") if isinstance(field.get(k), dict)}
+        if not inner and not any(k in field for k in ("$ref", "allOf", "properties")):
             return copy.deepcopy(field)
+        resolved = {k: self._field(part, definitions, depth + 1) for k, part in inner.items()}
+        kept = {k: v for k, v in field.items() if k not in {"$ref", "allOf", "properties", *inner}}
+        if not any(k in field for k in ("$ref", "allOf", "properties")):
+            return {**copy.deepcopy(kept), **resolved}
         body, names = self._target(field, definitions)
         properties, _ = self._fields(body, names, depth)
-        kept = {k: v for k, v in field.items() if k not in {"$ref", "allOf", "properties"}}
-        return {"type": "object", **copy.deepcopy(kept), "properties": properties}
+        return {"type": "object", **copy.deepcopy(kept), **resolved, "properties": properties}
 
 
 def _merge(into: Body, other: Body) -> None:

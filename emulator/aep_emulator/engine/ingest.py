@@ -10,17 +10,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from aep_data_prep.context import lookup
+from aep_data_prep.mapping import attribute_source
 from aep_emulator.core.ids import sandbox_id
 from aep_emulator.core.store import Scope
 from aep_emulator.core.validation import plain
 from aep_emulator.core.world import World
 from aep_emulator.data.specs import flow_spec_of, folder_of
 from aep_emulator.data.xdm import Registry
-from aep_emulator.engine.mapping import Fault, Mapper
+from aep_emulator.engine.mapping import Mapper
+from aep_emulator.engine.parquet import arrow_schema
 from aep_emulator.engine.source_data import Records, Table, column_delimiter, date_time, is_recursive, read_file
-
-PARTIAL_INGESTION_PERCENT = 5.0
-"""Maximum percentage of failed rows of a successful run, unless the flow sets one. AEP's UI has this default."""
 
 KEPT_ERRORS = 1000
 """Maximum number of failed rows in the diagnostics of a batch."""
@@ -29,16 +29,10 @@ EXPORT = "https://platform.adobe.io/data/foundation/export"
 """The prefix of AEP's manifest links."""
 
 _ROW_GROUP = 50_000
-_ARROW = {
-    "boolean": pa.bool_(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "date": pa.date32(),
-    "date-time": pa.timestamp("us", tz="UTC"),
-}
+UNREADABLE = "INGEST-1401-400"
 
 MEANING = {
-    "INGEST-1401-400": "The row has corrupted data and cannot be read or parsed.",
+    UNREADABLE: "The row has corrupted data and cannot be read or parsed.",
     "INGEST-1555-400": "A required field is either missing or has a value of null.",
     "MAPPER-3700-400": "Mapper Transform Error",
 }
@@ -73,19 +67,32 @@ class _Tally:
 
     def __init__(self) -> None:
         self.read = self.written = 0
+        self.incomplete = 0
+        """Rows that were written with fields that became null."""
+
         self.codes: dict[str, int] = {}
         self.errors: list[dict[str, Any]] = []
-        """The first failed rows, in the format of the diagnostics."""
+        """The first rows with errors, in the format of the diagnostics."""
 
-    def reject(self, code: str, message: str, row: dict[str, Any] | None, count: int = 1) -> None:
-        self.codes[code] = self.codes.get(code, 0) + count
+    def report(self, row: dict[str, Any] | None, errors: list[tuple[str, str]], count: int = 1) -> None:
+        """Count rows by the codes of their errors.
+
+        :param errors: code and message of each
+        """
+        for code in {code for code, _ in errors}:
+            self.codes[code] = self.codes.get(code, 0) + count
         if len(self.errors) < KEPT_ERRORS:
             content = {"_corrupt_record": None} if row is None else plain(row)
-            self.errors.append({**content, "_errors": [{"code": code.split("-")[1], "message": message}]})
+            shown = [{"code": code.split("-")[1], "message": message} for code, message in errors]
+            self.errors.append({**content, "_errors": shown})
 
     @property
     def bad(self) -> int:
         return self.read - self.written
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.bad and not self.incomplete
 
 
 class Ingestion:
@@ -101,9 +108,9 @@ class Ingestion:
         self._window = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
         self._inclusive = world.choices["window-end"] == "inclusive"
         options = flow.get("options") or {}
-        self._percent = float(options.get("partialIngestionPercent") or PARTIAL_INGESTION_PERCENT)
-        enabled = options.get("errorDiagnosticsEnabled")
-        self._diagnosed = bool(enabled) if world.choices["diagnostics"] == "as-asked" else enabled is not False
+        # Adobe's defaults: without the first a run with a failed row fails, without the second no failed row is kept.
+        self._percent = float(options.get("partialIngestionPercent") or 0)
+        self._diagnosed = bool(options.get("errorDiagnosticsEnabled"))
 
     def execute(self) -> dict[str, Any]:
         """Ingest, and return the run's metrics and activities, its batch, and diagnostics.
@@ -121,7 +128,9 @@ class Ingestion:
             raise Gone("the target schema or the table of the source does not exist")
         mapping = next(t["params"] for t in self._flow["transformations"] if t["name"] == "Mapping")
         versions = self._object("mappingSets", str(mapping["mappingId"]).replace("-", ""))["_emulator"]["versions"]
-        mapper = Mapper(versions[int(mapping["mappingVersion"])]["mappings"], registry.resolve(schema))
+        mappings = versions[int(mapping["mappingVersion"])]["mappings"]
+        world = self._world
+        mapper = Mapper(mappings, registry.target(schema), world.choices, world.now, world.new_id)
         tally, size = self._copy(readers, mapper, dataset_id)
         return self._result(source, target, dataset_id, readers, tally, size)
 
@@ -150,22 +159,32 @@ class Ingestion:
     def _copy(self, readers: list[Table | Records], mapper: Mapper, dataset_id: str) -> tuple[_Tally, int]:
         """Map and write the rows; return the counters and the number of bytes written."""
         tally = _Tally()
-        lake = _Lake(self._world.lake_of(self._scope, dataset_id), self._batch, _arrow(mapper.fields))
+        schema = arrow_schema(mapper.schema, mapper.destinations)
+        lake = _Lake(self._world.lake_of(self._scope, dataset_id), self._batch, schema)
+        steps, column = attribute_source(self._delta) if self._delta else ((), "")
         with lake:
             for rows, unreadable in self._batches(readers):
-                if unreadable and not self._delta:  # an unreadable line has no time, so it is in no window
+                if unreadable:
+                    # Such a line has no time that a run could tell its window by, so each run counts it.
                     tally.read += unreadable
-                    tally.reject("INGEST-1401-400", "Row is corrupted and cannot be read", None, unreadable)
+                    tally.report(None, [(UNREADABLE, "Row is corrupted and cannot be read")], unreadable)
                 kept = []
                 for row in rows:
-                    if self._delta and not self._in_window(row.get(self._delta)):
-                        continue
+                    if self._delta:
+                        at = _moment(lookup(row, steps, column))
+                        if at is None:
+                            tally.read += 1
+                            tally.report(row, [(UNREADABLE, f"{self._delta} is no date-time")])
+                            continue
+                        if not self._holds(at):
+                            continue
                     tally.read += 1
                     mapped = mapper.apply(row)
-                    if isinstance(mapped, Fault):
-                        tally.reject(mapped.code, f"{mapped.field} {mapped.message}", row)
-                    else:
-                        kept.append(mapped)
+                    if mapped.faults:
+                        tally.report(row, [(f.code, f"{f.field}: {f.message}") for f in mapped.faults])
+                    if mapped.row is not None:
+                        kept.append(mapped.row)
+                        tally.incomplete += bool(mapped.faults)
                 lake.write(kept)
                 tally.written += len(kept)
             lake.keep = not self._is_over(tally)
@@ -179,10 +198,6 @@ class Ingestion:
     def _is_over(self, tally: _Tally) -> bool:
         """Return whether so many rows failed that the batch fails."""
         return tally.bad > self._percent / 100 * tally.read
-
-    def _in_window(self, value: Any) -> bool:
-        at = value if isinstance(value, datetime) else date_time(str(value))
-        return at is not None and self._holds(at if at.tzinfo else at.replace(tzinfo=UTC))
 
     def _holds(self, at: datetime) -> bool:
         start, end = self._window
@@ -210,7 +225,7 @@ class Ingestion:
         window = {"windowStart": _ms(self._window[0]), "windowEnd": _ms(self._window[1])}
         extensions: dict[str, Any] = {"errors": summary} if summary else {}
         manifest = f"{EXPORT}/batches/{self._batch}/meta?path="
-        if tally.bad and self._diagnosed:
+        if self._diagnosed and not tally.is_clean:
             extensions["manifest"] = {
                 "failedRecords": f"{manifest}row_errors",
                 "sampleErrors": f"{manifest}row_error_samples.json",
@@ -260,11 +275,12 @@ class Ingestion:
 
     def _errors(self, tally: _Tally) -> list[dict[str, Any]]:
         """Return a batch's errors: the sum, then each code; or a notice that diagnostics are disabled."""
-        if not tally.bad:
+        if tally.is_clean:
             return []
         if not self._diagnosed:
             return [{"code": "INGEST-1211-400", "message": "Encountered errors; diagnostics are not enabled."}]
-        total = f"Encountered {tally.bad} errors in the data. Successfully ingested {tally.written} rows."
+        errors = tally.bad + tally.incomplete
+        total = f"Encountered {errors} errors in the data. Successfully ingested {tally.written} rows."
         each = [{"code": c, "recordCount": n, "message": MEANING[c]} for c, n in sorted(tally.codes.items())]
         return [{"code": "INGEST-1212-400", "message": total}, *each]
 
@@ -324,20 +340,10 @@ def _ms(at: datetime) -> int:
     return int(at.timestamp() * 1000)
 
 
-def _arrow(fields: dict[str, dict[str, Any]]) -> pa.Schema:
-    """Return the Parquet schema of the mapped fields, nested as in XDM."""
-    tree: dict[str, Any] = {}
-    for path, field in fields.items():
-        *parents, leaf = path.split(".")
-        node = tree
-        for name in parents:
-            node = node.setdefault(name, {})
-        node[leaf] = _ARROW.get(field.get("format", ""), _ARROW.get(field.get("type", ""), pa.string()))
-    return pa.schema(_fields(tree))
-
-
-def _fields(tree: dict[str, Any]) -> list[pa.Field]:
-    return [pa.field(n, pa.struct(_fields(t)) if isinstance(t, dict) else t) for n, t in tree.items()]
+def _moment(value: Any) -> datetime | None:
+    """Return the time in a delta column; ``None`` if it is none."""
+    at = value if isinstance(value, datetime) else date_time(str(value))
+    return at if at is None or at.tzinfo else at.replace(tzinfo=UTC)
 
 
 class _Lake:

@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from aep_emulator.data import xdm
-from aep_emulator.engine.source_data import date_time, day
+from aep_data_prep import (
+    CHOICES,
+    CompiledMappings,
+    EvaluationError,
+    Field,
+    Grade,
+    Kind,
+    MappingEntry,
+    check,
+    field_of,
+    parse,
+)
+from aep_data_prep.errors import ExpressionSyntaxError
+from aep_data_prep.mapping import MEDIA_TYPES
+from aep_data_prep.syntax import Path, Step, steps_of
 
 REQUIRED_EMPTY = "INGEST-1555-400"
 TRANSFORM_FAILED = "MAPPER-3700-400"
 
-_STORED = {"ATTRIBUTE": "text/x.schema-path", "EXPRESSION": "text/x.aep-xl", "STATIC": "STATIC"}
-_SOURCE_TYPES = {"TEXT/X.SCHEMA-PATH": "ATTRIBUTE", "TEXT/X.AEP-XL": "EXPRESSION"}
+_STORED = {Kind.ATTRIBUTE: "text/x.schema-path", Kind.EXPRESSION: "text/x.aep-xl", Kind.STATIC: "STATIC"}
+
+Body = dict[str, Any]
 
 
-def normal(mapping: dict[str, Any]) -> dict[str, Any]:
+def normal(mapping: Body) -> Body:
     """Return a mapping in the new format; Adobe documents two."""
-    source_type = str(mapping.get("sourceType") or "ATTRIBUTE").upper()
+    source = mapping.get("source", mapping.get("sourceAttribute"))
+    kind = mapping.get("sourceType")
+    if kind is None:  # the old format names no kind
+        kind = Kind.EXPRESSION if isinstance(source, str) and _is_expression(source) else Kind.ATTRIBUTE
+    kind = MEDIA_TYPES.get(str(kind).lower(), str(kind).upper())
     return {
-        "sourceType": _SOURCE_TYPES.get(source_type, source_type),
-        "source": mapping.get("source", mapping.get("sourceAttribute")),
+        "sourceType": kind,
+        "source": source,
         "destination": mapping.get("destination", mapping.get("destinationXdmPath")),
     }
 
 
-def as_stored(mapping: dict[str, Any]) -> dict[str, Any]:
+def _is_expression(source: str) -> bool:
+    try:
+        return not isinstance(parse(source), Path)
+    except ExpressionSyntaxError:
+        return False  # a column such as "First Name"
+
+
+def as_stored(mapping: Body) -> Body:
     """Return a mapping with the names of both formats, as AEP does."""
     m = normal(mapping)
     return {
         **m,
-        "sourceType": _STORED.get(m["sourceType"], m["sourceType"]),
+        "sourceType": _STORED[Kind(m["sourceType"])],
         "sourceAttribute": m["source"],
         "destinationXdmPath": m["destination"],
         "identity": bool(mapping.get("identity")),
@@ -42,55 +67,144 @@ def as_stored(mapping: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def faults(mapping: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the errors of a mapping against a resolved schema; empty if it is valid."""
+def errors_of(mappings: list[Body], schema: Body) -> list[list[Body]]:
+    """Return the errors of each mapping against a resolved schema, as Adobe's ``TransformErrorInfo``."""
+    shapes = [_shape_error(normal(m)) for m in mappings]
+    entries = [_entry(m) for m, wrong in zip(mappings, shapes, strict=True) if not wrong]
+    found: dict[str, list[str]] = {}
+    for problem in check(entries, schema=field_of(schema)):
+        if problem.grade is Grade.ERROR:
+            found.setdefault(problem.destination, []).append(str(problem))
+    return [
+        [error_info(m, message) for message in ([wrong] if wrong else found.get(normal(m)["destination"], []))]
+        for m, wrong in zip(mappings, shapes, strict=True)
+    ]
+
+
+def _shape_error(mapping: Body) -> str | None:
+    destination, source, kind = mapping["destination"], mapping["source"], mapping["sourceType"]
+    if not isinstance(destination, str) or not destination or not isinstance(source, str):
+        return "A mapping has a source and a destination, which are texts."
+    if kind not in set(Kind):
+        return f"sourceType is ATTRIBUTE, EXPRESSION or STATIC, not {str(kind)[:60]!r}."
+    return None
+
+
+def error_info(mapping: Body, message: str) -> Body:
+    """Return an error of a mapping, as Adobe's ``TransformErrorInfo``."""
     m = normal(mapping)
-    if not isinstance(m["destination"], str) or not m["destination"] or not isinstance(m["source"], str):
-        return [{"code": "MAPPING-400", "message": "A mapping needs a source and a destination"}]
-    if m["sourceType"] == "EXPRESSION":
-        return [{"code": "MAPPING-400", "message": f"The emulator evaluates no expressions: {m['source']!r}"}]
-    if m["sourceType"] not in {"ATTRIBUTE", "STATIC"}:
-        return [{"code": "MAPPING-400", "message": f"Unknown sourceType {m['sourceType']!r}"}]
-    field = xdm.field_at(schema, m["destination"])
-    if field is None:
-        return [{"code": "MAPPING-400", "message": f"{m['destination']!r} is not a field of the schema"}]
-    if field.get("type") in {"object", "array"}:
-        return [{"code": "MAPPING-400", "message": f"{m['destination']!r} is an {field['type']}, not a leaf"}]
-    if m["sourceType"] == "STATIC":
-        try:
-            converter(field)(m["source"])
-        except ValueError as e:
-            return [{"code": "MAPPING-400", "message": f"The static value for {m['destination']!r} {e}"}]
-    return []
+    return {
+        "destination": m["destination"],
+        "exception": message,
+        "source": m["source"],
+        "columnName": m["source"] if m["sourceType"] == Kind.ATTRIBUTE else None,
+        "sourceType": m["sourceType"],
+    }
 
 
-def converter(field: dict[str, Any]) -> Callable[[Any], Any]:
-    """Return a function that converts a source value to a field's type, or raises ``ValueError`` with the reason."""
-    kind, form, allowed = field.get("type", "string"), field.get("format"), field.get("enum")
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, bool) or kind == "boolean":
-            return _boolean(value, kind)
-        if kind in {"integer", "number"}:
-            return _number(value, kind)
-        text = value.isoformat() if isinstance(value, date | datetime) else str(value)
-        if form == "date":
-            return _found(day(text[:10] if date_time(text) else text), "a date", text)
-        if form == "date-time":
-            return _found(date_time(text), "a date-time", text)
-        if form == "email" and not _is_email(text):
-            raise ValueError(f"is not an email address: {text!r}")
-        if allowed is not None and text not in allowed:
-            raise ValueError(f"is not one of {', '.join(allowed)}: {text!r}")
-        return text
-
-    return convert
+def _entry(mapping: Body) -> MappingEntry:
+    m = normal(mapping)
+    return MappingEntry(m["destination"], m["source"], Kind(m["sourceType"]))
 
 
-def _found(value: Any, what: str, text: str) -> Any:
-    if value is None:
-        raise ValueError(f"is not {what}: {text!r}")
-    return value
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The reason for a rejected row, or for a field that became null."""
+
+    code: str
+    field: str
+    message: str
+
+
+@dataclass(slots=True)
+class Mapped:
+    """The result of a mapping set for one row.
+
+    :param row: nested as the schema is; ``None`` if the row is rejected
+    :param faults: the reasons for its rejection, or those for fields that became null
+    """
+
+    row: Body | None
+    faults: list[Fault] = field(default_factory=list)
+
+
+class Mapper:
+    """Applies a mapping set to rows, and checks them against the resolved target schema.
+
+    A field whose value cannot be transformed becomes null, unless the switch ``transform-error`` rejects its row. A row
+    is rejected if a required field is null, ``_id`` is mapped and null, or a value is one that its field does not
+    allow.
+
+    :param schema: resolved
+    :param choices: values of the switches
+    :param now: returns the current time
+    :param new_id: returns a random id
+    """
+
+    def __init__(
+        self,
+        mappings: list[Body],
+        schema: Body,
+        choices: Mapping[str, str],
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        entries = [_entry(m) for m in mappings]
+        destinations = {e.destination: steps_of(e.destination) for e in entries}
+        required = {*schema.get("required", ()), *({"_id"} & destinations.keys())}
+        self.schema: Field = field_of({**schema, "required": [*required]})
+        self.destinations: Iterable[tuple[Step, ...]] = destinations.values()
+        chosen = {name: value for name, value in choices.items() if name in CHOICES}
+        self._rejects = chosen.get("transform-error") == "reject"
+        self._compiled = CompiledMappings(entries, self.schema, chosen, native_dates=True)
+        self._context = {"now": now, "new_id": new_id}
+        self._constraints = [
+            (path, constraint)
+            for path in destinations.values()
+            if all(isinstance(step, str) for step in path)
+            for constraint in _constraints(_definition(schema, path))
+        ]
+
+    def apply(self, row: Mapping[str, Any]) -> Mapped:
+        """Return the mapped row, or the reasons for its rejection."""
+        result = self._compiled.apply(row, **self._context)
+        faults = [Fault(TRANSFORM_FAILED, e.entry.destination, e.message) for e in result.errors]
+        rejected = [Fault(REQUIRED_EMPTY, path, "is required and empty") for path in result.missing]
+        for path, constraint in self._constraints:
+            if message := constraint(_value(result.data, path)):
+                rejected.append(Fault(TRANSFORM_FAILED, ".".join(map(str, path)), message))
+        if faults and self._rejects:
+            rejected += faults
+        return Mapped(None, rejected) if rejected else Mapped(result.data, faults)
+
+
+def _definition(schema: Body, path: tuple[Step, ...]) -> Body:
+    node = schema
+    for step in path:
+        node = (node.get("properties") or {}).get(step) or {}
+    return node
+
+
+def _value(record: Any, path: tuple[Step, ...]) -> Any:
+    for step in path:
+        record = record.get(step) if isinstance(record, dict) else None
+    return record
+
+
+def _constraints(definition: Body) -> list[Callable[[Any], str | None]]:
+    """Return checks of a field's value. Each returns what is wrong, and takes null."""
+    found: list[Callable[[Any], str | None]] = []
+    if allowed := definition.get("enum"):
+        found.append(
+            lambda value: (
+                None
+                if value is None or value in allowed
+                else f"is not one of {', '.join(map(str, allowed))}: {value!r}"
+            )
+        )
+    if definition.get("format") == "email":
+        found.append(lambda value: None if value is None or _is_email(value) else f"is not an email address: {value!r}")
+    return found
 
 
 def _is_email(text: str) -> bool:
@@ -98,71 +212,10 @@ def _is_email(text: str) -> bool:
     return bool(at and name and "." in host.strip(".")) and not any(c.isspace() for c in text)
 
 
-def _boolean(value: Any, kind: str) -> Any:
-    if kind == "string":
-        return str(value).lower()
-    if kind != "boolean" or str(value).lower() not in {"true", "false"}:
-        raise ValueError(f"is not a {kind}: {value!r}")
-    return str(value).lower() == "true"
-
-
-def _number(value: Any, kind: str) -> Any:
+def expression_error(expression: str) -> str:
+    """Return what is wrong with an expression; an empty text if nothing is."""
     try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"is not a number: {value!r}") from None
-    if kind == "number":
-        return number
-    # XDM's long is exact up to 2^53. The comparison is false for NaN, and rejects infinity, too.
-    if not abs(number) <= 2**53 or number != int(number):
-        raise ValueError(f"is not an integer: {value!r}")
-    return int(number)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """The reason for a rejected row."""
-
-    code: str
-    field: str
-    message: str
-
-
-class Mapper:
-    """Applies a mapping set to rows, and checks them against the resolved target schema.
-
-    A row is rejected if a mapped value does not fit its field, or if ``_id`` is mapped and empty.
-    """
-
-    def __init__(self, mappings: list[dict[str, Any]], schema: dict[str, Any]) -> None:
-        self.fields: dict[str, dict[str, Any]] = {}
-        self._steps: list[tuple[str, bool, str, Callable[[Any], Any]]] = []
-        self._required = {"_id", *schema.get("required", [])}
-        for mapping in mappings:
-            m = normal(mapping)
-            field = xdm.field_at(schema, m["destination"]) or {"type": "string"}
-            self.fields[m["destination"]] = field
-            self._steps.append((m["destination"], m["sourceType"] == "STATIC", m["source"], converter(field)))
-
-    def apply(self, row: dict[str, Any]) -> dict[str, Any] | Fault:
-        """Return the mapped row, nested as its schema is, or the reason for its rejection."""
-        out: dict[str, Any] = {}
-        for destination, static, source, convert in self._steps:
-            value = source if static else row.get(source)
-            if value is None or value == "":
-                if destination in self._required:
-                    return Fault(REQUIRED_EMPTY, destination, "is required and empty")
-                _put(out, destination, None)
-                continue
-            try:
-                _put(out, destination, convert(value))
-            except ValueError as e:
-                return Fault(TRANSFORM_FAILED, destination, str(e))
-        return out
-
-
-def _put(row: dict[str, Any], path: str, value: Any) -> None:
-    *parents, leaf = path.split(".")
-    for name in parents:
-        row = row.setdefault(name, {})
-    row[leaf] = value
+        problems = check([MappingEntry("expression", expression, Kind.EXPRESSION)])
+    except EvaluationError as e:
+        return str(e)
+    return " ".join(p.message for p in problems if p.grade is Grade.ERROR)

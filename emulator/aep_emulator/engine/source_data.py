@@ -30,6 +30,8 @@ BROKEN_SHARE = 0.1
 """Share of a CSV column's cells that may not fit its type: real systems declare types and contain broken cells."""
 
 _BATCH = 10_000
+_BLOCK = 4 << 20
+"""Bytes of a CSV file that are read at once. A row, with its line breaks, is shorter."""
 
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
@@ -131,8 +133,14 @@ class Table:
 
     def _header(self) -> list[str]:
         parse = self._parsing(lambda _: "skip")
-        with pyarrow.csv.open_csv(self.file, parse_options=parse) as reader:
-            return list(reader.schema.names)
+        with pyarrow.csv.open_csv(self.file, read_options=_READ, parse_options=parse) as reader:
+            names = list(reader.schema.names)
+        for name in names:
+            if not name.strip():
+                raise HeaderError(f"line 1: column {names.index(name) + 1} has no name")
+            if names.count(name) > 1:
+                raise HeaderError(f"line 1: {names.count(name)} columns are named {name!r}")
+        return names
 
     def _batches(self, skip: Callable[[Any], str] = lambda _: "skip") -> Iterator[pa.RecordBatch]:
         """Yield batches of text cells, or of Parquet's values.
@@ -146,11 +154,22 @@ class Table:
             column_types=dict.fromkeys(self._header(), pa.string()), strings_can_be_null=True, null_values=[""]
         )
         parse = self._parsing(skip)
-        with pyarrow.csv.open_csv(self.file, convert_options=options, parse_options=parse) as reader:
+        with pyarrow.csv.open_csv(
+            self.file, read_options=_READ, convert_options=options, parse_options=parse
+        ) as reader:
             yield from reader
 
     def _parsing(self, skip: Callable[[Any], str]) -> pyarrow.csv.ParseOptions:
-        return pyarrow.csv.ParseOptions(delimiter=self.delimiter, invalid_row_handler=skip)
+        return pyarrow.csv.ParseOptions(
+            delimiter=self.delimiter, invalid_row_handler=skip, newlines_in_values=True
+        )  # as in descriptions of tickets
+
+
+class HeaderError(ValueError):
+    """The header line of a CSV file has names that cannot tell its columns apart."""
+
+
+_READ = pyarrow.csv.ReadOptions(block_size=_BLOCK)
 
 
 def _kind_of(cells: list[str | None]) -> str:
@@ -210,14 +229,14 @@ class Records:
         return self._head()[:size]
 
     def rows(self) -> Iterator[tuple[list[dict[str, Any]], int]]:
-        """Yield records by dot path in batches of limited size, each with the number of unreadable lines."""
+        """Yield records in batches of limited size, each with the number of unreadable lines."""
         kept: list[dict[str, Any]] = []
         unreadable = 0
         for record in self._lines():
             if record is None:
                 unreadable += 1
             else:
-                kept.append(flat(record))
+                kept.append(record)
             if len(kept) + unreadable >= _BATCH:
                 yield kept, unreadable
                 kept, unreadable = [], 0
@@ -293,6 +312,10 @@ class Tables:
         for table in readable:
             try:
                 _ = table.columns
+            except HeaderError as e:
+                raise SystemExit(
+                    f"--source-data: {table.file}, {e}. Each column of a table has a name of its own."
+                ) from None
             except (pa.ArrowException, OSError, UnicodeError) as e:
                 raise SystemExit(
                     f"--source-data: {table.file} cannot be read ({type(e).__name__}). "

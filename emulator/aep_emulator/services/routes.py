@@ -7,7 +7,7 @@ from aep_emulator.core.http import Evidence, Reply, Request, Route
 from aep_emulator.core.world import World
 from aep_emulator.services import export, sandboxes
 from aep_emulator.services.catalog import resources as catalog
-from aep_emulator.services.data_prep import mapping_sets as data_prep
+from aep_emulator.services.data_prep import languages, mapping_sets
 from aep_emulator.services.flow_service import connections, flows
 from aep_emulator.services.schema_registry import descriptors
 from aep_emulator.services.schema_registry import resources as schema_registry
@@ -18,7 +18,8 @@ ROUTES: list[Route] = [
     *schema_registry.ROUTES,
     *descriptors.ROUTES,
     *catalog.ROUTES,
-    *data_prep.ROUTES,
+    *mapping_sets.ROUTES,
+    *languages.ROUTES,
     *sandboxes.ROUTES,
     *export.ROUTES,
 ]
@@ -31,8 +32,6 @@ schema-registry.yaml GET schemaregistry/global/descriptors, GET schemaregistry/g
 catalog.yaml GET catalog, POST catalog, GET catalog/tags/{namespace}, GET catalog/dataSets/{id}/credentials
 catalog.yaml GET catalog/batches/uniques/{field}, POST catalog/batches, POST catalog/batches/{id}
 catalog.yaml PUT catalog/batches/{id}, PATCH catalog/batches/{id}, DELETE catalog/batches/{id}
-data-prep.yaml GET conversion/languages/el/functions, GET conversion/languages/el/operators
-data-prep.yaml POST conversion/languages/el/validate
 aepp GET conversion/mappingSets/suggestion, POST conversion/mappingSets/{id}/mappings
 aepp PUT conversion/mappingSets/{id}/mappings/{mapping}, DELETE conversion/mappingSets/{id}/mappings/{mapping}
 aepp GET connectors/landingzone, GET connectors/landingzone/credentials

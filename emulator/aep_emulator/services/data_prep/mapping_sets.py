@@ -9,8 +9,7 @@ from aep_emulator.core.http import Evidence, Reply, Request, Route
 from aep_emulator.core.validation import plain
 from aep_emulator.core.world import World
 from aep_emulator.data.xdm import Registry
-from aep_emulator.engine.mapping import Fault, Mapper, as_stored, faults
-from aep_emulator.engine.source_data import flat
+from aep_emulator.engine.mapping import Mapped, Mapper, as_stored, error_info, errors_of, normal
 
 BASE = "/data/foundation/conversion"
 _EMPTY = problem(400, "Bad Request", "The request body is empty")
@@ -20,7 +19,7 @@ _CONTENT = "application/vnd.adobe.xed-full+json;version=1"
 Body = dict[str, Any]
 
 
-def _checked(world: World, request: Request, body: Body) -> tuple[str, list[list[dict[str, str]]]]:
+def _checked(world: World, request: Request, body: Body) -> tuple[str, list[list[Body]]]:
     """Return the schema id of a mapping set, and the errors of each mapping."""
     output = body.get("outputSchema")
     ref = output.get("schemaRef") if isinstance(output, dict) else None
@@ -34,8 +33,7 @@ def _checked(world: World, request: Request, body: Body) -> tuple[str, list[list
     mappings = body.get("mappings")
     if not isinstance(mappings, list) or not mappings or not all(isinstance(m, dict) for m in mappings):
         raise problem(400, "Bad Request", "mappings must be a list of mappings")
-    resolved = registry.resolve(schema)
-    return schema["$id"], [faults(m, resolved) for m in mappings]
+    return schema["$id"], errors_of(mappings, registry.target(schema))
 
 
 def validate(world: World, request: Request) -> Reply:
@@ -52,24 +50,33 @@ def preview(world: World, request: Request) -> Reply:
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows) or not isinstance(mapping_set, dict):
         raise problem(400, "Bad Request", "data is a row or a list of rows, and mappingSet a mapping set")
     schema_id, found = _checked(world, request, mapping_set)
-    for fault in (f for fs in found for f in fs):
-        raise problem(400, "Bad Request", fault["message"])
+    _refuse(found)
     registry = Registry(world.store, request.scope)
-    mapper = Mapper(mapping_set["mappings"], registry.resolve(registry.schema(schema_id) or {}))
-    return Reply([_previewed(mapper.apply(flat(row))) for row in rows])
+    mappings = mapping_set["mappings"]
+    mapper = Mapper(mappings, registry.target(registry.schema(schema_id) or {}), world.choices, world.now, world.new_id)
+    previewed = [_previewed(mapper.apply(row), mappings) for row in rows]
+    return Reply(previewed if isinstance(body["data"], list) else previewed[0])
 
 
-def _previewed(mapped: Body | Fault) -> Body:
-    if isinstance(mapped, Fault):
-        return {"data": None, "errors": [{"code": mapped.code, "message": f"{mapped.field} {mapped.message}"}]}
-    return {"data": plain({k: v for k, v in mapped.items() if v is not None}), "errors": None}
+def _refuse(found: list[list[Body]]) -> None:
+    """Refuse a mapping set with errors; the message names each."""
+    if messages := [error["exception"] for errors in found for error in errors]:
+        raise problem(400, "Bad Request", "\n".join(messages))
+
+
+def _previewed(mapped: Mapped, mappings: list[Body]) -> Body:
+    by_destination = {normal(m)["destination"]: m for m in mappings}
+    errors = [
+        error_info(by_destination.get(f.field, {"destination": f.field}), f"{f.field}: {f.message}")
+        for f in mapped.faults
+    ]
+    return {"data": None if mapped.row is None else plain(mapped.row), "errors": errors or None}
 
 
 def _new_version(world: World, request: Request) -> tuple[Body, Body]:
     body = request.object(_EMPTY, "mappingSets")
     schema_id, found = _checked(world, request, body)
-    for fault in (f for fs in found for f in fs):
-        raise problem(400, "Bad Request", fault["message"])
+    _refuse(found)
     now = world.now_ms()
     mappings = [
         {**as_stored(m), "id": world.new_hex(), "version": 0, "createdDate": now, "modifiedDate": now}

@@ -147,7 +147,7 @@ def _explore_files(request: Request, files: Files, kind: str) -> Reply:
         raise flow("1101-404", f"The source has no file {path[:100]!r}")
     try:
         return _structure(table, request.is_true("preview"))
-    except (pa.ArrowException, OSError, UnicodeError):
+    except (pa.ArrowException, OSError, ValueError):
         raise source(1330, f"The file {path[:100]!r} cannot be read as {form}") from None
 
 
