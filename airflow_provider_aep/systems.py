@@ -22,7 +22,7 @@ class System:
     :param table: default table; the only table of a source that delivers records
     :param delta_column: column by which AEP detects changed rows; ``None`` if AEP supports none for the source
     :param target_format: data format of the target connection, as in Adobe's samples; ``None`` sends none
-    :param mappings: default mappings to the person fields of Adobe's profile schemas: by table, path by column
+    :param mappings: default mappings to the person fields of Adobe's profile schemas: by table, column by path
     """
 
     connection_spec_id: str
@@ -47,14 +47,14 @@ SYSTEMS: Mapping[str, System] = {
         delta_column="sys_updated_on",
         mappings={
             "customer_contact": {
-                "sys_id": "_id",
-                "first_name": "person.name.firstName",
-                "last_name": "person.name.lastName",
-                "birth_date": "person.birthDate",
-                "email": "personalEmail.address",
+                "_id": "sys_id",
+                "person.name.firstName": "first_name",
+                "person.name.lastName": "last_name",
+                "person.birthDate": "birth_date",
+                "personalEmail.address": "email",
             },
-            "customer_account": {"sys_id": "_id", "name": "person.name.fullName", "email": "personalEmail.address"},
-            "incident": {"sys_id": "_id", "caller_email": "personalEmail.address"},
+            "customer_account": {"_id": "sys_id", "person.name.fullName": "name", "personalEmail.address": "email"},
+            "incident": {"_id": "sys_id", "personalEmail.address": "caller_email"},
         },
     ),
     # Adobe announced the end of basic authentication for Salesforce for January 2026.
@@ -66,13 +66,13 @@ SYSTEMS: Mapping[str, System] = {
         delta_column="LastModifiedDate",
         mappings={
             "Contact": {
-                "Id": "_id",
-                "FirstName": "person.name.firstName",
-                "LastName": "person.name.lastName",
-                "Birthdate": "person.birthDate",
-                "Email": "personalEmail.address",
+                "_id": "Id",
+                "person.name.firstName": "FirstName",
+                "person.name.lastName": "LastName",
+                "person.birthDate": "Birthdate",
+                "personalEmail.address": "Email",
             },
-            "Account": {"Id": "_id", "Name": "person.name.fullName", "Phone": "mobilePhone.number"},
+            "Account": {"_id": "Id", "person.name.fullName": "Name", "mobilePhone.number": "Phone"},
         },
     ),
     "oracle-service-cloud": System(
@@ -83,12 +83,12 @@ SYSTEMS: Mapping[str, System] = {
         delta_column="updatedTime",
         mappings={
             "contacts": {
-                "id": "_id",
-                "firstName": "person.name.firstName",
-                "lastName": "person.name.lastName",
-                "email": "personalEmail.address",
+                "_id": "id",
+                "person.name.firstName": "firstName",
+                "person.name.lastName": "lastName",
+                "personalEmail.address": "email",
             },
-            "organizations": {"id": "_id", "name": "person.name.fullName"},
+            "organizations": {"_id": "id", "person.name.fullName": "name"},
         },
     ),
     # AEP reads only users from this REST source, through Zendesk's search export.
@@ -100,9 +100,9 @@ SYSTEMS: Mapping[str, System] = {
         target_format="json",
         mappings={
             "users": {
-                "result.id": "_id",
-                "result.name": "person.name.fullName",
-                "result.email": "personalEmail.address",
+                "_id": "result.id",
+                "person.name.fullName": "result.name",
+                "personalEmail.address": "result.email",
             },
         },
     ),

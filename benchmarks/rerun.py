@@ -27,7 +27,7 @@ from airflow_provider_aep.operators import flow, source, target
 
 SIZES = (10, 10_000)
 NAMES = Names("Contacts")
-MAPPINGS = {"sys_id": "_id", "last_name": "person.name.lastName", "email": "personalEmail.address"}
+MAPPINGS = {"_id": "sys_id", "person.name.lastName": "last_name", "personalEmail.address": "email"}
 
 
 def chain(**changes: Any) -> None:
@@ -68,7 +68,7 @@ CHANGES = {
     "nothing": {},
     **{f"description of the {k}": {k: {"description": "new"}} for k in ("base", "source", "schema", "dataset", "flow")},
     "mappings (a new version, and the flow's reference)": {
-        "mappings": {**MAPPINGS, "first_name": "person.name.firstName"}
+        "mappings": {**MAPPINGS, "person.name.firstName": "first_name"}
     },
 }
 

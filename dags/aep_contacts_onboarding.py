@@ -72,9 +72,9 @@ def aep_contacts_onboarding():
         schema_id=schema.output,
         columns=explore.output,
         mappings={
-            "sys_id": "_id",
-            "last_name": "person.name.lastName",
-            "email": "personalEmail.address",
+            "_id": "sys_id",
+            "person.name.lastName": "last_name",
+            "personalEmail.address": "email",
         },
     )
     flow_spec = AepGetFlowSpecOperator(
@@ -89,6 +89,8 @@ def aep_contacts_onboarding():
         mapping_set=mapping_set.output,
         flow_spec=flow_spec.output,
         frequency="once",
+        partial_ingestion_percent=5,
+        error_diagnostics=True,
     )
     AepFlowRunSensor(
         task_id="first_run",

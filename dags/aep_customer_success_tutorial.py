@@ -58,7 +58,7 @@ DELTA_COLUMN = (
         "mappings": Param(
             None,
             type=["null", "object"],
-            description="Source column to XDM path; the system's default if empty",
+            description="Source column by XDM path; the system's default if empty",
         ),
         "frequency": Param("once", enum=["once", "minute", "hour", "day", "week"]),
         "start_in_minutes": Param(1, type="number", exclusiveMinimum=0),
@@ -143,6 +143,8 @@ def aep_customer_success_tutorial():
         start_in_minutes="{{ params.start_in_minutes }}",
         delta_column=DELTA_COLUMN,
         columns=explore.output,
+        partial_ingestion_percent=5,
+        error_diagnostics=True,
     )
     first_run = AepFlowRunSensor(
         task_id="first_run",

@@ -94,6 +94,8 @@ def desired(name: str, onboarding: str, ids: dict[str, Any], start: int = START)
         mapping_set=ids["mapping"],
         delta_column={"name": "sys_updated_on", "dateFormat": "f", "timezone": "UTC"},
         schedule=Schedule(frequency="hour", interval=1, backfill=True, start_time=start),
+        partial_ingestion_percent=5,
+        error_diagnostics=True,
     )
 
 

@@ -74,7 +74,14 @@ def test_demo_with_the_users_own_table(run, tmp_path):
     folder.mkdir()
     (folder / "people.csv").write_text("id,mail\n1,a@b.example\n2,c@d.example\n")
     said = run(
-        "--source-data", str(folder), "--table", "people", "--map", "id=_id", "--map", "mail=personalEmail.address"
+        "--source-data",
+        str(folder),
+        "--table",
+        "people",
+        "--map",
+        "_id=id",
+        "--map",
+        'personalEmail.address={"expr": "lower(mail)"}',
     )
     assert "records read 2, written 2, failed 0" in said
     assert "The lake has 2 rows" in said
@@ -94,7 +101,7 @@ def test_a_failure_names_the_reason_and_the_log(run, tmp_path, capsys):
 def test_an_invalid_argument_is_refused(run, capsys):
     with pytest.raises(SystemExit):
         run("--map", "email")
-    assert "--map 'email' is not of the form COLUMN=FIELD" in capsys.readouterr().err
+    assert "--map 'email' is not of the form FIELD=COLUMN" in capsys.readouterr().err
 
 
 def test_a_name_that_the_dag_refuses_is_reported(run, capsys):

@@ -6,12 +6,12 @@ A create returns status 200 and version 0, and each PUT adds 1 to the version. S
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_offset
-from airflow_provider_aep.client.models import MappingSet, MappingValidation
+from airflow_provider_aep.client.models import ExpressionValidation, MappingPreview, MappingSet, MappingValidation
 
 BASE = "/data/foundation/conversion"
 """Path of the service below the platform URL."""
@@ -59,10 +59,36 @@ def validate_mapping_set(body: Mapping[str, Any]) -> Call[list[MappingValidation
     """Return the call that makes AEP validate mappings without a write; the result has their order."""
 
     def read(answer: Response) -> list[MappingValidation]:
-        return [MappingValidation.model_validate(v) for v in answer.body["validationResponse"]]
+        # Adobe's documents show an object and a bare list.
+        found = answer.body["validationResponse"] if isinstance(answer.body, Mapping) else answer.body
+        return [MappingValidation.model_validate(v) for v in found]
 
     path = f"{BASE}/mappingSets/validate"
     return Call("POST mappingSets/validate", "POST", path, read, Safety.READ, body=dict(body))
+
+
+def validate_expression(expression: str) -> Call[str]:
+    """Return the call that makes AEP validate an expression; the result says what is wrong, or is empty."""
+
+    def read(answer: Response) -> str:
+        if isinstance(answer.body, bool):  # Adobe's documents show a boolean and an object
+            return "" if answer.body else "AEP gives no reason"
+        result = ExpressionValidation.model_validate(answer.body)
+        return "" if result.validationStatus.lower() in {"succeeded", "success"} else result.error
+
+    path = f"{BASE}/languages/el/validate"
+    return Call("POST languages/el/validate", "POST", path, read, Safety.READ, body={"expression": expression})
+
+
+def preview(mapping_set: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Call[list[MappingPreview]]:
+    """Return the call that applies a mapping set to some rows, without a write."""
+
+    def read(answer: Response) -> list[MappingPreview]:
+        return [MappingPreview.model_validate(v) for v in answer.body]
+
+    body = {"mappingSet": dict(mapping_set), "data": [dict(row) for row in rows]}
+    path = f"{BASE}/mappingSets/preview"
+    return Call("POST mappingSets/preview", "POST", path, read, Safety.READ, body=body)
 
 
 def _path(id_: str) -> str:

@@ -253,8 +253,9 @@ def _fields(properties: Mapping[str, Any], prefix: str = "") -> Iterator[Column]
         if isinstance(field.get("properties"), Mapping):
             yield from _fields(field["properties"], f"{prefix}{name}.")
         else:
-            kind = str(field.get("type", "string"))
-            yield Column(name=f"{prefix}{name}", type=kind, xdm={k: field[k] for k in ("type", "format") if k in field})
+            kind, path = str(field.get("type", "string")), f"{prefix}{name}"
+            xdm = {k: field[k] for k in ("type", "format") if k in field}
+            yield Column(name=path, path=path, type=kind, xdm=xdm)
 
 
 def _explore(id_: str, read: Callable[[Response], Any], query: tuple[tuple[str, str], ...]) -> Call[Any]:

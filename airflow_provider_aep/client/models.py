@@ -118,6 +118,7 @@ class Flow(FlowObject):
     targetConnectionIds: list[str] = Field(default_factory=list)
     transformations: list[Transformation] = Field(default_factory=list)
     scheduleParams: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] | None = None
 
 
 class TransformationSpec(AepModel):
@@ -157,6 +158,8 @@ class Column(AepModel):
     name: str
     type: str = ""
     xdm: dict[str, Any] = Field(default_factory=dict)
+    path: str | None = None
+    """Path of a field of a nested record; ``None`` for a column of a table."""
 
     @property
     def verbatim(self) -> dict[str, Any]:
@@ -344,6 +347,31 @@ class MappingValidation(AepModel):
 
     status: str
     errors: list[Any] | None = None
+
+    @property
+    def message(self) -> str:
+        """What is wrong. Source: ``TransformErrorInfo`` of the OpenAPI file."""
+        texts = [e.get("exception") or e.get("message") if isinstance(e, dict) else e for e in self.errors or ()]
+        return "; ".join(str(text) for text in texts if text) or "AEP gives no reason"
+
+
+class ExpressionValidation(AepModel):
+    """The result of the validation of an expression."""
+
+    validationStatus: str = ""
+    error: str = ""
+
+
+class MappingPreview(AepModel):
+    """The result of a mapping set for one row."""
+
+    data: dict[str, Any] | None = Field(None, repr=False)
+    errors: list[Any] | None = Field(None, repr=False)
+
+    @property
+    def failed_destinations(self) -> list[str]:
+        """The paths of the fields without a value."""
+        return [str(e.get("destination")) for e in self.errors or () if isinstance(e, dict)]
 
 
 class Sandbox(AepModel):

@@ -56,6 +56,22 @@ def validate_columns(value: object) -> list[dict[str, Any]] | None:
     return [dict(column) for column in value]  # type: ignore[attr-defined]
 
 
+def validate_percent(value: object, field: str) -> float | None:
+    """Return a percentage above 0, at most 100; ``None`` for ``None``.
+
+    :param field: name of the argument, for the error
+    :raises AepConfigurationError: the value is not such a number
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
+        raise AepConfigurationError(
+            f"{field} is {value!r}, not a percentage",
+            next_step=f"Set {field} to a number above 0 and up to 100, or remove it: a failed record then fails a run.",
+        )
+    return value
+
+
 def validate_seconds(value: object, field: str) -> float:
     """Return a time span in seconds.
 

@@ -76,16 +76,30 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--map",
         action="append",
         default=[],
-        metavar="COLUMN=FIELD",
-        help="a mapping, such as email=personalEmail.address",
+        metavar="FIELD=COLUMN",
+        help="a mapping, such as _id=sys_id, or an expression or constant as JSON, "
+        'such as \'personalEmail.address={"expr": "lower(email)"}\'',
     )
     p.add_argument("--name", help="name of the onboarding, part of every object's name (default: system and table)")
     a = p.parse_args(argv)
-    if invalid := [m for m in a.map if "=" not in m]:
-        p.error(f"--map {invalid[0]!r} is not of the form COLUMN=FIELD")
+    try:
+        a.map = dict(map(_mapping, a.map))
+    except ValueError as e:
+        p.error(str(e))
     if not a.dags.is_dir():
         p.error(f"--dags {a.dags} is not a folder")
     return a
+
+
+def _mapping(text: str) -> tuple[str, Any]:
+    """Return the field of a mapping, and its column, or its expression or constant as JSON."""
+    field, equals, source = text.partition("=")
+    if not equals:
+        raise ValueError(f"--map {text!r} is not of the form FIELD=COLUMN")
+    try:
+        return field, json.loads(source) if source.startswith("{") else source
+    except ValueError as e:
+        raise ValueError(f"--map {text!r} is not of the form FIELD=COLUMN or FIELD={{...}}: {e}") from None
 
 
 def _dag_conf(a: argparse.Namespace) -> dict[str, Any]:
@@ -95,7 +109,7 @@ def _dag_conf(a: argparse.Namespace) -> dict[str, Any]:
     if a.table:
         conf["table"] = a.table
     if a.map:
-        conf["mappings"] = dict(m.split("=", 1) for m in a.map)
+        conf["mappings"] = a.map
     return conf
 
 

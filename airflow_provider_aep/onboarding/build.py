@@ -12,7 +12,7 @@ from airflow_provider_aep.client import catalog, flow_service, schema_registry
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.consistency import send_retrying_not_found
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.validation import validate_columns, validate_id, validate_reference
+from airflow_provider_aep.client.validation import validate_columns, validate_id, validate_percent, validate_reference
 from airflow_provider_aep.naming import flow_name_of
 from airflow_provider_aep.onboarding import mapping as mapping_rules
 from airflow_provider_aep.onboarding.resources.ad_hoc_class import AdHocClassDesired, xdm_fields
@@ -204,21 +204,24 @@ def mapping_set(
     name: str,
     schema_id: object,
     mappings: object,
-    static: object = None,
     columns: object = None,
     flow_name: str | None = None,
 ) -> MappingSetDesired:
     """Return the desired state of a mapping set, whose mappings are valid for the columns and the schema.
 
-    :param mappings: destination path by source column
-    :param static: fixed value by destination path
+    :param mappings: column, expression or constant by path of a field; see :func:`~.mapping.entries_of`
     :param columns: columns of the source table, as explore returns them; ``None`` if unknown
     :param flow_name: name of the flow that uses the mapping set; default: that of :class:`~.naming.Names`
     :raises AepConfigurationError: a mapping is invalid; the message lists all of them
     """
     call = schema_registry.get_schema(validate_id(schema_id, "schema_id"), resolved=True)
     properties = send_retrying_not_found(client, call).properties
-    entries = mapping_rules.mapping_set(mappings, static or {}, columns=validate_columns(columns), schema=properties)
+    entries = mapping_rules.entries_of(
+        mappings,
+        columns=validate_columns(columns),
+        schema=properties,
+        tenant_id=lambda: client.send(schema_registry.stats()).tenantId,
+    )
     return MappingSetDesired(
         name=name,
         schema_id=validate_id(schema_id, "schema_id"),
@@ -241,14 +244,18 @@ def flow(
     backfill: bool | None = None,
     delta_column: str | None = None,
     columns: object = None,
+    partial_ingestion_percent: float | None = None,
+    error_diagnostics: bool | None = None,
     draft: bool = False,
     description: str | None = None,
 ) -> FlowDesired:
-    """Return the desired state of a flow, whose schedule and delta column are valid.
+    """Return the desired state of a flow, whose schedule, delta column and options are valid.
 
     The parameters of the schedule are those of :func:`~.schedule.validate_schedule`.
 
     :param columns: columns of the source table; default: those of the source connection
+    :param partial_ingestion_percent: percentage of failed records, above 0, up to which a run succeeds
+    :param error_diagnostics: whether AEP keeps failed records
     :param draft: whether a new flow stays a draft
     :raises AepConfigurationError: AEP would reject the flow
     """
@@ -259,12 +266,18 @@ def flow(
     supports_delta = client.send(flow_service.get_flow_spec(spec["id"])).supports_delta
     source_id = validate_id(source_connection_id, "source_connection_id")
     explored = validate_columns(columns)
-    source_columns = explored
-    if explored is None:
-        call = flow_service.get_source_connection(source_id)
-        source_columns = send_retrying_not_found(client, call).params.get("columns")
+    source_columns, connection_spec_id = explored, ""
+    if explored is None or delta_column:
+        source = send_retrying_not_found(client, flow_service.get_source_connection(source_id))
+        connection_spec_id = source.connectionSpec.id if source.connectionSpec else ""
+        source_columns = source.params.get("columns") if explored is None else explored
     delta = validate_delta_column(
-        frequency, delta_column, source_columns, supports_delta=supports_delta, is_complete=explored is not None
+        frequency,
+        delta_column,
+        source_columns,
+        supports_delta=supports_delta,
+        is_complete=explored is not None,
+        connection_spec_id=connection_spec_id,
     )
     return FlowDesired(
         name=name,
@@ -276,4 +289,6 @@ def flow(
         mapping_set=validate_reference(mapping_set, "mapping_set"),
         delta_column=delta,
         schedule=schedule,
+        partial_ingestion_percent=validate_percent(partial_ingestion_percent, "partial_ingestion_percent"),
+        error_diagnostics=error_diagnostics,
     )

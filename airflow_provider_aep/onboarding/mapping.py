@@ -2,117 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from aep_data_prep import Column, Grade, Kind, MappingEntry, check, field_of
+from aep_data_prep.errors import ExpressionSyntaxError
+from aep_data_prep.syntax import Path, parse
 from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.onboarding.resources.mapping_set import literal_text
 
-# XDM types to which AEP's mapper converts a column, by the type of the column.
-_CONVERSIONS: Mapping[str, frozenset[str]] = {
-    "string": frozenset({"string"}),
-    "boolean": frozenset({"boolean", "string"}),
-    "integer": frozenset({"integer", "number", "string"}),
-    "number": frozenset({"number", "string"}),
-    "array": frozenset(),
-    "object": frozenset(),
-}
+log = logging.getLogger(__name__)
+
+TENANT = "{tenant}"
+"""Stands for the tenant id of the sandbox's organization in the path of a field, such as ``_{tenant}.ticket``."""
+
+_PLAIN_NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 
 
-def mapping_set(
+def entries_of(
     mappings: object,
-    static: object,
     *,
     columns: list[dict[str, Any]] | None,
     schema: Mapping[str, Any],
+    tenant_id: Callable[[], str],
 ) -> list[dict[str, Any]]:
-    """Return the entries of a mapping set, sorted by destination.
+    """Return the entries of a mapping set, sorted by destination. Problems that are no errors are logged.
 
-    :param mappings: destination path (with dots, without a leading slash) by source column
-    :param static: fixed value by destination path
+    :param mappings: by path of a field (with dots, without a leading slash) a column, ``{"expr": text}`` or
+        ``{"value": constant}``. A text that is no column is a path, such as ``emails[0].email``
     :param columns: columns of the source table, as explore returns them; ``None`` if unknown
     :param schema: resolved properties of the target schema
-    :raises AepConfigurationError: a mapping is invalid; the message lists all of them with the reasons
+    :param tenant_id: returns the tenant id; called if a path has ``{tenant}``
+    :raises AepConfigurationError: a mapping is invalid; the message lists all problems
     """
     if not isinstance(mappings, Mapping):
         raise AepConfigurationError(f"mappings is {mappings!r}, not a dict", next_step="Set mappings to a dict.")
-    if not isinstance(static, Mapping):
-        raise AepConfigurationError(f"static is {static!r}, not a dict", next_step="Set static to a dict.")
-    if invalid := [f"{s!r}: {d!r}" for s, d in mappings.items() if not isinstance(s, str) or not isinstance(d, str)]:
-        raise AepConfigurationError(
-            f"mappings contains {'; '.join(invalid)[:500]}, which is no pair of texts",
-            next_step="Set each column and each field to a text, such as {'email': '_id'}.",
-        )
-    problems: list[str] = []
-    entries: dict[str, dict[str, Any]] = {}
-    columns_by_name = None if columns is None else {str(c["name"]): c for c in columns}
-    for source, destination in mappings.items():
-        problems += _problems(source, destination, columns_by_name, schema)
-        if destination in entries:
-            problems.append(f"{destination!r} has two sources")
-        entries[destination] = {"sourceType": "ATTRIBUTE", "source": source, "destination": destination}
-    for destination, value in static.items():
-        problems += _destination_problems(destination, schema)
-        if destination in entries:
-            problems.append(f"{destination!r} has two sources")
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        entries[destination] = {"sourceType": "STATIC", "source": text, "destination": destination}
     if not mappings:
         raise AepConfigurationError(
             "mappings is empty",
-            next_step="Set mappings to at least one field of the schema, by column of the source"
-            + (f"; the columns are {', '.join(columns_by_name)}." if columns_by_name else "."),
+            next_step="Set mappings to the columns by field of the schema, such as {'_id': 'sys_id'}"
+            + (f"; the columns are {', '.join(str(c['name']) for c in columns)}." if columns else "."),
         )
-    if problems:
+    known = None if columns is None else {str(c["name"]): c for c in columns}
+    if invalid := [f"{d!r}: {s!r}" for d, s in mappings.items() if _entry(d, s, known) is None]:
         raise AepConfigurationError(
-            "The mappings are invalid: " + "; ".join(problems),
+            f"mappings contains {'; '.join(invalid)[:500]}",
+            next_step="Set each field to a column, an Expression or a Constant, such as {'_id': 'sys_id'}.",
+        )
+    resolved = {str(d): s for d, s in mappings.items()}
+    if any(TENANT in d for d in resolved):
+        tenant = tenant_id()
+        resolved = {d.replace(TENANT, tenant): s for d, s in resolved.items()}
+    entries = sorted(
+        (entry for d, s in resolved.items() if (entry := _entry(d, s, known))), key=lambda entry: entry.destination
+    )
+    if len(resolved) < len(mappings):
+        raise AepConfigurationError(
+            "Two mappings have the same destination, once with {tenant}, and once with its value",
+            next_step="Remove one of them.",
+        )
+    _check(entries, None if columns is None else [_column(c) for c in columns], schema)
+    return [{"sourceType": str(e.kind), "source": e.source, "destination": e.destination} for e in entries]
+
+
+def _check(entries: Sequence[MappingEntry], columns: Sequence[Column] | None, schema: Mapping[str, Any]) -> None:
+    problems = check(entries, columns=columns, schema=field_of({"type": "object", "properties": schema}))
+    errors = [str(p) for p in problems if p.grade is Grade.ERROR]
+    for entry in _unmarked(entries):
+        errors.append(f"{entry.destination}: {entry.source!r} is an expression. Write Expression({entry.source!r}).")
+    if errors:
+        raise AepConfigurationError(
+            "The mappings are invalid:\n  " + "\n  ".join(errors).removesuffix("."),
             next_step="Correct the mappings, or add the field groups with these fields to the schema.",
         )
-    return [entries[d] for d in sorted(entries)]
+    for problem in problems:
+        log.log(_LEVELS[problem.grade], "Mapping %s", problem)
 
 
-def _problems(source: str, destination: str, columns: Mapping[str, Any] | None, schema: Mapping[str, Any]) -> list[str]:
-    problems = _destination_problems(destination, schema)
-    # The name of a column may contain the characters of an expression, such as "Amount (EUR)".
-    is_expression = any(c in source for c in "(){}\"'+*")
-    if is_expression and source not in (columns or {}):
-        return [f"{source!r} is an expression; only columns and static values can be mapped"]
-    if columns is None:
-        return problems
-    if source not in columns:
-        return [*problems, f"the table has no column {source!r} (it has {', '.join(columns)})"]
-    if problems:
-        return problems
-    field = field_at(destination, schema) or {}
-    xdm = columns[source].get("xdm", {})
-    column_type, field_type = str(xdm.get("type", "string")), str(field.get("type", "string"))
-    is_convertible = field_type in _CONVERSIONS.get(column_type, frozenset({field_type}))
-    # AEP converts a date-time into a date, but no plain text into either.
-    dates = {"date", "date-time"}
-    if not is_convertible or (field.get("format") in dates and xdm.get("format") not in dates):
-        return [f"{source!r} is {_type_name(xdm)}, and {destination!r} is {_type_name(field)}"]
-    return []
+_LEVELS = {Grade.WARNING: logging.WARNING, Grade.NOTE: logging.INFO}
 
 
-def _destination_problems(destination: str, schema: Mapping[str, Any]) -> list[str]:
-    field = field_at(destination, schema)
-    if field is None:
-        return [f"the schema has no field {destination!r}"]
-    if field.get("properties") or field.get("type") in {"object", "array"}:
-        fields = ", ".join(f"{destination}.{name}" for name in list(field.get("properties", {}))[:4])
-        example = f"; map to a field of it, such as {fields}" if fields else ""
-        return [f"{destination!r} is an object, not a field{example}"]
-    return []
+def _unmarked(entries: Sequence[MappingEntry]) -> Iterator[MappingEntry]:
+    """Yield entries whose column is the text of an expression."""
+    for entry in entries:
+        if entry.kind is Kind.ATTRIBUTE and not entry.source.startswith("${"):
+            with suppress(ExpressionSyntaxError):
+                if not isinstance(parse(entry.source), Path):
+                    yield entry
 
 
-def field_at(path: str, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the field at a dot path of a schema's resolved properties; ``None`` if the schema has no such field."""
-    node: Any = {"properties": schema}
-    for name in path.split("."):
-        node = node.get("properties", {}).get(name)
-        if not isinstance(node, Mapping):
-            return None
-    return node
+def _entry(destination: object, source: object, columns: Mapping[str, Mapping[str, Any]] | None) -> MappingEntry | None:
+    """Return an entry of a mapping set; ``None`` if the pair is none."""
+    if not isinstance(destination, str) or not destination:
+        return None
+    if isinstance(source, str) and source:
+        column = (columns or {}).get(source)
+        return MappingEntry(destination, source if column is None else _path_of(column), Kind.ATTRIBUTE)
+    if not isinstance(source, Mapping) or len(source) != 1:
+        return None
+    [(kind, value)] = source.items()
+    if kind == "expr" and isinstance(value, str) and value:
+        # AEP may spell a constant as an expression, so that both have one form here.
+        constant = literal_text(value)
+        if constant is not None:
+            return MappingEntry(destination, constant, Kind.STATIC)
+        return MappingEntry(destination, value, Kind.EXPRESSION)
+    if kind == "value" and isinstance(value, str | int | float | bool):
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return MappingEntry(destination, text, Kind.STATIC)
+    return None
 
 
-def _type_name(xdm: Mapping[str, Any]) -> str:
-    return str(xdm.get("format") or xdm.get("type") or "string")
+def escape_column(name: str) -> str:
+    """Return the path of a column with this name: AEP wraps special characters, and escapes dots.
+
+    >>> escape_column("E-mail (work)")
+    '${E-mail (work)}'
+    """
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    return "${" + re.sub(r"([\\.}])", r"\\\1", name) + "}"
+
+
+def _path_of(column: Mapping[str, Any]) -> str:
+    """Return the path of an explored column. A field of a nested record has its own."""
+    return str(column.get("path") or escape_column(str(column["name"])))
+
+
+def _column(column: Mapping[str, Any]) -> Column:
+    xdm = column.get("xdm") or {}
+    form = str(xdm.get("format") or "")
+    return Column(
+        str(column["name"]),
+        str(xdm.get("type") or "string"),
+        form if form in {"date", "date-time"} else "",
+        is_nested="path" in column,
+    )

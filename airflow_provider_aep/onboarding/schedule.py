@@ -17,6 +17,14 @@ FREQUENCIES = ("once", "minute", "hour", "day", "week")
 """The frequencies that AEP supports."""
 
 DELTA_FORMAT = "yyyy-MM-dd HH:mm:ss"
+_DELTA_FORMATS = {
+    "38ad80fe-8b06-4938-94f4-d4ee80266b07": "yyyy-MM-ddTHH:mm:ssZ",  # Microsoft Dynamics
+    "ecde33f2-c56f-46cc-bdea-ad151c16cd69": "yyyy-MM-ddTHH:mm:ssZ",  # Azure Table Storage
+}
+"""Formats of dates in the queries to other connectors, by id of the connection spec.
+
+Source: Adobe's tutorials "CRM" and "databases".
+"""
 """Date format of a delta column."""
 
 
@@ -68,6 +76,7 @@ def validate_delta_column(
     *,
     supports_delta: bool = True,
     is_complete: bool = True,
+    connection_spec_id: str = "",
 ) -> dict[str, Any] | None:
     """Return the parameters of the delta column, by which scheduled runs are incremental; ``None`` without one.
 
@@ -75,6 +84,7 @@ def validate_delta_column(
     :param columns: columns of the source table, as explore returns them; ``None`` if unknown
     :param supports_delta: whether the flow spec has the ``Copy`` transformation; REST sources have none
     :param is_complete: whether ``columns`` contains all columns of the table
+    :param connection_spec_id: id of the source's connector, which decides on the format of its dates
     :raises AepConfigurationError: the column is missing, not in the table, no date-time, or not allowed
     """
     if not supports_delta:
@@ -87,7 +97,8 @@ def validate_delta_column(
     if not delta_column:
         raise _rejection("delta_column", delta_column, "Set delta_column to a date-time column of the table.", 1367)
     check_date_time(delta_column, columns, 1367, is_complete=is_complete)
-    return {"name": delta_column, "dateFormat": DELTA_FORMAT, "timezone": "UTC"}
+    form = _DELTA_FORMATS.get(connection_spec_id, DELTA_FORMAT)
+    return {"name": delta_column, "dateFormat": form, "timezone": "UTC"}
 
 
 def _rejection(field: str, value: object, step: str, code: int) -> AepConfigurationError:

@@ -19,10 +19,12 @@ class AepCreateMappingSetOperator(AepReconcileOperator):
 
     :param name: name of the mapping set (templated)
     :param schema_id: ``$id`` of the target schema (templated)
-    :param mappings: destination path by source column, such as ``{"email": "personalEmail.address"}`` (templated)
-    :param static: constant value by destination path (templated); by default no field has a constant value
+    :param mappings: column, :class:`~airflow_provider_aep.mappings.Expression` or
+        :class:`~airflow_provider_aep.mappings.Constant` by path of a field, such as
+        ``{"personalEmail.address": "email"}`` (templated). ``{tenant}`` in a path stands for the organization's tenant
+        id. A text that is no column is a path, such as ``emails[0].email``
     :param columns: columns as :class:`~.source.AepExploreOperator` returns them (templated); by default the source
-        columns are not checked
+        columns are not checked, and names are sent as they are
     :param flow_name: name of the flow that uses the mapping set (templated); the default is the flow name that
         :class:`~airflow_provider_aep.naming.Names` derives. A mapping set of another flow is never changed
     :return: ``{"id", "version"}`` of the mapping set
@@ -33,19 +35,17 @@ class AepCreateMappingSetOperator(AepReconcileOperator):
         "name",
         "schema_id",
         "mappings",
-        "static",
         "columns",
         "flow_name",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"mappings": "json", "static": "json", "columns": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"mappings": "json", "columns": "json"}
 
     def __init__(
         self,
         *,
         name: str,
         schema_id: str,
-        mappings: Mapping[str, str],
-        static: Mapping[str, Any] | None = None,
+        mappings: Mapping[str, str | Mapping[str, Any]],
         columns: list[dict[str, Any]] | None = None,
         flow_name: str | None = None,
         **kwargs: Any,
@@ -54,7 +54,6 @@ class AepCreateMappingSetOperator(AepReconcileOperator):
         self.name = name
         self.schema_id = schema_id
         self.mappings = mappings
-        self.static = static
         self.columns = columns
         self.flow_name = flow_name
 
@@ -69,7 +68,6 @@ class AepCreateMappingSetOperator(AepReconcileOperator):
                 name=self.name,
                 schema_id=self.schema_id,
                 mappings=native(self.mappings),
-                static=native(self.static),
                 columns=native(self.columns),
                 flow_name=self.flow_name,
             )
@@ -135,6 +133,10 @@ class AepCreateFlowOperator(AepReconcileOperator):
         flow, waits for its runs to end, renames it and creates a new flow. The new flow has no backfill if the old
         flow has ingested rows
     :param enable: whether to enable a disabled flow; by default a disabled flow is an error
+    :param partial_ingestion_percent: percentage of failed records, above 0 and up to 100, up to which a run is a
+        success (templated). By default a run with a failed record fails, and lands nothing
+    :param error_diagnostics: whether AEP keeps failed records, so that they can be read (templated); the default is
+        AEP's, which is no
     :param draft: whether to create a new flow as a draft, which does not run until
         :class:`~.control.AepPublishFlowOperator` publishes it. An existing flow keeps its state. By default, the
         operator publishes a draft that this onboarding created
@@ -155,6 +157,8 @@ class AepCreateFlowOperator(AepReconcileOperator):
         "backfill",
         "delta_column",
         "columns",
+        "partial_ingestion_percent",
+        "error_diagnostics",
         "description",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json"}
@@ -173,6 +177,8 @@ class AepCreateFlowOperator(AepReconcileOperator):
         backfill: bool | None = None,
         delta_column: str | None = None,
         columns: list[dict[str, Any]] | None = None,
+        partial_ingestion_percent: float | None = None,
+        error_diagnostics: bool | None = None,
         draft: bool = False,
         enable: bool = False,
         replace: bool = False,
@@ -194,6 +200,8 @@ class AepCreateFlowOperator(AepReconcileOperator):
         self.backfill = backfill
         self.delta_column = delta_column
         self.columns = columns
+        self.partial_ingestion_percent = partial_ingestion_percent
+        self.error_diagnostics = error_diagnostics
         self.description = description
 
     def execute(self, context: Context) -> str:
@@ -215,6 +223,8 @@ class AepCreateFlowOperator(AepReconcileOperator):
                 backfill=native(self.backfill),
                 delta_column=native(self.delta_column),
                 columns=native(self.columns),
+                partial_ingestion_percent=native(self.partial_ingestion_percent),
+                error_diagnostics=native(self.error_diagnostics),
                 draft=self.draft,
                 description=self.description,
             )

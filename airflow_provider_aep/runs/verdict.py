@@ -8,6 +8,7 @@ Source: Adobe's "Monitor dataflows" samples and the StatusDTO of its flow-servic
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -72,7 +73,7 @@ _CODE_MEANINGS = {
     "CONNECTOR-1001-500": "AEP could not copy the data from the source",
     "CONNECTOR-2001-500": "AEP could not parse, validate or transform the data",
     "CONNECTOR-3001-500": "AEP could not hand the batch over to the data lake",
-    "INGEST-1211-400": "AEP skipped rows, and error diagnostics are off",
+    "INGEST-1211-400": "rows have errors, and AEP does not keep them: the flow has no error_diagnostics",
     "INGEST-1212-400": "a row does not fit the schema",
     "INGEST-1401-400": "a row cannot be read",
     "INGEST-1555-400": "a required field is empty",
@@ -117,11 +118,24 @@ class Result:
         return self.verdict == Verdict.SUCCEEDED.value and self.read == 0
 
     @property
+    def faulty(self) -> int | None:
+        """Records that failed, and those that AEP wrote without a value that it could not transform.
+
+        AEP counts the latter with the error code alone. ``None`` as for ``failed``.
+        """
+        by_activity: Counter[str] = Counter()
+        for error in self.errors:
+            if isinstance(records := error.get("records"), int):
+                by_activity[error["activity"]] += records
+        counted = max(by_activity.values(), default=0)
+        return max(self.failed or 0, counted) if counted else self.failed
+
+    @property
     def failed_ratio(self) -> float | None:
-        """Failed records divided by read records; ``None`` if AEP does not count both, or if whole files failed."""
-        if self.failed is None or not self.read or self.failed_files:
+        """Faulty records divided by read records; ``None`` if AEP does not count both, or if whole files failed."""
+        if self.faulty is None or not self.read or self.failed_files:
             return None
-        return self.failed / self.read
+        return self.faulty / self.read
 
     @property
     def _counts_and_codes(self) -> str:
@@ -359,8 +373,8 @@ class Tolerance:
     """The partial and empty runs or batches that a task accepts.
 
     :param on_partial: ``fail``, ``warn`` or ``succeed`` if records failed
-    :param max_failed_ratio: ratio of failed records, 0 to 1, up to which a partial run is accepted with a warning; 0
-        sets no limit
+    :param max_failed_ratio: ratio of :attr:`Result.faulty` records, 0 to 1, up to which a partial run is accepted with
+        a warning; 0 sets no limit
     :param max_failed_records: number of failed records up to which a partial run is accepted with a warning; ``None``
         sets no limit. If both limits are set, both must hold
     :param on_empty: ``fail``, ``warn`` or ``succeed`` if the run read no records
@@ -404,13 +418,13 @@ class Tolerance:
 
     def _is_within_limits(self, result: Result) -> bool:
         """Return whether at least one limit is set, and a partial result keeps within all that are."""
-        if not result.failed or result.failed_files:  # AEP lost records that it did not count.
+        if not result.faulty or result.failed_files:  # AEP lost records that it did not count.
             return False
         limits = []
         if self.max_failed_ratio:
             limits.append(result.failed_ratio is not None and result.failed_ratio <= self.max_failed_ratio)
         if self.max_failed_records is not None:
-            limits.append(result.failed <= self.max_failed_records)
+            limits.append(result.faulty <= self.max_failed_records)
         return bool(limits) and all(limits)
 
     def warns(self, result: Result) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from aep_data_prep.catalogue import METHODS, RESERVED, functions
@@ -16,7 +17,7 @@ from aep_data_prep.errors import EvaluationError, ExpressionSyntaxError, nearest
 from aep_data_prep.evaluate import unknown_function
 from aep_data_prep.mapping import Kind, MappingEntry, attribute_source
 from aep_data_prep.schema import Field
-from aep_data_prep.syntax import Binary, Call, Each, Expression, Lambda, Literal, Method, Path, parse, steps_of
+from aep_data_prep.syntax import Binary, Call, Each, Expression, Lambda, Literal, Method, Path, Step, parse, steps_of
 
 TEMPLATE_VARIABLES = frozenset({"CRM_ORG_ID", "MUNCHKIN_ID", "CRM_TYPE", "SOURCE_INSTANCE_ID"})
 """Names that the UI's templates replace before a mapping set is saved."""
@@ -61,11 +62,13 @@ class Column:
     :param name: as the source has it
     :param type: XDM type: ``string``, ``boolean``, ``integer``, ``number``, ``object`` or ``array``
     :param format: ``date``, ``date-time`` or empty
+    :param is_nested: whether the name is the path of a field within a record
     """
 
     name: str
     type: str = "string"
     format: str = ""
+    is_nested: bool = False
 
 
 def check(
@@ -110,7 +113,9 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         target = self.schema.find(steps_of(self.entry.destination)) if self.schema else None
-        if self.schema and target is None:
+        if not self.entry.destination.strip("[]*."):
+            yield self.error(None, "The destination is empty. Name a field of the schema.")
+        elif self.schema and target is None:
             close = nearest(self.entry.destination, self.schema.paths())
             hint = f"Did you mean {close}?" if close else "Map to a field of the schema."
             yield self.error(None, f"The schema has no field {self.entry.destination}. {hint}")
@@ -135,11 +140,24 @@ class _Checker:
 
     def attribute(self, target: Field | None) -> Iterator[Problem]:
         steps, name = attribute_source(self.entry.source)
-        column = (self.columns or {}).get(name) or (self.columns or {}).get(str(steps[0]) if steps else "")
-        if self.columns is not None and column is None:
+        if not self.is_known(steps, name):
             yield self.error(0, self.unknown_column(name))
-        if column and target and len(steps) == 1:
+        if target and (column := (self.columns or {}).get(name)):
             yield from self.conversion(column, target)
+
+    def is_known(self, steps: tuple[Step, ...], name: str | None) -> bool:
+        """Return whether the source has a column, or the first part of a path to one."""
+        if self.columns is None or name in self.columns:
+            return True
+        names = list(takewhile(lambda step: isinstance(step, str), steps))
+        if names and names[0] in self.columns:
+            return True
+        path = ".".join(map(str, names))
+        return any(
+            column.is_nested and (path == column.name or f"{path}.".startswith(f"{column.name}.")
+                                  or column.name.startswith(f"{path}."))
+            for column in self.columns.values()
+        )  # fmt: skip
 
     def unknown_column(self, name: str) -> str:
         close = nearest(name, self.columns or ())
@@ -166,6 +184,14 @@ class _Checker:
                 )
             else:
                 yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. Use dformat and date.")
+        elif column.type == "boolean" and target.type in {"integer", "number"}:
+            yield self.error(
+                0, f"AEP cannot convert {source} '{column.name}' to {label}. Use iif({column.name}, 1, 0)."
+            )
+        elif column.type in {"integer", "number"} and target.type == "boolean":
+            yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. Use {column.name} == 1.")
+        elif column.type == "number" and target.type == "integer":
+            yield self.warning(0, f"A value of '{column.name}' with a fraction becomes null. Use round({column.name}).")
         elif column.format and target.type in {"integer", "number", "boolean"}:
             yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. Use date_part(...).")
 
@@ -209,7 +235,7 @@ class _Checker:
         if node.wrapped is None and (first in RESERVED or first in functions()):
             yield self.error(node.start, f"'{first}' is a reserved word. Write ${{{first}}} for the column.")
             return
-        if self.columns is not None and first not in self.columns and node.wrapped not in self.columns:
+        if not self.is_known(node.steps, node.wrapped):
             yield self.error(node.start, self.unknown_column(node.wrapped or first))
 
     def call(self, node: Call) -> Iterator[Problem]:

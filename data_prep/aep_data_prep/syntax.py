@@ -237,8 +237,10 @@ def unescape_text(text: str) -> str:
 def steps_of(text: str) -> tuple[Step, ...]:
     r"""Return the steps of a path such as ``emails[0].x``, ``emails[*].x`` or ``Full\.Name``."""
     steps: list[Step] = []
-    for part in re.findall(r"(?:[^.\[\]\\]|\\.)+|\[\*\]|\[\d+\]", text):
-        if part == "[*]":
+    for part in re.findall(r"\$\{(?:[^}\\]|\\.)*\}|(?:[^.\[\]\\]|\\.)+|\[\*\]|\[\d+\]", text):
+        if part.startswith("${") and part.endswith("}"):
+            steps.extend(steps_of(part[2:-1]))
+        elif part == "[*]":
             steps.append(Each())
         elif re.fullmatch(r"\[\d+\]", part):
             steps.append(int(part[1:-1]))

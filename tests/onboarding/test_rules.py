@@ -5,8 +5,11 @@ import re
 import pytest
 from chain import CRM, FIELD_GROUPS, RESOURCE_TYPES, create_by_hand, desired
 
+from aep_data_prep.context import lookup
+from aep_data_prep.mapping import attribute_source
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.client.models import ConnectionSpec
+from airflow_provider_aep.mappings import Constant, Expression
 from airflow_provider_aep.naming import (
     ONBOARDING_PATTERN,
     Names,
@@ -16,7 +19,8 @@ from airflow_provider_aep.naming import (
     validate_name,
 )
 from airflow_provider_aep.onboarding import build
-from airflow_provider_aep.onboarding.mapping import mapping_set
+from airflow_provider_aep.onboarding.mapping import entries_of
+from airflow_provider_aep.onboarding.resources.mapping_set import normalize_entry
 from airflow_provider_aep.onboarding.schedule import validate_delta_column, validate_schedule
 from airflow_provider_aep.onboarding.sources.auth_specs import validate_auth
 
@@ -122,6 +126,7 @@ COLUMNS = [
     {"name": "ok", "type": "boolean", "xdm": {"type": "boolean"}},
     {"name": "born", "type": "date", "xdm": {"type": "string", "format": "date"}},
     {"name": "changed", "type": "date-time", "xdm": {"type": "string", "format": "date-time"}},
+    {"name": "list", "type": "array", "xdm": {"type": "array"}},
 ]
 
 
@@ -162,6 +167,7 @@ SCHEMA = {
     "share": {"type": "number"},
     "flag": {"type": "boolean"},
     "tags": {"type": "array", "items": {"type": "string"}},
+    "_acme": {"type": "object", "properties": {"note": {"type": "string"}}},
     "person": {
         "type": "object",
         "properties": {
@@ -173,16 +179,34 @@ SCHEMA = {
 }
 
 
-def entries(mappings, static=None, columns=COLUMNS):
-    return mapping_set(mappings, static or {}, columns=columns, schema=SCHEMA)
+def entries(mappings, columns=COLUMNS):
+    return entries_of(mappings, columns=columns, schema=SCHEMA, tenant_id=lambda: "acme")
 
 
 def test_entries_are_sorted_by_destination_so_that_order_is_no_change():
-    made = entries({"id": "person.name.lastName", "n": "_id"}, {"flag": True, "share": 0.5})
-    assert [e["destination"] for e in made] == ["_id", "flag", "person.name.lastName", "share"]
-    assert made[0] == {"sourceType": "ATTRIBUTE", "source": "n", "destination": "_id"}
-    assert made[1] == {"sourceType": "STATIC", "source": "true", "destination": "flag"}
-    assert made[3]["source"] == "0.5"
+    made = entries({
+        "person.name.lastName": "id", "_id": "n", "flag": Constant(True), "share": {"value": 0.5},
+        "person.name.firstName": Expression("upper(id)"),
+    })  # fmt: skip
+    assert [(e["destination"], e["sourceType"], e["source"]) for e in made] == [
+        ("_id", "ATTRIBUTE", "n"),
+        ("flag", "STATIC", "true"),
+        ("person.name.firstName", "EXPRESSION", "upper(id)"),
+        ("person.name.lastName", "ATTRIBUTE", "id"),
+        ("share", "STATIC", "0.5"),
+    ]
+
+
+def test_one_column_goes_to_two_fields():
+    assert [e["source"] for e in entries({"_id": "id", "person.name.lastName": "id"})] == ["id", "id"]
+
+
+@pytest.mark.parametrize("text", ['"ServiceNow"', "'ServiceNow'"])
+def test_a_constant_has_one_form(text):
+    made = entries({"_id": Expression(text)})
+    assert made == entries({"_id": Constant("ServiceNow")})
+    assert normalize_entry("text/x.aep-xl", text, "_id") == made[0]
+    assert normalize_entry("text/plain", "ServiceNow", "_id") == made[0]
 
 
 @pytest.mark.parametrize(
@@ -190,76 +214,114 @@ def test_entries_are_sorted_by_destination_so_that_order_is_no_change():
     [
         ("n", "share"), ("n", "_id"), ("x", "share"), ("x", "_id"), ("ok", "_id"), ("ok", "flag"), ("born", "_id"),
         ("born", "person.birthDate"), ("changed", "person.birthDate"), ("changed", "person.seen"), ("n", "count"),
+        ("id", "flag"), ("id", "count"), ("id", "share"), ("id", "person.seen"), ("x", "count"), ("list", "tags"),
+        ("id", "tags[0]"), ("id", "_acme.note"), ("id", "_{tenant}.note"),
     ],
 )  # fmt: skip
-def test_a_type_may_become_a_wider_one(source, destination):
-    assert entries({source: destination})[0]["source"] == source
+def test_a_conversion_that_aep_makes_is_allowed(source, destination):
+    assert entries({destination: source})[0]["source"] == source
+
+
+def test_a_conversion_that_may_lose_values_is_logged(caplog):
+    entries({"person.seen": "id"})
+    assert "only in its default formats" in caplog.text
+    assert 'Use date(id, "yyyy-MM-dd HH:mm:ss")' in caplog.text
 
 
 @pytest.mark.parametrize(
     ("source", "destination", "says"),
     [
-        ("id", "count", "'id' is string, and 'count' is integer"),
-        ("x", "count", "'x' is number, and 'count' is integer"),
-        ("n", "flag", "'n' is integer, and 'flag' is boolean"),
-        ("ok", "count", "'ok' is boolean, and 'count' is integer"),
-        ("id", "person.birthDate", "'id' is string, and 'person.birthDate' is date"),
-        ("n", "person.seen", "'n' is integer, and 'person.seen' is date-time"),
-        ("gone", "_id", r"the table has no column 'gone' \(it has id, n, x, ok, born, changed\)"),
-        (
-            "id",
-            "person.name",
-            "'person.name' is an object, not a field; .* person.name.firstName, person",
-        ),
-        ("id", "tags", "'tags' is an object, not a field"),
-        ("id", "person.nick", "the schema has no field 'person.nick'"),
-        ("id", "_id.x", "the schema has no field '_id.x'"),
-        ("id", "/person/name", "the schema has no field '/person/name'"),
-        ("concat(id, n)", "_id", r"'concat\(id, n\)' is an expression; only columns and static values"),
-        ("id + n", "_id", "'id [+] n' is an expression"),
+        ("n", "flag", "flag, column 1: AEP cannot convert integer 'n' to boolean. Use n == 1."),
+        ("ok", "count", "AEP cannot convert boolean 'ok' to integer. Use iif(ok, 1, 0)."),
+        ("n", "person.seen", "AEP cannot convert integer 'n' to date-time."),
+        ("changed", "count", "Use date_part(...)."),
+        ("gone", "_id", "The source has no column 'gone'. Use one of: id, n, x, ok, born, changed, list."),
+        ("idd", "_id", "Did you mean 'id'?"),
+        ("id", "person.name", "AEP cannot convert string 'id' to object. Map one of its children"),
+        ("id", "tags", "AEP cannot convert string 'id' to array. Use explode(column, \",\")."),
+        ("list", "_id", "AEP cannot convert array 'list' to string."),
+        ("id", "person.nick", "The schema has no field person.nick."),
+        ("id", "_id.x", "The schema has no field _id.x. Did you mean _id?"),
+        ("id", "/person/name", "The schema has no field /person/name."),
+        ("concat(id, n)", "_id", "'concat(id, n)' is an expression. Write Expression('concat(id, n)')."),
+        ("id + n", "_id", "'id + n' is an expression."),
+        (Expression("id +"), "_id", "_id, column 5:"),
+        (Expression("nvl(id)"), "_id", "Use coalesce("),
+        (Expression("lower()"), "_id", "lower does not take 0 arguments"),
+        (Expression("lower(idd)"), "_id", "_id, column 7: The source has no column 'idd'. Did you mean 'id'?"),
+        (Expression("size"), "_id", "reserved word"),
+        (Expression("x" * 4097), "_id", "at most 4096"),
+        (Constant("x"), "person", "A constant does not fit an object"),
+        (Constant("soon"), "person.birthDate", "The constant does not fit the field, which is date"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused_with_its_path(source, destination, says):
-    with pytest.raises(AepConfigurationError, match=f"The mappings are invalid: {says}.*Correct the mappings"):
-        entries({source: destination})
+    with pytest.raises(AepConfigurationError) as caught:
+        entries({destination: source})
+    assert str(caught.value).startswith("The mappings are invalid:")
+    assert says in str(caught.value)
+    assert "Next step: Correct the mappings" in str(caught.value)
 
 
-@pytest.mark.parametrize("column", ["Amount (EUR)", "a+b", "rate*2", "O'Brien"])
-def test_a_column_that_looks_like_an_expression_is_a_column(column):
+@pytest.mark.parametrize(
+    ("column", "sent"),
+    [
+        ("Amount (EUR)", "${Amount (EUR)}"), ("a+b", "${a+b}"), ("O'Brien", "${O'Brien}"),
+        ("Full.Name", r"${Full\.Name}"),
+        ("a}b", r"${a\}b}"), ("a[0]", "${a[0]}"), ("Größe", "Größe"), ("$ref", "$ref"), ("2nd", "${2nd}"),
+        ("\\", "${\\\\}"),
+    ],
+)  # fmt: skip
+def test_a_column_is_sent_as_aep_reads_it(column, sent):
     columns = [{"name": column, "type": "string", "xdm": {"type": "string"}}]
-    assert entries({column: "_id"}, columns=columns)[0]["source"] == column
+    assert entries({"_id": column}, columns=columns)[0]["source"] == sent
+    steps, name = attribute_source(sent)
+    assert lookup({column: "found"}, steps, name) == "found"
+    assert entries({"_id": sent}, columns=columns)[0]["source"] == sent  # an author may write it so, too
+
+
+def test_a_path_into_a_record_is_sent_as_it_is():
+    columns = [{"name": "a.b", "path": "a.b", "xdm": {"type": "string"}}, {"name": "tags", "xdm": {"type": "array"}}]
+    made = entries({"_id": "a.b", "flag": "tags[0].x", "share": Expression("upper(a.b)")}, columns=columns)
+    assert [e["source"] for e in made] == ["a.b", "tags[0].x", "upper(a.b)"]
+    with pytest.raises(AepConfigurationError, match="no column 'a.c'"):
+        entries({"_id": "a.c"}, columns=columns)
 
 
 def test_every_problem_is_named_at_once():
     with pytest.raises(AepConfigurationError) as caught:
-        entries({"gone": "_id", "id": "nope"}, {"person": "x"})
-    for what in ("'gone'", "'nope'", "'person' is an object"):
+        entries({"_id": "gone", "nope": "id", "person": Constant("x")})
+    for what in ("'gone'", "nope", "person: A constant"):
         assert what in str(caught.value)
 
 
 def test_one_field_has_one_source():
-    with pytest.raises(AepConfigurationError, match="'_id' has two sources"):
-        entries({"id": "_id", "n": "_id"})
-    with pytest.raises(AepConfigurationError, match="'_id' has two sources"):
-        entries({"id": "_id"}, {"_id": "x"})
+    with pytest.raises(AepConfigurationError, match="the same destination"):
+        entries({"_{tenant}.note": "id", "_acme.note": "n"})
 
 
 def test_nothing_mapped_is_refused():
     with pytest.raises(AepConfigurationError, match="mappings is empty.*Set mappings"):
-        entries({}, {"_id": "x"})
+        entries({})
+
+
+@pytest.mark.parametrize("mappings", ["x", ["x"], None])
+def test_what_is_no_dict_is_said(mappings):
+    with pytest.raises(AepConfigurationError, match="not a dict"):
+        entries(mappings)
 
 
 @pytest.mark.parametrize(
-    ("mappings", "static", "says"), [("x", {}, "mappings is 'x'"), ({}, ["x"], r"static is \['x'\]")]
+    "source", [5, None, "", {}, {"expr": ""}, {"expr": 5}, {"value": []}, {"value": None}, {"a": 1, "b": 2}]
 )
-def test_what_is_no_dict_is_said(mappings, static, says):
-    with pytest.raises(AepConfigurationError, match=f"{says}, not a dict"):
-        mapping_set(mappings, static, columns=COLUMNS, schema=SCHEMA)
+def test_what_is_no_source_is_said(source):
+    with pytest.raises(AepConfigurationError, match="mappings contains '_id'.*Set each field to a column"):
+        entries({"_id": source})
 
 
 def test_columns_that_are_not_known_are_not_checked():
-    assert entries({"anything": "_id"}, columns=None)
-    with pytest.raises(AepConfigurationError, match="no field 'nope'"):
+    assert entries({"_id": "anything"}, columns=None)
+    with pytest.raises(AepConfigurationError, match="no field anything"):
         entries({"anything": "nope"}, columns=None)
 
 
@@ -324,7 +386,7 @@ TABLE_NAMES = ["customer_contact", "incident"]
     "call",
     [
         lambda client, ids: build.mapping_set(
-            client, name="X mapping", schema_id=ids["schema"], mappings={"a": "_id"}, columns=TABLE_NAMES
+            client, name="X mapping", schema_id=ids["schema"], mappings={"_id": "a"}, columns=TABLE_NAMES
         ),
         lambda client, ids: build.flow(
             client,

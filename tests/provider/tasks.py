@@ -21,7 +21,7 @@ from airflow_provider_aep.operators.target import (
 )
 
 NAMES = Names("X")
-MAPPINGS = {"sys_id": "_id", "email": "personalEmail.address"}
+MAPPINGS = {"_id": "sys_id", "personalEmail.address": "email"}
 
 
 def run(operator, **arguments):
@@ -50,7 +50,10 @@ def create_parts():
 
 def flow(parts, **changes):
     wired = {k: parts[k] for k in ("source_connection_id", "target_connection_id", "mapping_set", "flow_spec")}
-    return run(AepCreateFlowOperator, **{"name": NAMES.flow, "columns": parts["columns"], **wired, **changes})
+    options = {"partial_ingestion_percent": 5, "error_diagnostics": True}
+    return run(
+        AepCreateFlowOperator, **{"name": NAMES.flow, "columns": parts["columns"], **wired, **options, **changes}
+    )
 
 
 def refused(aep, says, operator, **arguments):

@@ -147,7 +147,7 @@ def test_a_flow_that_does_not_exist(aep):
 
 def test_schedule_and_mapping_change_and_copy_stays_byte_equal(aep, parts, hourly):
     copy = json.dumps(stored(aep)["transformations"][0])
-    mapping = {"name": "X mapping", "schema_id": parts["schema"], "mappings": {"sys_id": "_id"}}
+    mapping = {"name": "X mapping", "schema_id": parts["schema"], "mappings": {"_id": "sys_id"}}
     newer = run(AepCreateMappingSetOperator, **mapping)
     assert newer["version"] == 1
     changes = {"frequency": "day", "interval": 2, "mapping_set": newer}
@@ -165,7 +165,7 @@ def test_the_mapping_is_found_by_name_wherever_it_stands(aep, parts, hourly):
     [(scope, body)] = aep.world.store.everywhere("flows")
     body["transformations"].reverse()
     aep.world.store.put("flows", scope, hourly, body)
-    newer = run(AepCreateMappingSetOperator, name="X mapping", schema_id=parts["schema"], mappings={"sys_id": "_id"})
+    newer = run(AepCreateMappingSetOperator, name="X mapping", schema_id=parts["schema"], mappings={"_id": "sys_id"})
     run(AepUpdateFlowOperator, flow_id=hourly, mapping_set=json.dumps(newer))
     assert [t["name"] for t in stored(aep)["transformations"]] == ["Mapping", "Copy"]
 

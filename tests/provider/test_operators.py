@@ -9,6 +9,7 @@ from tasks import MAPPINGS, NAMES, flow, refused, run
 from aep_emulator.data.specs import FLOW_SPECS, connection_specs, flow_spec_of, flow_specs
 from airflow_provider_aep.client import consistency
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
+from airflow_provider_aep.mappings import Constant, Expression
 from airflow_provider_aep.onboarding.reconcile.marker import split_marker
 from airflow_provider_aep.operators.base import native
 from airflow_provider_aep.operators.flow import (
@@ -90,12 +91,28 @@ def test_columns_are_passed_on_verbatim(aep, parts):
     assert stored["data"] == {"format": "tabular"}
 
 
-def test_static_values_are_mapped(aep, parts):
-    static = {"schema_id": parts["schema"], "mappings": MAPPINGS, "static": {"person.name.lastName": "unknown"}}
-    id_ = run(AepCreateMappingSetOperator, name="Y mapping", **static)["id"]
-    stored = [b for _, b in aep.world.store.everywhere("mappingSets") if b["id"] == id_][0]
+def test_expressions_and_constants_are_mapped_and_an_unchanged_run_writes_nothing(aep, parts):
+    mappings = {
+        **MAPPINGS,
+        "person.name.lastName": Constant("unknown"),
+        "person.name.firstName": {"value": "nobody"},
+        "person.name.fullName": Expression('concat(first_name, " ", last_name)'),
+        "person.name.suffix": {"expr": "upper(gender)"},
+        "person.name.courtesyTitle": Expression("'Dr.'"),
+    }
+    given = {"schema_id": parts["schema"], "columns": parts["columns"], "mappings": mappings}
+    made = run(AepCreateMappingSetOperator, name="Y mapping", **given)
+    stored = [b for _, b in aep.world.store.everywhere("mappingSets") if b["id"] == made["id"]][0]
     mapped = stored["_emulator"]["versions"][0]["mappings"]
-    assert [m["source"] for m in mapped if m["sourceType"] == "STATIC"] == ["unknown"]
+    assert {m["destination"]: (m["sourceType"], m["source"]) for m in mapped if "name" in m["destination"]} == {
+        "person.name.lastName": ("STATIC", "unknown"),
+        "person.name.firstName": ("STATIC", "nobody"),
+        "person.name.fullName": ("text/x.aep-xl", 'concat(first_name, " ", last_name)'),
+        "person.name.suffix": ("text/x.aep-xl", "upper(gender)"),
+        "person.name.courtesyTitle": ("STATIC", "Dr."),
+    }
+    assert len(aep.requests("POST */languages/el/validate")) == 2
+    assert run(AepCreateMappingSetOperator, name="Y mapping", **given) == made
 
 
 # -- bad input ------------------------------------------------------------------------------------------------------
@@ -182,7 +199,14 @@ def test_every_system_is_onboarded(emulator, connect, name, frequency):
     system, parts = SYSTEMS[name], wired(name)
     delta = None if frequency == "once" else system.delta_column
     for _ in range(2):
-        run(AepCreateFlowOperator, name=NAMES.flow, frequency=frequency, delta_column=delta, **parts)
+        run(
+            AepCreateFlowOperator,
+            name=NAMES.flow,
+            frequency=frequency,
+            delta_column=delta,
+            partial_ingestion_percent=5,
+            **parts,
+        )
         writes = emulator.writes()
         assert len([w for w in writes if not w.endswith("validate")]) == 7
     _, stored = emulator.world.store.everywhere("sourceConnections")[0]
@@ -195,7 +219,14 @@ def test_every_system_is_onboarded(emulator, connect, name, frequency):
 def test_every_system_runs_on_demand(emulator, connect, log_lines, name):
     connect(emulator, source=LOGINS[name])
     emulator.freeze()
-    made = run(AepCreateFlowOperator, name=NAMES.flow, frequency="once", start_in_minutes=1, **wired(name))
+    made = run(
+        AepCreateFlowOperator,
+        name=NAMES.flow,
+        frequency="once",
+        start_in_minutes=1,
+        partial_ingestion_percent=5,
+        **wired(name),
+    )
     emulator.advance(600)
     delta, window = SYSTEMS[name].delta_column, {"window_start": 0, "window_end": "2030-01-01T00:00:00+00:00"}
     emulator.thaw()
@@ -226,8 +257,8 @@ def test_records_are_explored_by_dot_path(emulator, connect):
         table="tickets",
     )
     schema = run(AepCreateSchemaOperator, title=NAMES.schema)
-    tags = {"schema_id": schema, "columns": columns, "mappings": {"result.tags": "_id"}}
-    refused(emulator, "'result.tags' is array, and '_id' is string", AepCreateMappingSetOperator, name="m", **tags)
+    tags = {"schema_id": schema, "columns": columns, "mappings": {"_id": "result.tags"}}
+    refused(emulator, "cannot convert array 'result.tags' to string", AepCreateMappingSetOperator, name="m", **tags)
 
 
 def test_what_a_rest_source_is_asked_for_cannot_change(emulator, connect):
@@ -310,7 +341,7 @@ def test_every_connector_with_an_id_works_by_the_same_operators(make_emulator, c
     source = run(AepCreateSourceConnectionOperator, name=NAMES.source, **rows)
     schema = run(AepCreateSchemaOperator, title=NAMES.schema)
     dataset = run(AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
-    pairs = {"schema_id": schema, "columns": columns, "mappings": {"id": "_id", "mail": "personalEmail.address"}}
+    pairs = {"schema_id": schema, "columns": columns, "mappings": {"_id": "id", "personalEmail.address": "mail"}}
     parts = {
         "source_connection_id": source,
         "target_connection_id": run(AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset),
@@ -366,11 +397,14 @@ def test_an_unknown_table(aep, parts):
 @pytest.mark.parametrize(
     ("mappings", "says"),
     [
-        ({"mail": "personalEmail.address"}, "no column 'mail'"),
-        ({"email": "personalEmail.mail"}, "no field 'personalEmail.mail'"),
-        ({"email": "person.name"}, "'person.name' is an object"),
-        ({"email": "person.birthDate"}, "'email' is string, and 'person.birthDate' is date"),
-        ({"concat(a, b)": "_id"}, "is an expression"),
+        ({"personalEmail.address": "mail"}, "personalEmail.address, column 1: The source has no column 'mail'"),
+        ({"personalEmail.adress": "email"}, "no field personalEmail.adress. Did you mean personalEmail.address?"),
+        ({"person.name": "email"}, "cannot convert string 'email' to object"),
+        ({"_id": "concat(a, b)"}, r"Write Expression\('concat\(a, b\)'\)"),
+        ({"_id": Expression("nvl(email)")}, r"no function nvl.*Use coalesce"),
+        ({"_id": Expression("lower(mail)")}, "_id, column 7: The source has no column 'mail'"),
+        ({"_id": 5}, "mappings contains '_id': 5"),
+        ({"_id": {"exp": "email"}}, "Set each field to a column, an Expression or a Constant"),
         ({}, "mappings is empty"),
     ],
 )

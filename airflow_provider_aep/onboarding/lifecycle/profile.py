@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aep_data_prep import field_of
+from aep_data_prep.syntax import steps_of
 from airflow_provider_aep.attempt import Attempt
 from airflow_provider_aep.client import catalog, schema_registry
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.consistency import becomes_true, send_retrying_not_found
 from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError
 from airflow_provider_aep.client.models import DataSet, Descriptor
-from airflow_provider_aep.onboarding.mapping import field_at
 from airflow_provider_aep.onboarding.reconcile.act import Outcome, reconcile
 from airflow_provider_aep.onboarding.reconcile.terms import Terms
 from airflow_provider_aep.onboarding.resources.identity_descriptor import (
@@ -43,8 +44,8 @@ def create_identity_descriptor(
     :raises AepConflictError: the field is an identity of another kind, or the schema has another primary identity
     """
     schema = send_retrying_not_found(client, schema_registry.get_schema(schema_id, resolved=True))
-    field = field_at(path, schema.properties) or {}
-    if field.get("type") != "string":
+    field = field_of({"type": "object", "properties": schema.properties}).find(steps_of(path))
+    if field is None or field.type != "string":
         raise AepConfigurationError(
             f"path is {path!r}, which is not a text field of the schema {schema.title!r}",
             next_step="Set path to a text field of the schema, such as personalEmail.address.",

@@ -441,8 +441,8 @@ def validate(client: AepClient, resource_type: ResourceType[D], desired: D) -> N
 
     :raises AepConfigurationError: AEP would reject the object
     """
-    call = resource_type.validate(desired)
-    if call is not None and (problems := send_retrying_not_found(client, call)):
+    calls = resource_type.validate(desired)
+    if problems := [problem for call in calls for problem in send_retrying_not_found(client, call)]:
         raise AepConfigurationError(
             f"The {resource_type.label} {desired.name!r} is rejected by AEP's validation: {'; '.join(problems)}",
             next_step="Correct the fields that the message names.",

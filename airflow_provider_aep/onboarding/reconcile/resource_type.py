@@ -174,9 +174,9 @@ class ResourceType(ABC, Generic[D]):
         """Return the field policy for one desired state."""
         return self.policy
 
-    def validate(self, desired: D) -> Call[Sequence[str]] | None:
-        """Return the call by which AEP validates a desired state without a write; its result lists problems."""
-        return None
+    def validate(self, desired: D) -> Iterable[Call[Sequence[str]]]:
+        """Return the calls by which AEP validates a desired state without a write; each result lists problems."""
+        return ()
 
     def find_fallback(self, client: AepClient, desired: D) -> Iterable[Observed]:
         """Return candidates that AEP cannot find by name."""

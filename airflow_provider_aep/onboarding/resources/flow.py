@@ -89,6 +89,8 @@ class FlowDesired(Desired):
     :param mapping_set: ``{"id", "version"}``
     :param delta_column: parameters of the ``Copy`` transformation's delta column; ``None`` without one
     :param schedule: the schedule
+    :param partial_ingestion_percent: percentage of failed records up to which a run succeeds; ``None`` is not compared
+    :param error_diagnostics: whether AEP keeps failed records; ``None`` is not compared
     """
 
     flow_spec: Mapping[str, Any]
@@ -97,12 +99,18 @@ class FlowDesired(Desired):
     mapping_set: Mapping[str, Any]
     delta_column: Mapping[str, Any] | None = None
     schedule: Schedule
+    partial_ingestion_percent: float | None = None
+    error_diagnostics: bool | None = None
 
     def fields(self) -> Body:
         """Return the comparable fields; see :meth:`.Desired.fields`."""
+        options = drop_none(
+            partialIngestionPercent=self.partial_ingestion_percent, errorDiagnosticsEnabled=self.error_diagnostics
+        )
         return drop_none(
             name=self.name,
             description=self.description,
+            options=options or None,
             flowSpec=dict(self.flow_spec),
             sourceConnectionIds=[self.source_connection_id],
             targetConnectionIds=[self.target_connection_id],
@@ -156,7 +164,14 @@ class FlowType(ReplaceableFlowServiceType[FlowDesired]):
     parent = "flowSpec.id"
     policy = FieldPolicy(
         immutable=("flowSpec.id", "sourceConnectionIds", "targetConnectionIds", "runs", "steps.Copy.deltaColumn.name"),
-        managed=("steps.Mapping", "scheduleParams.frequency", "scheduleParams.interval", "description"),
+        managed=(
+            "steps.Mapping",
+            "scheduleParams.frequency",
+            "scheduleParams.interval",
+            "options.partialIngestionPercent",
+            "options.errorDiagnosticsEnabled",
+            "description",
+        ),
     )
     page = "source/dataflows/{0}/activity"
     deletion_order = 0
@@ -179,7 +194,12 @@ class FlowType(ReplaceableFlowServiceType[FlowDesired]):
     def update(self, observed: Observed, fields: Body, paths: Sequence[str]) -> Call[Ref]:
         """Return the call that writes some fields. Its patch addresses ``Mapping`` by position, after ``Copy``."""
         operations = []
+        if any(path.startswith("options.") for path in paths):
+            options = {**(observed.fields.get("options") or {}), **fields["options"]}
+            operations.append({"op": "add", "path": "/options", "value": options})  # it may be absent
         for path in paths:
+            if path.startswith("options."):
+                continue
             if path != "steps.Mapping":
                 operations.append(self.patch_operation(observed, fields, path))
                 continue

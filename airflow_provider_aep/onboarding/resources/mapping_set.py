@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aep_data_prep import Kind
+from aep_data_prep.errors import ExpressionSyntaxError
+from aep_data_prep.mapping import MEDIA_TYPES
+from aep_data_prep.syntax import Literal, parse
 from airflow_provider_aep.client import data_prep, flow_service, schema_registry
 from airflow_provider_aep.client.call import Call, Page
 from airflow_provider_aep.client.client import AepClient
@@ -24,8 +28,25 @@ from airflow_provider_aep.onboarding.reconcile.resource_type import (
 from airflow_provider_aep.onboarding.resources.dependents import FLOWS_BY_MAPPING_SET
 
 _TAG = "airflow-provider-aep"
-_SOURCE_TYPES = {"text/x.schema-path": "ATTRIBUTE", "text/x.aep-xl": "EXPRESSION"}
-"""Source type of a create request, by the name under which AEP stores it."""
+
+
+def literal_text(expression: str) -> str | None:
+    """Return the text of an expression that is a text alone, such as ``"ServiceNow"``; otherwise ``None``."""
+    if expression[:1] not in {'"', "'"}:
+        return None
+    try:
+        tree = parse(expression)
+    except ExpressionSyntaxError:
+        return None
+    return tree.value if isinstance(tree, Literal) and isinstance(tree.value, str) else None
+
+
+def normalize_entry(source_type: str, source: str, destination: str) -> Body:
+    """Return a stored entry as a create request has it. AEP has two names for a kind, and two forms of a constant."""
+    kind = MEDIA_TYPES.get(source_type.lower(), source_type.upper())
+    if kind == Kind.EXPRESSION and (text := literal_text(source)) is not None:
+        kind, source = Kind.STATIC, text
+    return {"sourceType": str(kind), "source": source, "destination": destination}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +71,10 @@ class MappingSetDesired(Desired):
         }
 
 
+def _prefix(destination: str) -> Callable[[str], list[str]]:
+    return lambda error: [f"{destination}: {error}"] if error else []
+
+
 class MappingSetType(ResourceType[MappingSetDesired]):
     """The resource type of mapping sets. AEP documents no deletion, and unused duplicates have no effect."""
 
@@ -70,14 +95,7 @@ class MappingSetType(ResourceType[MappingSetDesired]):
 
     def observe(self, answer: MappingSet) -> Observed:
         """Return the observed state of a mapping set."""
-        entries = [
-            {
-                "sourceType": _SOURCE_TYPES.get(entry.sourceType, entry.sourceType.upper()),
-                "source": entry.source,
-                "destination": entry.destination,
-            }
-            for entry in answer.mappings
-        ]
+        entries = [normalize_entry(m.sourceType, m.source, m.destination) for m in answer.mappings]
         fields = {
             "outputSchema": {"schemaRef": {"id": answer.schema_id}},
             "mappings": sorted(entries, key=lambda entry: entry["destination"]),
@@ -106,14 +124,17 @@ class MappingSetType(ResourceType[MappingSetDesired]):
         """Return fields with our marker in the tags, because a mapping set has no description."""
         return {**fields, "tags": [{"name": _TAG, "values": [str(marker)]}]}
 
-    def validate(self, desired: MappingSetDesired) -> Call[Sequence[str]]:
-        """Return the call by which AEP validates the mappings; its result lists problems."""
+    def validate(self, desired: MappingSetDesired) -> Iterator[Call[Sequence[str]]]:
+        """Yield the calls by which AEP validates the expressions, and the mapping set."""
+        for entry in desired.mappings:
+            if entry["sourceType"] == Kind.EXPRESSION:
+                yield data_prep.validate_expression(entry["source"]).then(_prefix(entry["destination"]))
 
         def problems(results: list[MappingValidation]) -> list[str]:
             pairs = zip(desired.mappings, results, strict=False)
-            return [f"{entry['destination']}: {v.errors}" for entry, v in pairs if v.status != "SUCCESS"]
+            return [f"{entry['destination']}: {v.message}" for entry, v in pairs if v.status != "SUCCESS"]
 
-        return data_prep.validate_mapping_set(desired.fields()).then(problems)
+        yield data_prep.validate_mapping_set(desired.fields()).then(problems)
 
     def find_fallback(self, client: AepClient, desired: MappingSetDesired) -> Iterator[Observed]:
         """Yield mapping sets without a name that the onboarding's flow refers to."""

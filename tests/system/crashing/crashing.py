@@ -52,6 +52,7 @@ def onboarding() -> tuple[Any, Any]:
     ).output
     spec = flow.AepGetFlowSpecOperator(task_id="flow_spec", base_connection_id=base).output
     flow_id = flow.AepCreateFlowOperator(
+        partial_ingestion_percent=5,
         task_id="flow",
         name=NAMES.flow,
         source_connection_id=origin,
