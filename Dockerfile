@@ -10,7 +10,8 @@ WORKDIR /src
 COPY pyproject.toml hatch_build.py README.md LICENSE constraints.txt ./
 COPY airflow_provider_aep airflow_provider_aep
 COPY dags dags
-RUN pip install --no-cache-dir -c constraints.txt '.[cluster]'
+COPY data_prep data_prep
+RUN pip install --no-cache-dir -c constraints.txt ./data_prep '.[cluster]'
 
 WORKDIR $AIRFLOW_HOME
 USER 50000

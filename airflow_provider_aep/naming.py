@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
 from airflow_provider_aep.client.errors import AepConfigurationError
 
 MAX_NAME = 100
 """Longest name in characters, also of a retired object."""
 
-# Names are limited to characters that AEP's filter language does not interpret, because it has no safe quoting.
-_NAME = re.compile(rf"[A-Za-z0-9 _.:()/-]{{1,{MAX_NAME}}}")
-
 _MAPPING, _REPLACED = " mapping", " (replaced "
 _STEM = MAX_NAME - len(f"{_REPLACED}999)")
 
-ONBOARDING_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9 _.:()/-]{0,78}[A-Za-z0-9_.:()/-])?(?!\n)$"
+ONBOARDING_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f]{1,80}(?<!\s)(?!\n)$"
 """Pattern of an onboarding's name, for a DAG's ``Param``. All names that :class:`Names` derives from it are valid."""
 
 
 def validate_name(name: object, field: str = "name") -> str:
-    """Return a name that AEP can find with an equality filter.
+    """Return a name that can be found again.
 
     :param field: name of the argument, for the error
-    :raises AepConfigurationError: the name is empty, longer than ``MAX_NAME``, contains a forbidden character, or has
-        a space at either end
+    :raises AepConfigurationError: the name is empty, longer than ``MAX_NAME``, contains a character that cannot be
+        printed, or has a space at either end
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name != name.strip():
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
         raise AepConfigurationError(
-            f"{field} is {name!r}, which AEP's filters cannot find",
-            next_step=f"Set {field} to 1 to {MAX_NAME} letters (A to Z), digits, spaces and _ . : ( ) / -, without a "
-            "space at either end.",
+            f"{field} is {name!r}, which is not a name",
+            next_step=f"Set {field} to 1 to {MAX_NAME} printable characters, without a space at either end.",
         )
     return name
 

@@ -67,7 +67,8 @@ def install(folder: Path, wheel: Path) -> Path:
     trusting = {"UV_SYSTEM_CERTS": "true", **os.environ}  # the certificates that this machine trusts, as pip does
     run(*uv, "venv", "--python", sys.executable, folder, env=trusting)
     programs = folder / "bin"
-    command = [*uv, "pip", "install", "--python", programs / "python", "-c", ROOT / "constraints.txt", wheel]
+    command = [*uv, "pip", "install", "--python", programs / "python", "-c", ROOT / "constraints.txt"]
+    command += ["--find-links", wheel.parent, wheel]
     run(*command, env=trusting)
     return programs
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_offset
 from airflow_provider_aep.client.errors import AepNotFoundError, Where
+from airflow_provider_aep.client.filters import is_filterable
 from airflow_provider_aep.client.models import Batch, DataSet
 
 BASE = "/data/foundation/catalog"
@@ -35,8 +36,8 @@ def list_datasets(name: str | None = None) -> Call[Page[DataSet]]:
 
     :param name: the datasets' name, of which Catalog allows several; ``None`` lists all datasets
     """
-    name_filter = (("property", f"name=={name}"),) if name is not None else ()
-    return _list("dataSets", DataSet, (*name_filter, ("orderBy", "asc:created")))
+    by_name = (("property", f"name=={name}"),) if name is not None and is_filterable(name) else ()
+    return _list("dataSets", DataSet, (*by_name, ("orderBy", "asc:created")))
 
 
 def create_dataset(body: Mapping[str, Any]) -> Call[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_offset
+from airflow_provider_aep.client.filters import is_filterable
 from airflow_provider_aep.client.models import ExpressionValidation, MappingPreview, MappingSet, MappingValidation
 
 BASE = "/data/foundation/conversion"
@@ -31,7 +32,8 @@ def get_mapping_set(id_: str, version: int | None = None) -> Call[MappingSet]:
 
 def list_mapping_sets(name: str) -> Call[Page[MappingSet]]:
     """Return the call that lists the mapping sets of a name. AEP requires both ``limit`` and ``start``."""
-    query = (("name", name), ("limit", str(PAGE_SIZE)), ("start", "0"))
+    by_name = (("name", name),) if is_filterable(name) else ()
+    query = (*by_name, ("limit", str(PAGE_SIZE)), ("start", "0"))
 
     def read(answer: Response) -> Page[MappingSet]:
         items = [MappingSet.model_validate(item) for item in answer.body["data"]]

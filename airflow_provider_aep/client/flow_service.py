@@ -243,9 +243,27 @@ def explore_records(id_: str, source_params: Mapping[str, Any] | None = None) ->
     def read(answer: Response) -> list[Column]:
         return list(_fields(answer.body["schema"]["properties"]))
 
+    return _explore(id_, read, _records_query(source_params))
+
+
+def explore_rows(id_: str, table: str) -> Call[list[dict[str, Any]]]:
+    """Return the call that reads some rows of a table. They may hold personal data."""
+    query = (("objectType", "table"), ("object", table), ("preview", "true"))
+    return _explore(id_, lambda answer: list(answer.body.get("data") or ()), query)
+
+
+def explore_record_rows(id_: str, source_params: Mapping[str, Any] | None = None) -> Call[list[dict[str, Any]]]:
+    """Return the call that reads some records of a REST source. They may hold personal data.
+
+    :param source_params: as for :func:`explore_records`
+    """
+    return _explore(id_, lambda answer: list(answer.body.get("data") or ()), _records_query(source_params))
+
+
+def _records_query(source_params: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     params = base64.b64encode(json.dumps(dict(source_params or {}), separators=(",", ":")).encode()).decode()
     query = (("objectType", "rest"), ("object", "json"), ("fileType", "json"), ("preview", "true"))
-    return _explore(id_, read, (*query, ("sourceParams", params)))
+    return (*query, ("sourceParams", params))
 
 
 def _fields(properties: Mapping[str, Any], prefix: str = "") -> Iterator[Column]:

@@ -350,7 +350,7 @@ class MappingValidation(AepModel):
 
     @property
     def message(self) -> str:
-        """What is wrong. Source: ``TransformErrorInfo`` of the OpenAPI file."""
+        """The reasons, as one text. Source: ``TransformErrorInfo`` of the OpenAPI file."""
         texts = [e.get("exception") or e.get("message") if isinstance(e, dict) else e for e in self.errors or ()]
         return "; ".join(str(text) for text in texts if text) or "AEP gives no reason"
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_link
+from airflow_provider_aep.client.filters import is_filterable
 from airflow_provider_aep.client.models import Descriptor, Stats, XdmSchema
 
 BASE = "/data/foundation/schemaregistry"
@@ -103,7 +104,8 @@ def _get(resource: str, id_: str, accept: str) -> Call[XdmSchema]:
 
 
 def _list(resource: str, title: str) -> Call[Page[XdmSchema]]:
-    query = (("property", f"title=={title}"), ("limit", "500"), ("orderby", "title"))
+    by_title = (("property", f"title=={title}"),) if is_filterable(title) else ()
+    query = (*by_title, ("limit", "500"), ("orderby", "title"))
     path, accept = f"{BASE}/tenant/{resource}", (("Accept", _IDS),)
     return Call(f"GET {resource}", "GET", path, _page, Safety.READ, query, headers=accept)
 

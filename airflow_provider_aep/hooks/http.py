@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any
@@ -60,10 +61,20 @@ class AepHttpHook(HttpHook):
         names = ("tcp_keep_alive", "tcp_keep_alive_idle", "tcp_keep_alive_count", "tcp_keep_alive_interval")
         return cls(task.method, task.aep_conn_id, **{name: getattr(task, name) for name in names})
 
-    def run(self, endpoint: str | None = None, *args: Any, **kwargs: Any) -> Response:
+    def run(
+        self,
+        endpoint: str | None = None,
+        data: Any = None,
+        headers: dict[str, Any] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Response:
         """Send one request, and return its response.
 
         :param endpoint: path and query, such as ``/data/foundation/catalog/dataSets``
+        :param data: the parameters of a GET request, or the body of another one. AEP takes JSON only, so a dict or a
+            list is sent as JSON
+        :param headers: more headers
         :raises AepPermanentError: a retry cannot succeed
         :raises AepRetryableError: a retry may succeed; if the response to a POST was lost, AEP may have
             executed it. A retry of the task sends it again
@@ -71,8 +82,11 @@ class AepHttpHook(HttpHook):
         with airflow_errors():
             check_endpoint(endpoint)
             _ = self.aep.settings
+            if isinstance(data, dict | list) and self.method.upper() not in {"GET", "HEAD"}:
+                data = json.dumps(data)
+                headers = {"Content-Type": "application/json", **(headers or {})}
             try:
-                return super().run(endpoint, *args, **kwargs)
+                return super().run(endpoint, data, headers, *args, **kwargs)
             except requests_errors.RequestException as e:
                 # The text of the exception may quote the URL, which may hold data of a row.
                 raise self._transport_error(e, endpoint or "") from None

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from aep_data_prep import Column, Grade, Kind, MappingEntry, check, field_of
+from aep_data_prep import Column, Field, Grade, Kind, MappingEntry, check, field_of
 from aep_data_prep.errors import ExpressionSyntaxError
-from aep_data_prep.syntax import Path, parse
+from aep_data_prep.syntax import Path, parse, steps_of
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.onboarding.resources.mapping_set import literal_text
 
@@ -52,7 +52,8 @@ def entries_of(
             f"mappings contains {'; '.join(invalid)[:500]}",
             next_step="Set each field to a column, an Expression or a Constant, such as {'_id': 'sys_id'}.",
         )
-    resolved = {str(d): s for d, s in mappings.items()}
+    properties = field_of({"type": "object", "properties": schema})
+    resolved = _destination_first({str(d): s for d, s in mappings.items()}, known, properties)
     if any(TENANT in d for d in resolved):
         tenant = tenant_id()
         resolved = {d.replace(TENANT, tenant): s for d, s in resolved.items()}
@@ -64,12 +65,31 @@ def entries_of(
             "Two mappings have the same destination, once with {tenant}, and once with its value",
             next_step="Remove one of them.",
         )
-    _check(entries, None if columns is None else [_column(c) for c in columns], schema)
+    _check(entries, None if columns is None else [_column(c) for c in columns], properties)
     return [{"sourceType": str(e.kind), "source": e.source, "destination": e.destination} for e in entries]
 
 
-def _check(entries: Sequence[MappingEntry], columns: Sequence[Column] | None, schema: Mapping[str, Any]) -> None:
-    problems = check(entries, columns=columns, schema=field_of({"type": "object", "properties": schema}))
+def _destination_first(
+    mappings: dict[str, Any], columns: Mapping[str, Mapping[str, Any]] | None, schema: Field
+) -> dict[str, Any]:
+    """Return mappings by destination, also if an author has swapped both sides of all of them, without ambiguity."""
+
+    def is_swapped(key: str, value: object) -> bool:
+        is_column, is_field = key in (columns or {}), schema.find(steps_of(key)) is not None
+        return (
+            is_column and not is_field
+            and isinstance(value, str) and value not in (columns or {}) and schema.find(steps_of(value)) is not None
+        )  # fmt: skip
+
+    if not all(is_swapped(key, value) for key, value in mappings.items()) or len({*mappings.values()}) < len(mappings):
+        return mappings
+    first, second = next(iter(mappings.items()))
+    log.warning("mappings has the columns first. Write {%r: %r}, the field of the schema first.", second, first)
+    return {value: key for key, value in mappings.items()}
+
+
+def _check(entries: Sequence[MappingEntry], columns: Sequence[Column] | None, schema: Field) -> None:
+    problems = check(entries, columns=columns, schema=schema)
     errors = [str(p) for p in problems if p.grade is Grade.ERROR]
     for entry in _unmarked(entries):
         errors.append(f"{entry.destination}: {entry.source!r} is an expression. Write Expression({entry.source!r}).")

@@ -142,3 +142,11 @@ def native(value: Any) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return value
+
+
+def text(value: Any) -> Any:
+    """Return a rendered value as text, also in a DAG that renders to native types: a table may be named ``2024``.
+
+    :param value: a rendered argument; other values than whole numbers are returned unchanged
+    """
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

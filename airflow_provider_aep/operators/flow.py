@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native
+from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+
+MOST_PREVIEWED = 100
+"""Maximum number of rows of a preview. Source: the mapping page of Adobe's user interface."""
 
 
 class AepCreateMappingSetOperator(AepReconcileOperator):
@@ -65,13 +69,99 @@ class AepCreateMappingSetOperator(AepReconcileOperator):
         with self.aep() as client:
             desired = build.mapping_set(
                 client,
-                name=self.name,
+                name=text(self.name),
                 schema_id=self.schema_id,
                 mappings=native(self.mappings),
                 columns=native(self.columns),
                 flow_name=self.flow_name,
             )
             return self.reconcile(client, context, MAPPING_SET, desired)
+
+
+class AepPreviewMappingOperator(AepOperator):
+    """Apply mappings to some rows, without a write, and fail if a value cannot be transformed.
+
+    The operator checks the mappings as :class:`AepCreateMappingSetOperator` does. AEP's preview then applies them to
+    rows of the author, or to rows of the source.
+
+    :param schema_id: ``$id`` of the target schema (templated)
+    :param mappings: as for :class:`AepCreateMappingSetOperator` (templated)
+    :param columns: as for :class:`AepCreateMappingSetOperator` (templated)
+    :param rows: rows as dicts by column (templated); by default AEP reads some rows of the source
+    :param base_connection_id: id of the source's base connection (templated); required without ``rows``
+    :param table: table of the source (templated); required without ``rows``, except for a REST source
+    :param max_rows: number of rows that are previewed, 1 to 100
+    :param log_rows: whether the mapped rows are logged. They may hold personal data, so the default is ``False``
+    :param fail_on_errors: whether the task fails if a value cannot be transformed
+    :return: ``{"rows", "errors"}``: the number of rows, and the number of errors by path of a field
+    :raises AepPermanentError: a mapping is invalid, or a value cannot be transformed and ``fail_on_errors`` is set
+    """
+
+    template_fields: Sequence[str] = (
+        *AepOperator.template_fields,
+        "schema_id",
+        "mappings",
+        "columns",
+        "rows",
+        "base_connection_id",
+        "table",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"mappings": "json", "columns": "json", "rows": "json"}
+
+    def __init__(
+        self,
+        *,
+        schema_id: str,
+        mappings: Mapping[str, str | Mapping[str, Any]],
+        columns: list[dict[str, Any]] | None = None,
+        rows: list[dict[str, Any]] | None = None,
+        base_connection_id: str | None = None,
+        table: str | None = None,
+        max_rows: int = 10,
+        log_rows: bool = False,
+        fail_on_errors: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 1 <= max_rows <= MOST_PREVIEWED:
+            raise ValueError(f"max_rows is {max_rows!r}. Set it to a number from 1 to {MOST_PREVIEWED}")
+        self.schema_id = schema_id
+        self.mappings = mappings
+        self.columns = columns
+        self.rows = rows
+        self.base_connection_id = base_connection_id
+        self.table = table
+        self.max_rows = max_rows
+        self.log_rows = log_rows
+        self.fail_on_errors = fail_on_errors
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Preview the mappings, and return the number of rows, and of errors by field."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.preview import preview
+
+        with self.aep() as client:
+            desired = build.mapping_set(
+                client,
+                name="preview",
+                schema_id=self.schema_id,
+                mappings=native(self.mappings),
+                columns=native(self.columns),
+            )
+            result = preview(
+                client,
+                desired,
+                rows=native(self.rows),
+                base_connection_id=self.base_connection_id,
+                table=text(self.table),
+                max_rows=self.max_rows,
+            )
+            if self.log_rows:
+                for row in result.rows:
+                    self.log.info("Mapped row: %s", row)
+            if self.fail_on_errors:
+                result.check()
+            return {"rows": len(result.rows), "errors": result.errors}
 
 
 class AepGetFlowSpecOperator(AepOperator):
@@ -212,7 +302,7 @@ class AepCreateFlowOperator(AepReconcileOperator):
         with self.aep() as client:
             desired = build.flow(
                 client,
-                name=self.name,
+                name=text(self.name),
                 source_connection_id=self.source_connection_id,
                 target_connection_id=self.target_connection_id,
                 mapping_set=native(self.mapping_set),

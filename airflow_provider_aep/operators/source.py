@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native
+from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -73,7 +73,7 @@ class AepCreateBaseConnectionOperator(AepReconcileOperator):
         with self.aep() as client:
             desired = build.base_connection(
                 client,
-                name=self.name,
+                name=text(self.name),
                 source=resolve_system(self.system, self.connection_spec_id, self.auth_spec, self.auth_params),
                 login=self.source_conn_id or default_source_conn_id(self.system, self.connection_spec_id),
                 credentials=source_credentials,
@@ -154,7 +154,7 @@ class AepExploreOperator(AepOperator):
                 self._link_target = ("base connection", base_id)
                 self.log.info("The source of base connection %s has %d tables", base_id, len(tables))
                 return tables
-            columns = explore_columns(client, base_id, self.table, native(self.source_params))
+            columns = explore_columns(client, base_id, text(self.table), native(self.source_params))
             self._link_target = ("base connection", base_id)
             subject = f"Table {self.table!r}" if self.table else "A record"
             self.log.info(
@@ -228,9 +228,9 @@ class AepCreateSourceConnectionOperator(AepReconcileOperator):
         with self.aep() as client:
             desired = build.source_connection(
                 client,
-                name=self.name,
+                name=text(self.name),
                 base_connection_id=self.base_connection_id,
-                table=self.table,
+                table=text(self.table),
                 columns=native(self.columns),
                 schema_id=self.schema_id,
                 source_params=native(self.source_params),
@@ -268,7 +268,7 @@ class AepCreateAdHocClassOperator(AepReconcileOperator):
 
         with self.aep() as client:
             columns = native(self.columns)
-            desired = build.ad_hoc_class(title=self.title, columns=columns, description=self.description)
+            desired = build.ad_hoc_class(title=text(self.title), columns=columns, description=self.description)
             return self.reconcile(client, context, AD_HOC_CLASS, desired)
 
 
@@ -296,6 +296,6 @@ class AepCreateAdHocSchemaOperator(AepReconcileOperator):
 
         with self.aep() as client:
             desired = build.ad_hoc_schema(
-                client, title=self.title, class_id=self.class_id, description=self.description
+                client, title=text(self.title), class_id=self.class_id, description=self.description
             )
             return self.reconcile(client, context, SCHEMA, desired)

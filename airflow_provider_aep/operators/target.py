@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_aep.operators.base import AepReconcileOperator, native
+from airflow_provider_aep.operators.base import AepReconcileOperator, native, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -58,7 +58,7 @@ class AepCreateSchemaOperator(AepReconcileOperator):
 
         with self.aep() as client:
             desired = build.schema(
-                title=self.title,
+                title=text(self.title),
                 class_id=self.class_id,
                 field_groups=native(self.field_groups),
                 description=self.description,
@@ -89,7 +89,7 @@ class AepCreateDatasetOperator(AepReconcileOperator):
         from airflow_provider_aep.onboarding.resources import DATASET
 
         with self.aep() as client:
-            desired = build.dataset(name=self.name, schema_id=self.schema_id, description=self.description)
+            desired = build.dataset(name=text(self.name), schema_id=self.schema_id, description=self.description)
             return self.reconcile(client, context, DATASET, desired)
 
 
@@ -117,7 +117,7 @@ class AepCreateDatasetBaseConnectionOperator(AepReconcileOperator):
         from airflow_provider_aep.onboarding.resources import BASE_CONNECTION
 
         with self.aep() as client:
-            desired = build.dataset_base_connection(name=self.name, description=self.description)
+            desired = build.dataset_base_connection(name=text(self.name), description=self.description)
             return self.reconcile(client, context, BASE_CONNECTION, desired)
 
 
@@ -176,7 +176,7 @@ class AepCreateTargetConnectionOperator(AepReconcileOperator):
         with self.aep() as client:
             desired = build.target_connection(
                 client,
-                name=self.name,
+                name=text(self.name),
                 dataset_id=self.dataset_id,
                 base_connection_id=self.base_connection_id,
                 schema_id=self.schema_id,

@@ -77,18 +77,21 @@ def check(
     columns: Sequence[Column] | None = None,
     schema: Field | None = None,
     flow: str = "source",
+    function_names: Grade = Grade.ERROR,
 ) -> list[Problem]:
     """Return all problems of a mapping set, in the order of its mappings.
 
     :param columns: columns of the source; ``None`` if they are not known
     :param schema: the expanded schema; ``None`` if it is not known
     :param flow: ``source`` or ``destination``
+    :param function_names: how serious a field with the name of a function is, such as ``first``. Adobe reserves these
+        names, and does not say whether AEP refuses them
     """
     known = None if columns is None else {column.name: column for column in columns}
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for entry in entries:
-        checker = _Checker(entry, known, schema, flow)
+        checker = _Checker(entry, known, schema, flow, function_names)
         problems += checker.problems()
         destination = entry.destination
         if destination in seen:
@@ -101,9 +104,15 @@ class _Checker:
     """The checks of one mapping."""
 
     def __init__(
-        self, entry: MappingEntry, columns: Mapping[str, Column] | None, schema: Field | None, flow: str
+        self,
+        entry: MappingEntry,
+        columns: Mapping[str, Column] | None,
+        schema: Field | None,
+        flow: str,
+        function_names: Grade,
     ) -> None:
         self.entry, self.columns, self.schema, self.flow = entry, columns, schema, flow
+        self.function_names = function_names
 
     def error(self, position: int | None, message: str) -> Problem:
         return Problem(Grade.ERROR, self.entry.destination, position, message)
@@ -233,8 +242,11 @@ class _Checker:
             yield self.error(node.start, f"${{{node.wrapped}}} is a variable of a template. Write its value instead.")
             return
         if node.wrapped is None and (first in RESERVED or first in functions()):
-            yield self.error(node.start, f"'{first}' is a reserved word. Write ${{{first}}} for the column.")
-            return
+            grade = Grade.ERROR if first in RESERVED else self.function_names
+            message = f"'{first}' is a reserved word. Write ${{{first}}} for the column."
+            yield Problem(grade, self.entry.destination, node.start, message)
+            if grade is Grade.ERROR:
+                return
         if not self.is_known(node.steps, node.wrapped):
             yield self.error(node.start, self.unknown_column(node.wrapped or first))
 

@@ -3,6 +3,7 @@
 - ``dag-tasks FILE TASK_ID ...`` shows the statements of an example DAG that create these tasks.
 - ``dag-graph FILE`` draws the tasks of an example DAG.
 - ``emulator-coverage TABLE`` is a table of the emulator: ``operations``, ``refusals`` or ``switches``.
+- ``mapping-functions``, ``date-formats`` and ``mapping-choices`` are tables of the mapping language.
 - ``configuration`` lists the options of the provider's section in ``airflow.cfg``.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -165,6 +167,68 @@ class ResourceTypes(SphinxDirective):
         return wrapping_table(self.parse_text_to_nodes(table(rows, columns)), "first-column-of-words")
 
 
+class MappingFunctions(SphinxDirective):
+    """Show the functions of the mapping language by category, with an example and its result."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table for each category."""
+        from aep_data_prep.catalogue import functions
+
+        lines = []
+        usable = [f for f in functions().values() if f.flows == "source"]
+        for category in dict.fromkeys(f.category for f in usable):
+            rows = [self._row(f) for f in usable if f.category == category]
+            lines += [f"**{category.capitalize()}**", "", table(rows, self.columns), ""]
+        return wrapping_table(self.parse_text_to_nodes("\n".join(lines)))
+
+    columns: ClassVar[dict[str, str]] = {"function": "`{}`", "meaning": "{}", "example": "`{}`", "result": "`{}`"}
+
+    @staticmethod
+    def _row(function: Any) -> dict[str, Any]:
+        from aep_data_prep import DataPrepError, evaluate
+        from aep_data_prep.values import text_of
+
+        marks = ("" if function.offline else " *AEP*") + (
+            f" Deprecated: use `{function.deprecated}`." if function.deprecated else ""
+        )
+        try:
+            value = evaluate(function.example, {}, now=lambda: NOW, new_id=lambda: NEW_ID)
+            result = "null" if value is None else text_of(value)
+        except DataPrepError:
+            result = "—"
+        row = {"function": function.signature, "meaning": f"{function.description}{marks}"}
+        return {**row, "example": function.example, "result": result or " "}
+
+
+NOW, NEW_ID = datetime(2026, 1, 31, 14, 5, tzinfo=UTC), "9d7b9c6a-3a3e-4f0a-8f53-5b1d2c3e4f5a"
+"""Time and random id in examples."""
+
+
+class DateFormats(SphinxDirective):
+    """Show the default formats of dates in their order."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a list."""
+        from aep_data_prep.dates import DEFAULT_FORMATS
+
+        return self.parse_text_to_nodes("\n".join(f"1. `{form}`" for form in DEFAULT_FORMATS))
+
+
+class MappingChoices(SphinxDirective):
+    """Show the named choices of the mapping language."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        from aep_data_prep import CHOICES
+
+        rows = [
+            {"name": name, "question": c.question, "values": c.effect, "default": c.values[0]}
+            for name, c in CHOICES.items()
+        ]
+        columns = {"name": "`{}`", "question": "{}", "values": "{}", "default": "`{}`"}
+        return wrapping_table(self.parse_text_to_nodes(table(rows, columns)))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("dag-tasks", DagTasks)
@@ -172,4 +236,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("emulator-coverage", EmulatorCoverage)
     app.add_directive("configuration", Configuration)
     app.add_directive("resource-types", ResourceTypes)
+    app.add_directive("mapping-functions", MappingFunctions)
+    app.add_directive("date-formats", DateFormats)
+    app.add_directive("mapping-choices", MappingChoices)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

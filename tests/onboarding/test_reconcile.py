@@ -159,12 +159,12 @@ def test_another_name_is_another_object(emulator, aep, states):
 
 
 def test_a_name_that_could_not_be_found_again_is_refused_before_the_first_request(emulator, aep):
-    with pytest.raises(AepConfigurationError, match="flow name is 'a,b'"):
+    with pytest.raises(AepConfigurationError, match=r"flow name is 'a\\nb'"):
         reconcile(
             aep,
             FLOW,
             replace(
-                desired("flow", "X", {"source": "s", "target": "t", "mapping": {"id": "m", "version": 0}}), name="a,b"
+                desired("flow", "X", {"source": "s", "target": "t", "mapping": {"id": "m", "version": 0}}), name="a\nb"
             ),
         )
     assert emulator.requests() == []

@@ -27,25 +27,28 @@ from airflow_provider_aep.onboarding.sources.auth_specs import validate_auth
 # -- names ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a", "Customer success (EU) base", "a_b.c:d/e-f", "x" * 100, "2026"])
+@pytest.mark.parametrize(
+    "name",
+    ["a", "Customer success (EU) base", "a_b.c:d/e-f", "x" * 100, "2026", "é", "고객", "a&b", "a,b", 'a"b', "a==b"],
+)
 def test_a_good_name_is_kept(name):
     assert validate_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", " a", "a ", "x" * 101, "a,b", 'a"b', "a==b", "a&b", "a~b", "é", "a\nb", None, 5])
-def test_a_name_that_a_filter_could_not_find_is_refused(name):
-    with pytest.raises(AepConfigurationError, match=r"dataset name is .*1 to 100 letters") as caught:
+@pytest.mark.parametrize("name", ["", " a", "a ", "x" * 101, "a\nb", "a\u200bb", "\ud800", None, 5])
+def test_a_name_that_cannot_be_printed_is_refused(name):
+    with pytest.raises(AepConfigurationError, match=r"dataset name is .*1 to 100 printable characters") as caught:
         validate_name(name, "dataset name")
     assert repr(name) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["a", "Customer success (EU)", "x" * 80, "2026", "a."])
+@pytest.mark.parametrize("name", ["a", "Customer success (EU)", "x" * 80, "2026", "a.", "É", "R&D, women's"])
 def test_an_onboarding_of_a_good_name_makes_good_names(name):
     assert re.fullmatch(ONBOARDING_PATTERN, name)
     assert all(validate_name(n) for n in vars(Names(name)).values())
 
 
-@pytest.mark.parametrize("name", ["", " a", "a ", "É", "a,b", "x" * 81, "-a", "abc\n"])
+@pytest.mark.parametrize("name", ["", " a", "a ", "x" * 81, "a\tb", "abc\n"])
 def test_the_pattern_refuses_what_would_make_a_bad_name(name):
     assert not re.search(ONBOARDING_PATTERN, name)  # as JSON Schema does
 

@@ -94,6 +94,14 @@ def test_it_pages_through_250_datasets(aep):
     assert names == [f"dataset {n}" for n in range(250)]
 
 
+def test_a_dict_is_sent_as_json(aep):
+    schema = AepCreateSchemaOperator(task_id="s", title="S").execute({})
+    body = {"name": "by dict", "schemaRef": {"id": schema, "contentType": "x"}}
+    assert json.loads(ask(DATASETS, method="POST", data=body))[0].startswith("@/dataSets/")
+    [(_, stored)] = aep.world.store.everywhere("dataSets")
+    assert stored["name"] == "by dict"
+
+
 def test_a_failed_check_fails_the_task(aep):
     with pytest.raises(Exception, match="Response check returned False"):
         ask(DATASETS, response_check=lambda response: False)

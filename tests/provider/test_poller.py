@@ -42,8 +42,8 @@ class Rounds(ManualClock):
 
 
 @asynccontextmanager
-async def poller_at(aep, per_second=1000.0, clock=None):
-    client = AsyncAepClient(aep.settings(), tokens=TokenCache(), deadline=0.5, clock=clock)
+async def poller_at(aep, per_second=1000.0, clock=None, deadline=20.0):
+    client = AsyncAepClient(aep.settings(), tokens=TokenCache(), deadline=deadline, clock=clock)
     poller = Poller(client, RateLimit(per_second, client.clock))
     try:
         yield poller
@@ -203,7 +203,7 @@ def test_each_wait_has_its_own_patience_and_deadline(aep):
     now = SystemClock().now()
 
     async def main():
-        async with poller_at(aep) as poller:
+        async with poller_at(aep, deadline=0.5) as poller:
             return await ends(
                 poller,
                 [

@@ -14,6 +14,7 @@ from airflow_provider_aep.client.call import Call
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.consistency import STATE_POLL
 from airflow_provider_aep.client.errors import AepConfigurationError, AepNotFoundError, AepUnavailableError
+from airflow_provider_aep.client.filters import name_filter
 from airflow_provider_aep.client.models import Flow, Ref
 from airflow_provider_aep.naming import is_retired_name, retired_name
 from airflow_provider_aep.onboarding.reconcile.consistency import STATE_WAIT, transition
@@ -268,7 +269,7 @@ def _predecessors(client: AepClient, resource_type: FlowType, name: str) -> set[
     for first in itertools.count(1, _RETIRED_NAMES):
         retired = [retired_name(name, number) for number in range(first, first + _RETIRED_NAMES)]
         names = [name, *retired] if first == 1 else retired
-        flows = list(client.items(flow_service.list_flows({"name": ",".join(names)})))
+        flows = list(client.items(flow_service.list_flows(name_filter(*names))))
         ids |= {
             flow.id
             for flow in flows

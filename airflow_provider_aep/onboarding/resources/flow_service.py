@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from airflow_provider_aep.client.call import Call, Page
+from airflow_provider_aep.client.filters import name_filter
 from airflow_provider_aep.client.models import Ref
 from airflow_provider_aep.onboarding.reconcile.marker import split_marker
 from airflow_provider_aep.onboarding.reconcile.resource_type import (
@@ -58,7 +59,7 @@ class FlowServiceType(ResourceType[D]):
 
     def find(self, name: str) -> Call[Page[Any]]:
         """Return the call that lists objects by name."""
-        return self.endpoints.find({"name": name})
+        return self.endpoints.find(name_filter(name))
 
     def read(self, id_: str) -> Call[Any]:
         """Return the call that reads an object."""

@@ -14,6 +14,7 @@ from airflow_provider_aep.client import data_prep, flow_service, schema_registry
 from airflow_provider_aep.client.call import Call, Page
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.errors import AepConflictError
+from airflow_provider_aep.client.filters import name_filter
 from airflow_provider_aep.client.models import MappingSet, MappingValidation
 from airflow_provider_aep.naming import original_name
 from airflow_provider_aep.onboarding.reconcile.marker import Marker, split_marker
@@ -140,7 +141,7 @@ class MappingSetType(ResourceType[MappingSetDesired]):
         """Yield mapping sets without a name that the onboarding's flow refers to."""
         if desired.flow_name is None:
             return
-        for flow in client.items(flow_service.list_flows({"name": desired.flow_name})):
+        for flow in client.items(flow_service.list_flows(name_filter(desired.flow_name))):
             if flow.name != desired.flow_name:
                 continue
             for step in flow.transformations:

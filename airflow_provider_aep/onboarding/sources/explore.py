@@ -43,6 +43,21 @@ def explore_columns(
     return [column.verbatim for column in client.send(flow_service.explore_table(base.id, table))]
 
 
+def explore_rows(
+    client: AepClient, base_connection_id: object, table: str | None, source_params: object = None
+) -> list[dict[str, Any]]:
+    """Return some rows of a table, or records of a REST source. They may hold personal data.
+
+    :param table: a table of the source; not required for a REST source
+    :param source_params: parameters of a REST source's connector
+    """
+    base = _base(client, base_connection_id)
+    if _has_records(client, base):
+        params = flow_specs.validate_source_params(source_params)
+        return client.send(flow_service.explore_record_rows(base.id, params))
+    return client.send(flow_service.explore_rows(base.id, str(table)))
+
+
 def _base(client: AepClient, base_connection_id: object) -> Connection:
     call = flow_service.get_connection(validate_id(base_connection_id, "base_connection_id"))
     return send_retrying_not_found(client, call)

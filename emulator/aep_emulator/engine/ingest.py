@@ -165,7 +165,7 @@ class Ingestion:
         with lake:
             for rows, unreadable in self._batches(readers):
                 if unreadable:
-                    # Such a line has no time that a run could tell its window by, so each run counts it.
+                    # Such a line has no time, so it is in no window, and each run counts it.
                     tally.read += unreadable
                     tally.report(None, [(UNREADABLE, "Row is corrupted and cannot be read")], unreadable)
                 kept = []

@@ -72,7 +72,7 @@ def errors_of(mappings: list[Body], schema: Body) -> list[list[Body]]:
     shapes = [_shape_error(normal(m)) for m in mappings]
     entries = [_entry(m) for m, wrong in zip(mappings, shapes, strict=True) if not wrong]
     found: dict[str, list[str]] = {}
-    for problem in check(entries, schema=field_of(schema)):
+    for problem in check(entries, schema=field_of(schema), function_names=Grade.WARNING):
         if problem.grade is Grade.ERROR:
             found.setdefault(problem.destination, []).append(str(problem))
     return [
@@ -132,8 +132,8 @@ class Mapper:
     """Applies a mapping set to rows, and checks them against the resolved target schema.
 
     A field whose value cannot be transformed becomes null, unless the switch ``transform-error`` rejects its row. A row
-    is rejected if a required field is null, ``_id`` is mapped and null, or a value is one that its field does not
-    allow.
+    is rejected if a required field is null, or if ``_id`` is mapped and null. It is also rejected if its field does not
+    allow a value.
 
     :param schema: resolved
     :param choices: values of the switches
@@ -215,7 +215,7 @@ def _is_email(text: str) -> bool:
 def expression_error(expression: str) -> str:
     """Return what is wrong with an expression; an empty text if nothing is."""
     try:
-        problems = check([MappingEntry("expression", expression, Kind.EXPRESSION)])
+        problems = check([MappingEntry("expression", expression, Kind.EXPRESSION)], function_names=Grade.WARNING)
     except EvaluationError as e:
         return str(e)
     return " ".join(p.message for p in problems if p.grade is Grade.ERROR)

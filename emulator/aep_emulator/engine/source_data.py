@@ -166,7 +166,7 @@ class Table:
 
 
 class HeaderError(ValueError):
-    """The header line of a CSV file has names that cannot tell its columns apart."""
+    """The header line of a CSV file has a name that is empty, or that two columns have."""
 
 
 _READ = pyarrow.csv.ReadOptions(block_size=_BLOCK)
