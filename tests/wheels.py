@@ -146,6 +146,7 @@ def onboard(aep: Client) -> dict[str, Any]:
     flow |= {"transformations": [{"name": "Mapping", "params": params}]}
     now = aep("GET", "/_emulator/clock")["now"]
     flow |= {"scheduleParams": {"startTime": str(int(now) + 60), "frequency": "once"}}
+    flow |= {"options": {"partialIngestionPercent": 5, "errorDiagnosticsEnabled": True}}
     flow_id = aep("POST", f"{FLOW}/flows", flow)["id"]
     aep("POST", "/_emulator/clock", {"frozen": True})
     aep("POST", "/_emulator/clock", {"advance": 600})
