@@ -73,7 +73,7 @@ def test_command_exists(code):
                 done = subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True)
                 assert done.returncode == 0, done.stderr
             case ["pip", "install", *targets]:
-                assert set(targets) <= {".", "./emulator"}
+                assert set(targets) <= {".", "./data_prep", "./emulator"}
             case ["docker", "compose", "up", "--build"]:
                 assert (ROOT / "docker-compose.yaml").exists()  # make cluster runs its services
             case [command, *_]:

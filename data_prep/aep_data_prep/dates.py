@@ -266,16 +266,25 @@ def _zone_of(text: str) -> tzinfo:
     return _offset(text) if text[0] in "+-Z" and not text[1:].isalpha() else zone(text)
 
 
+_ANY_DIGIT = str.maketrans("123456789", "000000000")
+
+
+@lru_cache(maxsize=4096)
+def _patterns_of_shape(shape: str, minutes: str) -> tuple[str, ...]:
+    """Return the default formats that texts of a shape fit: no format distinguishes one digit from another."""
+    formats = (*DEFAULT_FORMATS, *(SAMPLE_FORMATS if minutes == "accept" else ()))
+    return tuple(pattern for pattern in formats if _reader(pattern)[0].fullmatch(shape))
+
+
 def parse_default(text: str, *, minutes: str = "accept", day_of_month: str = "error") -> datetime:
     """Return the date of a text by the formats that AEP tries without a pattern.
 
     :param minutes: ``accept`` also tries the forms of Adobe's samples
     :raises EvaluationError: no format fits
     """
-    for pattern in (*DEFAULT_FORMATS, *(SAMPLE_FORMATS if minutes == "accept" else ())):
-        if _reader(pattern)[0].fullmatch(text):
-            with suppress(EvaluationError):  # 12112020 fits yyyyMMdd, and is a date only as MMddyyyy
-                return parse_date(text, pattern, day_of_month=day_of_month)
+    for pattern in _patterns_of_shape(text.translate(_ANY_DIGIT), minutes):
+        with suppress(EvaluationError):  # 12112020 fits yyyyMMdd, and is a date only as MMddyyyy
+            return parse_date(text, pattern, day_of_month=day_of_month)
     raise EvaluationError(f'{text!r} is in none of the default date formats. Use date(field, "pattern").')
 
 

@@ -129,6 +129,9 @@ def _call(node: Call) -> Compiled:
     if len(arguments) == 1:
         [only] = arguments
         return lambda context: implementation(context, only(context))
+    if len(arguments) == 2:
+        first, second = arguments
+        return lambda context: implementation(context, first(context), second(context))
     return lambda context: implementation(context, *[a(context) for a in arguments])
 
 

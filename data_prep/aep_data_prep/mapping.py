@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from aep_data_prep import choices as named_choices
 from aep_data_prep.context import MISSING, Context, Row, lookup
@@ -104,7 +104,7 @@ class CompiledMappings:
         """Compile all mappings."""
         self.choices = named_choices.resolve(choices)
         self._required = () if schema is None else tuple(_required(schema))
-        steps: list[tuple[bool, MappingEntry, Read, Write]] = []
+        steps: list[tuple[bool, _Step]] = []
         for entry in entries:
             path = steps_of(entry.destination)
             target = schema.find(path) if schema else None
@@ -113,9 +113,9 @@ class CompiledMappings:
             convert = converter(target, self.choices, native_dates) if target else None
             # Children that are mapped by themselves come after the copy of their parent.
             is_child = not (target and target.type == "object")
-            steps.append((is_child, entry, _converted(_reader(entry), path, convert), _writer(path)))
+            steps.append((is_child, _step(entry, path, target, convert)))
         steps.sort(key=lambda step: step[0])
-        self._steps = [(entry, read, write) for _, entry, read, write in steps]
+        self._steps = [step for _, step in steps]
 
     def apply(self, row: Row, **context: Any) -> MappedRow:
         """Return the record of a row.
@@ -123,38 +123,68 @@ class CompiledMappings:
         :param context: more fields of :class:`~aep_data_prep.evaluate.Context`
         """
         result = MappedRow()
+        data, get = result.data, row.get
         scope = Context(row=row, choices=self.choices, **context)
-        for entry, read, write in self._steps:
+        # Millions of rows come through this loop, so a column and a plain path cost no call of their own.
+        for entry, column, read, is_text, convert, parents, last, write in self._steps:
             try:
-                value = read(scope)
-                if value is not None:
-                    write(result.data, value)
+                value = get(column) if read is None else read(scope)
+                if value is None:
+                    continue
+                if convert is not None and not (is_text and value.__class__ is str):
+                    value = convert(value)
+                if write is not None:
+                    write(data, value)
+                    continue
+                target = data
+                for name in parents:
+                    target = target.setdefault(name, {})
+                target[last] = value
             except EvaluationError as e:
                 result.errors.append(TransformError(entry, str(e)))
-        result.missing = [path for path, steps in self._required if _is_absent(result.data, steps)]
+        result.missing = [path for path, steps in self._required if _is_absent(data, steps)]
         return result
 
 
-def _reader(entry: MappingEntry) -> Read:
+_Step: TypeAlias = tuple[MappingEntry, str, Read | None, bool, Convert | None, tuple[str, ...], str, Write | None]
+"""A mapping as :meth:`CompiledMappings.apply` needs it.
+
+Its entry; the column, unless a function reads the value; whether the field takes any text; the conversion; the path, if
+its parents are objects and it is no object itself, unless a function writes the value.
+"""
+
+
+def _step(entry: MappingEntry, path: tuple[Step, ...], target: Field | None, convert: Convert | None) -> _Step:
+    column, read = _reader(entry)
+    is_text = target is not None and target.type == "string" and not target.format
+    if depth := sum(isinstance(step, Each) for step in path):
+        is_text, convert = False, _each(convert, depth)
+    names = [step for step in path if isinstance(step, str)]
+    is_plain = len(names) == len(path) and target is not None and target.type not in {"object", "map"}
+    write = None if is_plain else _writer(path)
+    return entry, column, read, is_text, convert, tuple(names[:-1]), names[-1] if names else "", write
+
+
+def _reader(entry: MappingEntry) -> tuple[str, Read | None]:
+    """Return the column of an entry, or the function that reads its value."""
     if entry.kind is Kind.STATIC:
         constant = entry.source
-        return lambda context: constant
+        return "", lambda context: constant
     if entry.kind is Kind.EXPRESSION:
-        return compile_expression(entry.source)
+        return "", compile_expression(entry.source)
     steps, column = attribute_source(entry.source)
     if len(steps) == 1:
-        return lambda context: context.row.get(column)
+        return column, None
 
     def read(context: Context) -> Any:
         value = lookup(context.row, steps, column)
         return None if value is MISSING else value
 
-    return read
+    return "", read
 
 
-def _converted(read: Read, path: Sequence[Step], convert: Convert | None) -> Read:
-    """Return the reader with the conversion to the field; to each element where the destination has ``[*]``."""
-    depth = sum(isinstance(step, Each) for step in path)
+def _each(convert: Convert | None, depth: int) -> Convert:
+    """Return the conversion of the elements of arrays, because the destination has ``[*]``."""
 
     def apply(value: Any, levels: int) -> Any:
         if levels:
@@ -163,13 +193,7 @@ def _converted(read: Read, path: Sequence[Step], convert: Convert | None) -> Rea
             return [None if item is None else apply(item, levels - 1) for item in value]
         return convert(value) if convert else value
 
-    def converted(context: Context) -> Any:
-        value = read(context)
-        if value is None:
-            return None
-        return apply(value, depth) if depth else convert(value) if convert else value
-
-    return converted
+    return lambda value: apply(value, depth)
 
 
 def _writer(path: tuple[Step, ...]) -> Write:

@@ -14,6 +14,8 @@ from typing import Any
 
 import jsonschema
 
+from aep_data_prep.values import text_of
+
 DEEPEST = 250
 """Maximum depth of a body."""
 
@@ -291,14 +293,14 @@ def _check_depth(body: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a source table as JSON: unsupported types become text, NaN becomes null."""
+    """Return a value as JSON: dates become ISO texts, other unsupported types texts, and NaN null."""
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list):
         return [plain(v) for v in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)
+    return value if isinstance(value, str | int | bool | None) else text_of(value)
 
 
 def _refuse(text: str) -> Any:

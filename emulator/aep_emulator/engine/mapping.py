@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -159,10 +160,10 @@ class Mapper:
         self._compiled = CompiledMappings(entries, self.schema, chosen, native_dates=True)
         self._context = {"now": now, "new_id": new_id}
         self._constraints = [
-            (path, constraint)
+            (path, is_allowed, message)
             for path in destinations.values()
             if all(isinstance(step, str) for step in path)
-            for constraint in _constraints(_definition(schema, path))
+            for is_allowed, message in _constraints(_definition(schema, path))
         ]
 
     def apply(self, row: Mapping[str, Any]) -> Mapped:
@@ -170,9 +171,12 @@ class Mapper:
         result = self._compiled.apply(row, **self._context)
         faults = [Fault(TRANSFORM_FAILED, e.entry.destination, e.message) for e in result.errors]
         rejected = [Fault(REQUIRED_EMPTY, path, "is required and empty") for path in result.missing]
-        for path, constraint in self._constraints:
-            if message := constraint(_value(result.data, path)):
-                rejected.append(Fault(TRANSFORM_FAILED, ".".join(map(str, path)), message))
+        for path, is_allowed, message in self._constraints:
+            value: Any = result.data
+            for step in path:
+                value = value.get(step) if value.__class__ is dict else None
+            if value is not None and not is_allowed(value):
+                rejected.append(Fault(TRANSFORM_FAILED, ".".join(map(str, path)), f"{message}: {value!r}"))
         if faults and self._rejects:
             rejected += faults
         return Mapped(None, rejected) if rejected else Mapped(result.data, faults)
@@ -185,31 +189,16 @@ def _definition(schema: Body, path: tuple[Step, ...]) -> Body:
     return node
 
 
-def _value(record: Any, path: tuple[Step, ...]) -> Any:
-    for step in path:
-        record = record.get(step) if isinstance(record, dict) else None
-    return record
-
-
-def _constraints(definition: Body) -> list[Callable[[Any], str | None]]:
-    """Return checks of a field's value. Each returns what is wrong, and takes null."""
-    found: list[Callable[[Any], str | None]] = []
+def _constraints(definition: Body) -> Iterator[tuple[Callable[[Any], object], str]]:
+    """Yield checks of a field's value, each with what is wrong if it fails."""
     if allowed := definition.get("enum"):
-        found.append(
-            lambda value: (
-                None
-                if value is None or value in allowed
-                else f"is not one of {', '.join(map(str, allowed))}: {value!r}"
-            )
-        )
+        yield allowed.__contains__, f"is not one of {', '.join(map(str, allowed))}"
     if definition.get("format") == "email":
-        found.append(lambda value: None if value is None or _is_email(value) else f"is not an email address: {value!r}")
-    return found
+        yield _EMAIL.fullmatch, "is not an email address"
 
 
-def _is_email(text: str) -> bool:
-    name, at, host = text.rpartition("@")
-    return bool(at and name and "." in host.strip(".")) and not any(c.isspace() for c in text)
+_EMAIL = re.compile(r"\S+@[^\s@]*[^\s@.]\.+[^\s@.][^\s@]*")
+"""A name, and a host with a dot within."""
 
 
 def expression_error(expression: str) -> str:
