@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIN    := --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: install demo test coverage matrix cluster lint check docs wheels wheels-check bench bench-emulator bench-rerun bench-waits bench-airflow storm proof safety soak mutants constraints clean
+.PHONY: install demo test coverage matrix cluster lint check docs wheels wheels-check bench bench-emulator bench-mappings bench-rerun bench-waits bench-airflow storm proof safety soak mutants mutants-data-prep constraints clean
 
 install: $(VENV)/installed
 
@@ -65,6 +65,9 @@ $(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
 bench-emulator: install ## how fast the emulator is
 	@$(BIN)/python benchmarks/emulator.py $(ARGS)
 
+bench-mappings: install ## what expressions cost a run, and a large mapping set its check
+	@$(BIN)/python benchmarks/mappings.py $(ARGS)
+
 bench-waits: $(VENV)-waits/installed ## what ten thousand waits cost a triggerer, beside dbt Cloud's
 	@$(VENV)-waits/bin/python benchmarks/waits.py $(ARGS)
 
@@ -94,6 +97,12 @@ soak: install ## fuzz the emulator for ten minutes, and kill it a hundred times 
 
 mutants: install ## break the error handling and the run table in every way; lists what no test noticed
 	@rm -rf mutants && $(BIN)/mutmut run && $(BIN)/mutmut results
+
+mutants-data-prep: install ## the same of the evaluator of the mapping language, in a folder of its own
+	@rm -rf .mutants && mkdir -p .mutants/tests && cp -r data_prep/aep_data_prep data_prep/pyproject.toml .mutants
+	@cp tests/data_prep/*.py tests/choice_samples.py .mutants/tests
+	@cd .mutants && $(CURDIR)/$(BIN)/mutmut run && $(CURDIR)/$(BIN)/mutmut results
+
 
 constraints: install ## pin anew what is installed
 	$(BIN)/uv pip compile $(PIN) --no-emit-package aep-data-prep --no-emit-package aep-emulator --extra emulator --extra dev --extra docs --extra cluster --extra waits pyproject.toml -o constraints.txt

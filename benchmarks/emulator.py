@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,23 +163,24 @@ def fixture(repeats: int) -> float:
     return statistics.median(found)
 
 
-def million(rows: int) -> tuple[float, float]:
-    """Return rows per second of a run with ten mappings, and its additional peak memory in MB."""
-    from aep_emulator.engine.ingest import Ingestion  # noqa: F401  (so that its imports are not counted)
+def million(rows: int, expressions: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Return rows per second of a run with ten mappings, and its additional peak memory in MB.
 
+    :param expressions: by destination, instead of columns
+    """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         source.mkdir()
         with (source / "people.csv").open("w") as f:
             f.write("id,first,last,full,mail,phone,born,gender,middle,suffix\n")
             f.writelines(
-                f"{n},Ann{n},Bo{n},Ann Bo {n},a{n}@b.example,+4930{n:07d},1980-01-{n % 28 + 1:02d},female,M,Jr\n"
+                f"{n},Ann{n},Bo{n},Ann Bo {n},a{n}@b.example,+4930{n:07d},1980-01-{n % 28 + 1:02d},female,M;N,Jr\n"
                 for n in range(rows)
             )
         options = ("--source-data", str(source), "--lake", str(Path(folder) / "lake"), "--run-delay", "0")
         with emulator(*options) as (port, pid):
             client = Client(port)
-            flow = onboarded(client)
+            flow = onboarded(client, expressions=expressions)
             before = peak(pid)
             while True:
                 found = client("GET", f"{FLOW}/runs?property=flowId=={flow}")["items"]
@@ -207,21 +208,57 @@ FIELDS = {
 }  # fmt: skip
 
 
-def onboarded(client: Client, schedule: dict[str, Any] | None = None, delta: str | None = None) -> str:
-    """Create a flow of the table ``people``, and return its id."""
+EXPRESSIONS = {
+    "person.name.fullName": 'concat(${first}, " ", ${last})',
+    "person.birthDate": 'date(born, "yyyy-MM-dd")',
+    "person.gender": 'decode(gender, "f", "female", "female", "female", "m", "male", "not_specified")',
+    "person.name.suffix": 'iif(suffix == "Jr", "Junior", suffix)',
+    "_emulator.tags": 'explode(middle, ";")',
+}
+REPLACED = {"_emulator.tags": "person.name.middleName"}
+"""Destinations of columns whose place an expression for another destination takes."""
+
+
+def tags(client: Client) -> str:
+    """Create a field group of the tenant with an array, and return its ``$id``."""
+    array = {"type": "array", "items": {"type": "string"}}
+    fields = {"_emulator": {"type": "object", "properties": {"tags": array}}}
+    body = {
+        "type": "object", "title": "tags", "meta:intendedToExtend": ["https://ns.adobe.com/xdm/context/profile"],
+        "definitions": {"own": {"properties": fields}}, "allOf": [{"$ref": "#/definitions/own"}],
+    }  # fmt: skip
+    return str(client("POST", "/data/foundation/schemaregistry/tenant/fieldgroups", body)["$id"])
+
+
+def onboarded(
+    client: Client,
+    schedule: dict[str, Any] | None = None,
+    delta: str | None = None,
+    expressions: Mapping[str, str] | None = None,
+) -> str:
+    """Create a flow of the table ``people``, and return its id.
+
+    :param expressions: by destination, instead of columns; each stands for one of the ten
+    """
     registry, context = "/data/foundation/schemaregistry/tenant/schemas", "https://ns.adobe.com/xdm/context/"
     base = client("POST", f"{FLOW}/connections", {"name": "b", "auth": AUTH, "connectionSpec": SERVICENOW})["id"]
     source = {"name": "s", "baseConnectionId": base, "data": {"format": "tabular"},
               "params": {"tableName": "people"}, "connectionSpec": SERVICENOW}  # fmt: skip
-    groups = ("profile", "profile-person-details", "profile-personal-details")
+    refs = [f"{context}{g}" for g in ("profile", "profile-person-details", "profile-personal-details")]
+    refs.append(tags(client))
     schema = client(
-        "POST", registry, {"title": "t", "type": "object", "allOf": [{"$ref": context + g} for g in groups]}
+        "POST",
+        registry,
+        {"title": "t", "type": "object", "allOf": [{"$ref": context + g} for g in groups] + [{"$ref": tags(client)}]},
     )
     ref = {"id": schema["$id"], "contentType": "application/vnd.adobe.xed-full+json;version=1"}
     [dataset] = client("POST", "/data/foundation/catalog/dataSets", {"name": "d", "schemaRef": ref})
     target = {"name": "t", "params": {"dataSetId": dataset.rsplit("/", 1)[1]},
               "connectionSpec": {"id": "c604ff05-7f1a-43c0-8e18-33bf874cb11c", "version": "1.0"}}  # fmt: skip
     pairs = [{"sourceType": "ATTRIBUTE", "source": s, "destination": d} for s, d in FIELDS.items()]
+    for destination, expression in (expressions or {}).items():
+        column = next(p for p in pairs if p["destination"] == REPLACED.get(destination, destination))
+        column |= {"sourceType": "EXPRESSION", "source": expression, "destination": destination}
     mapping = client(
         "POST", "/data/foundation/conversion/mappingSets", {"outputSchema": {"schemaRef": ref}, "mappings": pairs}
     )
