@@ -249,7 +249,7 @@ def onboarded(
     schema = client(
         "POST",
         registry,
-        {"title": "t", "type": "object", "allOf": [{"$ref": context + g} for g in groups] + [{"$ref": tags(client)}]},
+        {"title": "t", "type": "object", "allOf": [{"$ref": ref} for ref in refs]},
     )
     ref = {"id": schema["$id"], "contentType": "application/vnd.adobe.xed-full+json;version=1"}
     [dataset] = client("POST", "/data/foundation/catalog/dataSets", {"name": "d", "schemaRef": ref})
