@@ -213,12 +213,19 @@ def _writer(path: tuple[Step, ...]) -> Write:
     return lambda record, value: _put(record, path, value)
 
 
+def _empty(rest: tuple[Step, ...]) -> dict[str, Any] | list[Any] | None:
+    """Return what holds the rest of a path, without content."""
+    if not rest:
+        return None
+    return [] if isinstance(rest[0], Each | int) else {}
+
+
 def _put(container: Any, path: tuple[Step, ...], value: Any) -> None:
     step, rest = path[0], path[1:]
     if isinstance(step, Each):
         for number, item in enumerate(value):
             while len(container) <= number:
-                container.append({} if rest else None)
+                container.append(_empty(rest))
             if rest and item is not None:
                 _put(container[number], rest, item)
             elif not rest:
@@ -226,7 +233,7 @@ def _put(container: Any, path: tuple[Step, ...], value: Any) -> None:
         return
     if isinstance(step, int):
         while len(container) <= step:
-            container.append({} if rest else None)
+            container.append(_empty(rest))
         if rest:
             _put(container[step], rest, value)
         else:
@@ -235,7 +242,7 @@ def _put(container: Any, path: tuple[Step, ...], value: Any) -> None:
     if not rest:
         container[step] = value
         return
-    _put(container.setdefault(step, [] if isinstance(rest[0], Each | int) else {}), rest, value)
+    _put(container.setdefault(step, _empty(rest)), rest, value)
 
 
 def _required(schema: Field, prefix: str = "", parents: tuple[str, ...] = ()) -> Iterable[tuple[str, tuple[str, ...]]]:

@@ -1,5 +1,8 @@
 """A mapping set makes records of rows: paths, conversions and errors."""
 
+import time
+from datetime import UTC, datetime
+
 import pytest
 
 from aep_data_prep.checks import Column, Grade, check
@@ -127,6 +130,108 @@ def test_a_value_that_cannot_be_converted_nulls_the_field(destination, value, sa
     assert error.entry.destination == destination
     assert found.data == {"_id": "1"}
     assert found.missing == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_child_that_is_mapped_itself_wins_over_the_copy_of_its_parent(order):
+    entries = [MappingEntry("address", "home"), MappingEntry("address.city", "town")][::order]
+    home = {"line1": "1 Road", "city": "Old", "zip": "1"}
+    assert mapped({"home": home, "town": "New"}, *entries).data["address"] == {"line1": "1 Road", "city": "New"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_map_is_filled_by_several_mappings(order):
+    labels = [MappingEntry("_tenant.labels", "all"), MappingEntry("_tenant.labels.b", "b")][::order]
+    assert mapped({"all": {"a": 1}, "b": 2}, *labels).data["_tenant"] == {"labels": {"a": "1", "b": "2"}}
+    two = [MappingEntry("identityMap.Email[0].id", "m"), MappingEntry("identityMap.Phone[1].id", "p")][::order]
+    assert mapped({"m": "a@b.example", "p": 7}, *two).data["identityMap"] == {
+        "Email": [{"id": "a@b.example"}], "Phone": [{}, {"id": "7"}],
+    }  # fmt: skip
+
+
+def test_an_element_of_a_list_of_texts_leaves_null_before_it():
+    assert mapped({"c": "x"}, MappingEntry("_tenant.tags[2]", "c")).data["_tenant"] == {"tags": [None, None, "x"]}
+
+
+def test_a_constant_an_expression_and_an_element_are_sources():
+    entries = (
+        MappingEntry("_tenant.vip", "yes", Kind.STATIC),
+        expression("person.name.fullName", "upper(a.b)"),
+        MappingEntry("person.name.lastName", "list[0].name"),
+        MappingEntry("_tenant.score", "a.missing.x"),
+    )
+    result = mapped({"a": {"b": "x"}, "list": [{"name": "Bo"}]}, *entries)
+    assert result.data == {
+        "_id": "1",
+        "person": {"name": {"fullName": "X", "lastName": "Bo"}},
+        "_tenant": {"vip": True},
+    }
+    assert result.errors == []
+
+
+def test_choices_clock_and_ids_reach_expressions_and_conversions():
+    at = datetime(2026, 1, 31, 23, 30, tzinfo=UTC)
+    entries = (
+        expression("person.name.fullName", "uuid()"),
+        expression("person.name.lastName", "now()"),
+        expression("_tenant.ratio", "null + 1"),
+    )
+    chosen = {"date-text": "java", "arithmetic": "lenient"}
+    compiled = CompiledMappings(entries, SCHEMA, chosen)
+    data = compiled.apply({}, now=lambda: at, new_id=lambda: "new").data
+    assert data["person"]["name"] == {"fullName": "new", "lastName": "Sat Jan 31 23:30:00 UTC 2026"}
+    assert data["_tenant"] == {"ratio": 1}
+    strict = CompiledMappings(entries, SCHEMA).apply({}, now=lambda: at)
+    assert strict.data["person"]["name"]["lastName"] == "2026-01-31T23:30:00Z"
+    assert [e.entry.destination for e in strict.errors] == ["_tenant.ratio"]
+
+
+def test_dates_stay_dates_if_asked():
+    row = {"c": "2026-01-31"}
+    entries = (MappingEntry("_tenant.day", "c"), MappingEntry("_tenant.opened", "c"))
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    assert mapped(row, *entries, native_dates=True).data["_tenant"] == {"day": at.date(), "opened": at}
+    assert mapped(row, *entries).data["_tenant"] == {"day": "2026-01-31", "opened": "2026-01-31T00:00:00Z"}
+
+
+def test_dates_are_in_utc_wherever_the_process_runs(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        row = {"c": "2026-01-31 20:00:00+0000"}
+        entries = (MappingEntry("_tenant.day", "c"), MappingEntry("_tenant.opened", "c"))
+        assert mapped(row, *entries).data["_tenant"] == {"day": "2026-01-31", "opened": "2026-01-31T20:00:00Z"}
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_without_a_schema_nothing_is_converted_and_nothing_is_required():
+    entries = (
+        MappingEntry("a.b", "x"),
+        MappingEntry("list[*].n", "people[*].age"),
+        MappingEntry("all", "whole"),
+        MappingEntry("nested[*][*]", "grid"),
+    )
+    row = {"x": 5, "people": [{"age": 1}, {"age": None}], "whole": {"k": 1}, "grid": [[1, 2], None, [3]]}
+    result = CompiledMappings(entries).apply(row)
+    assert result.data == {"a": {"b": 5}, "list": [{"n": 1}, {}], "all": {"k": 1}, "nested": [[1, 2], [], [3]]}
+    assert (result.errors, result.missing) == ([], [])
+    [error] = CompiledMappings([MappingEntry("list[*]", "x")]).apply(row).errors
+    assert error.message == "The destination has [*], and the value is no array."
+
+
+@pytest.mark.parametrize("source", ["${a}", "${a}.b", "a}", "${a"])
+def test_a_wrapper_has_both_ends(source):
+    row = {"a": {"b": "wrapped"}, "a}": "odd", "${a": "odd"}
+    expected = {"${a}": {"b": "wrapped"}, "${a}.b": "wrapped", "a}": "odd", "${a": "odd"}[source]
+    assert CompiledMappings([MappingEntry("x", source)]).apply(row).data == {"x": expected}
+
+
+def test_a_field_of_an_absent_object_is_not_required():
+    assert mapped({}).missing == []
+    assert mapped({"s": "NY"}, MappingEntry("address.state", "s")).missing == ["address.city"]
+    assert mapped({"id": None}).missing == ["_id"]
 
 
 def test_a_required_field_that_is_null_is_named():
