@@ -12,7 +12,8 @@ MAX_NAME = 100
 _MAPPING, _REPLACED = " mapping", " (replaced "
 _STEM = MAX_NAME - len(f"{_REPLACED}999)")
 
-ONBOARDING_PATTERN = r"^(?!\s)[^\x00-\x1f\x7f]{1,80}(?<!\s)(?!\n)$"
+_INVISIBLE = r"\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
+ONBOARDING_PATTERN = rf"^(?!\s)[^{_INVISIBLE}]{{1,80}}(?<!\s)(?!\n)$"
 """Pattern of an onboarding's name, for a DAG's ``Param``. All names that :class:`Names` derives from it are valid."""
 
 

@@ -76,7 +76,8 @@ def validate_expression(expression: str) -> Call[str]:
         if isinstance(answer.body, bool):  # Adobe's documents show a boolean and an object
             return "" if answer.body else "AEP gives no reason"
         result = ExpressionValidation.model_validate(answer.body)
-        return "" if result.validationStatus.lower() in {"succeeded", "success"} else result.error
+        is_valid = result.validationStatus.lower() in {"succeeded", "success"}
+        return "" if is_valid else result.error or "AEP gives no reason"
 
     path = f"{BASE}/languages/el/validate"
     return Call("POST languages/el/validate", "POST", path, read, Safety.READ, body={"expression": expression})

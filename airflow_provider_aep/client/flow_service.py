@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from aep_data_prep.syntax import escape_name
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_link
 from airflow_provider_aep.client.errors import AepNotFoundError, Where
 from airflow_provider_aep.client.models import (
@@ -266,14 +267,14 @@ def _records_query(source_params: Mapping[str, Any] | None) -> tuple[tuple[str, 
     return (*query, ("sourceParams", params))
 
 
-def _fields(properties: Mapping[str, Any], prefix: str = "") -> Iterator[Column]:
-    for name, field in properties.items():
+def _fields(properties: Mapping[str, Any], prefix: str = "", path: str = "") -> Iterator[Column]:
+    for key, field in properties.items():
+        name, step = f"{prefix}{key}", f"{path}{escape_name(key)}"
         if isinstance(field.get("properties"), Mapping):
-            yield from _fields(field["properties"], f"{prefix}{name}.")
+            yield from _fields(field["properties"], f"{name}.", f"{step}.")
         else:
-            kind, path = str(field.get("type", "string")), f"{prefix}{name}"
             xdm = {k: field[k] for k in ("type", "format") if k in field}
-            yield Column(name=path, path=path, type=kind, xdm=xdm)
+            yield Column(name=name, path=step, type=str(field.get("type", "string")), xdm=xdm)
 
 
 def _explore(id_: str, read: Callable[[Response], Any], query: tuple[tuple[str, str], ...]) -> Call[Any]:

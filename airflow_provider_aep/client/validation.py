@@ -72,6 +72,19 @@ def validate_percent(value: object, field: str) -> float | None:
     return value
 
 
+def validate_flag(value: object, field: str) -> bool | None:
+    """Return a flag; ``None`` for ``None``.
+
+    :param field: name of the argument, for the error
+    :raises AepConfigurationError: the value is neither
+    """
+    if value is not None and not isinstance(value, bool):
+        raise AepConfigurationError(
+            f"{field} is {value!r}, not True or False", next_step=f"Set {field} to True or False, or remove it."
+        )
+    return value
+
+
 def validate_seconds(value: object, field: str) -> float:
     """Return a time span in seconds.
 

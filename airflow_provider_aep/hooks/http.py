@@ -82,7 +82,7 @@ class AepHttpHook(HttpHook):
         with airflow_errors():
             check_endpoint(endpoint)
             _ = self.aep.settings
-            if isinstance(data, dict | list) and self.method.upper() not in {"GET", "HEAD"}:
+            if data and isinstance(data, dict | list) and self.method.upper() not in {"GET", "HEAD"}:
                 data = json.dumps(data)
                 headers = {"Content-Type": "application/json", **(headers or {})}
             try:

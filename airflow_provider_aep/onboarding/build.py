@@ -12,7 +12,13 @@ from airflow_provider_aep.client import catalog, flow_service, schema_registry
 from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.consistency import send_retrying_not_found
 from airflow_provider_aep.client.errors import AepConfigurationError
-from airflow_provider_aep.client.validation import validate_columns, validate_id, validate_percent, validate_reference
+from airflow_provider_aep.client.validation import (
+    validate_columns,
+    validate_flag,
+    validate_id,
+    validate_percent,
+    validate_reference,
+)
 from airflow_provider_aep.naming import flow_name_of
 from airflow_provider_aep.onboarding import mapping as mapping_rules
 from airflow_provider_aep.onboarding.resources.ad_hoc_class import AdHocClassDesired, xdm_fields
@@ -290,5 +296,5 @@ def flow(
         delta_column=delta,
         schedule=schedule,
         partial_ingestion_percent=validate_percent(partial_ingestion_percent, "partial_ingestion_percent"),
-        error_diagnostics=error_diagnostics,
+        error_diagnostics=validate_flag(error_diagnostics, "error_diagnostics"),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from aep_data_prep import Column, Field, Grade, Kind, MappingEntry, check, field_of
+from aep_data_prep.catalogue import RESERVED, functions
 from aep_data_prep.errors import ExpressionSyntaxError
-from aep_data_prep.syntax import Path, parse, steps_of
+from aep_data_prep.syntax import Path, escape_name, parse, steps_of
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.onboarding.resources.mapping_set import literal_text
 
@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 
 TENANT = "{tenant}"
 """Stands for the tenant id of the sandbox's organization in the path of a field, such as ``_{tenant}.ticket``."""
-
-_PLAIN_NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 
 
 def entries_of(
@@ -65,7 +63,8 @@ def entries_of(
             "Two mappings have the same destination, once with {tenant}, and once with its value",
             next_step="Remove one of them.",
         )
-    _check(entries, None if columns is None else [_column(c) for c in columns], properties)
+    unknown = [d for d, s in resolved.items() if isinstance(s, str) and s not in (known or ())]
+    _check(entries, None if columns is None else [_column(c) for c in columns], properties, unknown)
     return [{"sourceType": str(e.kind), "source": e.source, "destination": e.destination} for e in entries]
 
 
@@ -88,11 +87,19 @@ def _destination_first(
     return {value: key for key, value in mappings.items()}
 
 
-def _check(entries: Sequence[MappingEntry], columns: Sequence[Column] | None, schema: Field) -> None:
+def _check(
+    entries: Sequence[MappingEntry], columns: Sequence[Column] | None, schema: Field, unknown: Container[str]
+) -> None:
+    """Raise if a mapping is invalid, and log what else is to be said.
+
+    :param unknown: destinations whose source is no explored column
+    """
     problems = check(entries, columns=columns, schema=schema)
     errors = [str(p) for p in problems if p.grade is Grade.ERROR]
-    for entry in _unmarked(entries):
-        errors.append(f"{entry.destination}: {entry.source!r} is an expression. Write Expression({entry.source!r}).")
+    for entry in _unmarked(entry for entry in entries if entry.destination in unknown):
+        or_column = "" if columns else f", or '{escape_name(entry.source)}' for a column of this name"
+        step = f"Write Expression({entry.source!r}){or_column}."
+        errors.append(f"{entry.destination}: {entry.source!r} is an expression. {step}")
     if errors:
         raise AepConfigurationError(
             "The mappings are invalid:\n  " + "\n  ".join(errors).removesuffix("."),
@@ -105,7 +112,7 @@ def _check(entries: Sequence[MappingEntry], columns: Sequence[Column] | None, sc
 _LEVELS = {Grade.WARNING: logging.WARNING, Grade.NOTE: logging.INFO}
 
 
-def _unmarked(entries: Sequence[MappingEntry]) -> Iterator[MappingEntry]:
+def _unmarked(entries: Iterable[MappingEntry]) -> Iterator[MappingEntry]:
     """Yield entries whose column is the text of an expression."""
     for entry in entries:
         if entry.kind is Kind.ATTRIBUTE and not entry.source.startswith("${"):
@@ -118,6 +125,8 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
     """Return an entry of a mapping set; ``None`` if the pair is none."""
     if not isinstance(destination, str) or not destination:
         return None
+    if isinstance(source, int) and not isinstance(source, bool):  # a column named by a number, rendered to a number
+        source = str(source)
     if isinstance(source, str) and source:
         column = (columns or {}).get(source)
         return MappingEntry(destination, source if column is None else _path_of(column), Kind.ATTRIBUTE)
@@ -136,20 +145,9 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
     return None
 
 
-def escape_column(name: str) -> str:
-    """Return the path of a column with this name: AEP wraps special characters, and escapes dots.
-
-    >>> escape_column("E-mail (work)")
-    '${E-mail (work)}'
-    """
-    if _PLAIN_NAME.fullmatch(name):
-        return name
-    return "${" + re.sub(r"([\\.}])", r"\\\1", name) + "}"
-
-
 def _path_of(column: Mapping[str, Any]) -> str:
     """Return the path of an explored column. A field of a nested record has its own."""
-    return str(column.get("path") or escape_column(str(column["name"])))
+    return str(column.get("path") or escape_name(str(column["name"]), {*RESERVED, *functions()}))
 
 
 def _column(column: Mapping[str, Any]) -> Column:

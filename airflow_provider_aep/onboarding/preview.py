@@ -46,16 +46,18 @@ def preview(
     rows: object,
     base_connection_id: object,
     table: str | None,
+    source_params: object,
     max_rows: int,
 ) -> Preview:
     """Apply a mapping set to rows of the author, or of the source.
 
     :param rows: rows by column; ``None`` reads some of the source
+    :param source_params: parameters of a REST source's connector
     :param max_rows: number of rows that are used
     :raises AepConfigurationError: there is no row
     """
     if rows is None:
-        rows = explore_rows(client, base_connection_id, table)
+        rows = explore_rows(client, base_connection_id, table, source_params)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
         raise AepConfigurationError(
             "There is no row to preview", next_step="Set rows to a list of dicts, or choose a table with rows."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,12 @@ class AepOperator(BaseOperator):
         from airflow_provider_aep.hooks.aep import AepHook
 
         return AepHook(self.aep_conn_id)
+
+    def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render a template. A text without a template is kept, although native rendering would make ``"1.10"`` 1.1."""
+        if isinstance(content, str) and not any(mark in content for mark in ("{{", "{%")):
+            return content
+        return super().render_template(content, *args, **kwargs)
 
     def log_outcome(self, client: AepClient, label: str, outcome: Outcome) -> Any:
         """Log the outcome of an object, and return the task's result.
@@ -138,10 +145,12 @@ def native(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    try:
+    with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
+    if value.startswith(("{", "[")):  # as Jinja's filter tojson writes it
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def text(value: Any) -> Any:
@@ -150,3 +159,8 @@ def text(value: Any) -> Any:
     :param value: a rendered argument; other values than whole numbers are returned unchanged
     """
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def optional_text(value: Any) -> Any:
+    """Return a rendered value as :func:`text` does, and ``None`` for nothing, also if it was rendered to text."""
+    return None if value in (None, "", "None") else text(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native, text
+from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native, optional_text, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,7 +28,7 @@ class AepCreateMappingSetOperator(AepReconcileOperator):
         ``{"personalEmail.address": "email"}`` (templated). ``{tenant}`` in a path stands for the organization's tenant
         id. A text that is no column is a path, such as ``emails[0].email``
     :param columns: columns as :class:`~.source.AepExploreOperator` returns them (templated); by default the source
-        columns are not checked, and names are sent as they are
+        columns are not checked. A name with special characters is then written as AEP reads it, such as ``${E-mail}``
     :param flow_name: name of the flow that uses the mapping set (templated); the default is the flow name that
         :class:`~airflow_provider_aep.naming.Names` derives. A mapping set of another flow is never changed
     :return: ``{"id", "version"}`` of the mapping set
@@ -73,7 +73,7 @@ class AepCreateMappingSetOperator(AepReconcileOperator):
                 schema_id=self.schema_id,
                 mappings=native(self.mappings),
                 columns=native(self.columns),
-                flow_name=self.flow_name,
+                flow_name=text(self.flow_name),
             )
             return self.reconcile(client, context, MAPPING_SET, desired)
 
@@ -90,6 +90,8 @@ class AepPreviewMappingOperator(AepOperator):
     :param rows: rows as dicts by column (templated); by default AEP reads some rows of the source
     :param base_connection_id: id of the source's base connection (templated); required without ``rows``
     :param table: table of the source (templated); required without ``rows``, except for a REST source
+    :param source_params: parameters of a REST source's connector, as for
+        :class:`~.source.AepExploreOperator` (templated)
     :param max_rows: number of rows that are previewed, 1 to 100
     :param log_rows: whether the mapped rows are logged. They may hold personal data, so the default is ``False``
     :param fail_on_errors: whether the task fails if a value cannot be transformed
@@ -105,6 +107,7 @@ class AepPreviewMappingOperator(AepOperator):
         "rows",
         "base_connection_id",
         "table",
+        "source_params",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"mappings": "json", "columns": "json", "rows": "json"}
 
@@ -117,6 +120,7 @@ class AepPreviewMappingOperator(AepOperator):
         rows: list[dict[str, Any]] | None = None,
         base_connection_id: str | None = None,
         table: str | None = None,
+        source_params: dict[str, Any] | None = None,
         max_rows: int = 10,
         log_rows: bool = False,
         fail_on_errors: bool = True,
@@ -131,6 +135,7 @@ class AepPreviewMappingOperator(AepOperator):
         self.rows = rows
         self.base_connection_id = base_connection_id
         self.table = table
+        self.source_params = source_params
         self.max_rows = max_rows
         self.log_rows = log_rows
         self.fail_on_errors = fail_on_errors
@@ -154,6 +159,7 @@ class AepPreviewMappingOperator(AepOperator):
                 rows=native(self.rows),
                 base_connection_id=self.base_connection_id,
                 table=text(self.table),
+                source_params=native(self.source_params),
                 max_rows=self.max_rows,
             )
             if self.log_rows:
@@ -311,7 +317,7 @@ class AepCreateFlowOperator(AepReconcileOperator):
                 interval=native(self.interval),
                 start_in_minutes=native(self.start_in_minutes),
                 backfill=native(self.backfill),
-                delta_column=native(self.delta_column),
+                delta_column=optional_text(self.delta_column),
                 columns=native(self.columns),
                 partial_ingestion_percent=native(self.partial_ingestion_percent),
                 error_diagnostics=native(self.error_diagnostics),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_aep.operators.base import AepOperator, native
+from airflow_provider_aep.operators.base import AepOperator, optional_text
 from airflow_provider_aep.runtime.dataset_events import EmitsDatasetEvents
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class AepRunFlowOperator(EmitsDatasetEvents, AepOperator):
                 window_start=self.window_start,
                 window_end=self.window_end,
                 timing=dag_run_timing(context),
-                delta_column=native(self.delta_column),
+                delta_column=optional_text(self.delta_column),
                 attempt=attempt_of(context),
                 on_ambiguous=self.on_ambiguous,
                 log=self.log,

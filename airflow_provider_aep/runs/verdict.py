@@ -128,7 +128,10 @@ class Result:
             if isinstance(records := error.get("records"), int):
                 by_activity[error["activity"]] += records
         counted = max(by_activity.values(), default=0)
-        return max(self.failed or 0, counted) if counted else self.failed
+        if not counted:
+            return self.failed
+        # A record with two errors is counted with each of them.
+        return max(self.failed or 0, counted if self.read is None else min(counted, self.read))
 
     @property
     def failed_ratio(self) -> float | None:

@@ -12,18 +12,39 @@ from typing import Any
 from aep_data_prep.catalogue import METHODS, RESERVED, functions
 from aep_data_prep.choices import resolve
 from aep_data_prep.conversions import converter
-from aep_data_prep.dates import DEFAULT_FORMATS
+from aep_data_prep.dates import DEFAULT_FORMATS, check_pattern
 from aep_data_prep.errors import EvaluationError, ExpressionSyntaxError, nearest
 from aep_data_prep.evaluate import unknown_function
 from aep_data_prep.mapping import Kind, MappingEntry, attribute_source
 from aep_data_prep.schema import Field
-from aep_data_prep.syntax import Binary, Call, Each, Expression, Lambda, Literal, Method, Path, Step, parse, steps_of
+from aep_data_prep.syntax import (
+    Array,
+    Binary,
+    Call,
+    Each,
+    Expression,
+    Lambda,
+    Literal,
+    Map,
+    Method,
+    Path,
+    Step,
+    is_path,
+    parse,
+    steps_of,
+)
 
 TEMPLATE_VARIABLES = frozenset({"CRM_ORG_ID", "MUNCHKIN_ID", "CRM_TYPE", "SOURCE_INSTANCE_ID"})
 """Names that the UI's templates replace before a mapping set is saved."""
 
 _ARITHMETIC = frozenset("+-*/%")
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
+_NESTED = frozenset({"object", "map"})
+_ASSUMED_FOR_NULL: Mapping[str, str] = {
+    "concat": "An empty text is assumed.",
+    **dict.fromkeys(("md5", "sha1", "sha256", "sha512", "crc32"), "Null is assumed."),
+}
+"""Functions whose value for null is a named choice, with its default."""
 
 
 class Grade(StrEnum):
@@ -89,14 +110,14 @@ def check(
     """
     known = None if columns is None else {column.name: column for column in columns}
     problems: list[Problem] = []
-    seen: dict[str, str] = {}
+    seen: set[tuple[Step, ...]] = set()
     for entry in entries:
         checker = _Checker(entry, known, schema, flow, function_names)
         problems += checker.problems()
-        destination = entry.destination
-        if destination in seen:
+        steps = steps_of(entry.destination)
+        if steps in seen:
             problems.append(checker.error(None, "Two mappings have this destination. Remove one of them."))
-        seen[destination] = entry.source
+        seen.add(steps)
     return problems
 
 
@@ -122,18 +143,26 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         target = self.schema.find(steps_of(self.entry.destination)) if self.schema else None
-        if not self.entry.destination.strip("[]*."):
-            yield self.error(None, "The destination is empty. Name a field of the schema.")
-        elif self.schema and target is None:
+        if not is_path(self.entry.destination):
+            yield self.error(
+                None,
+                f"'{self.entry.destination}' is no path. Write the names of fields with dots, such as person.name.",
+            )
+            return
+        if self.schema and target is None:
             close = nearest(self.entry.destination, self.schema.paths())
             hint = f"Did you mean {close}?" if close else "Map to a field of the schema."
             yield self.error(None, f"The schema has no field {self.entry.destination}. {hint}")
+        if steps_of(self.entry.destination)[:1] == ("identityMap",):
+            yield self.warning(None, "Adobe does not document identityMap as a destination. Preview the mapping first.")
         match self.entry.kind:
             case Kind.ATTRIBUTE:
                 yield from self.attribute(target)
             case Kind.EXPRESSION:
-                yield from self.expression()
+                yield from self.expression(target)
             case Kind.STATIC:
+                for name in _template_variables(self.entry.source):
+                    yield self.error(None, f"${{{name}}} is a variable of a template. Write its value instead.")
                 if target and target.type not in _SCALARS:
                     yield self.error(None, f"A constant does not fit an {target.type}. Use an expression.")
                 elif target:
@@ -152,7 +181,12 @@ class _Checker:
         if not self.is_known(steps, name):
             yield self.error(0, self.unknown_column(name))
         if target and (column := (self.columns or {}).get(name)):
+            if any(isinstance(step, Each) for step in steps_of(self.entry.destination)):
+                target = Field("array", items=target)
             yield from self.conversion(column, target)
+        elif (column := (self.columns or {}).get(str(steps[0]) if steps else "")) and column.type in _SCALARS:
+            kind = "text" if column.type == "string" else column.type
+            yield self.error(0, f"'{column.name}' is a {kind} without fields or elements. Map the column itself.")
 
     def is_known(self, steps: tuple[Step, ...], name: str | None) -> bool:
         """Return whether the source has a column, or the first part of a path to one."""
@@ -169,6 +203,8 @@ class _Checker:
         )  # fmt: skip
 
     def unknown_column(self, name: str) -> str:
+        if "." in name and name in (self.columns or ()):
+            return f"A column with a dot is written ${{{name.replace('.', chr(92) + '.')}}}."
         close = nearest(name, self.columns or ())
         return f"The source has no column '{name}'. " + (
             f"Did you mean '{close}'?" if close else f"Use one of: {', '.join(self.columns or ())}."
@@ -206,13 +242,29 @@ class _Checker:
 
     # -- expressions --------------------------------------------------------------------------------------------------
 
-    def expression(self) -> Iterator[Problem]:
+    def expression(self, target: Field | None) -> Iterator[Problem]:
         try:
             tree = parse(self.entry.source)
         except ExpressionSyntaxError as e:
             yield self.error(e.position, e.message)
             return
         yield from self.node(tree, frozenset())
+        if target:
+            yield from self.result(tree, target)
+
+    def result(self, tree: Expression, target: Field) -> Iterator[Problem]:
+        """Check whether the kind of an expression's result fits the field: a list, an object or one value."""
+        kind = _result_kind(tree)
+        has_each = any(isinstance(step, Each) for step in steps_of(self.entry.destination))
+        wanted = "array" if has_each or target.type == "array" else "object" if target.type in _NESTED else "value"
+        if kind and kind != wanted:
+            step = {
+                "array": 'Use explode(text, ";"), or to_array(...).',
+                "object": 'Use to_object("name", value).',
+                "value": "Use join(...), or an element such as [0]." if kind == "array" else "Use one of its fields.",
+            }[wanted]
+            label = "values of a list" if has_each else target.label
+            yield self.error(tree.start, f"The expression makes a single {kind}, and the field takes {label}. {step}")
 
     def node(self, node: Expression, variables: frozenset[str]) -> Iterator[Problem]:
         if isinstance(node, Path):
@@ -248,7 +300,9 @@ class _Checker:
             if grade is Grade.ERROR:
                 return
         if not self.is_known(node.steps, node.wrapped):
-            yield self.error(node.start, self.unknown_column(node.wrapped or first))
+            dotted = ".".join(map(str, node.steps))
+            name = dotted if dotted in (self.columns or ()) else node.wrapped or first
+            yield self.error(node.start, self.unknown_column(name))
 
     def call(self, node: Call) -> Iterator[Problem]:
         entry = functions().get(node.function)
@@ -265,8 +319,15 @@ class _Checker:
             yield self.warning(node.start, f"{entry.name} is deprecated. Use {entry.deprecated}.")
         if node.function in {"date", "format", "dformat"}:
             yield from self.pattern(node)
-        if node.function == "explode" and len(node.arguments) == 2:
+        if node.function in {"explode", "extract_regex", "matches_regex"} and len(node.arguments) == 2:
             yield from self.regex(node.arguments[1])
+        if node.function in _ASSUMED_FOR_NULL and any(isinstance(a, Path) for a in node.arguments):
+            yield Problem(
+                Grade.NOTE,
+                self.entry.destination,
+                node.start,
+                f"Adobe does not document {entry.name} of null. {_ASSUMED_FOR_NULL[node.function]}",
+            )
 
     def pattern(self, node: Call) -> Iterator[Problem]:
         if (
@@ -274,6 +335,11 @@ class _Checker:
             and isinstance(pattern := node.arguments[1], Literal)
             and isinstance(pattern.value, str)
         ):
+            try:
+                check_pattern(pattern.value)
+            except EvaluationError as e:
+                yield self.error(pattern.start, str(e))
+                return
             letters = re.sub(r"'[^']*'", "", pattern.value)
             if "Y" in letters:
                 yield self.warning(pattern.start, "Y is the year of a week. Use y for the year.")
@@ -283,7 +349,14 @@ class _Checker:
                 yield self.warning(pattern.start, "D is the day of the year. Use d for the day of the month.")
 
     def regex(self, node: Expression) -> Iterator[Problem]:
-        if isinstance(node, Literal) and isinstance(node.value, str) and re.fullmatch(r"[+?^|.\[({)*$]", node.value):
+        if not isinstance(node, Literal) or not isinstance(node.value, str):
+            return
+        try:
+            re.compile(node.value)
+        except re.error as e:
+            if len(node.value) > 1:  # one special character is a warning
+                yield self.error(node.start, f"{node.value!r} is no regular expression: {e}.")
+        if re.fullmatch(r"[+?^|.\[({)*$]", node.value):
             escaped = "\\\\" + node.value
             yield self.warning(
                 node.start,
@@ -315,9 +388,27 @@ class _Checker:
         return None
 
     def text(self, node: Literal) -> Iterator[Problem]:
-        for name in re.findall(r"\$\{(\w+)\}", node.value):
-            if name in TEMPLATE_VARIABLES:
-                yield self.error(node.start, f"${{{name}}} is a variable of a template. Write its value instead.")
+        for name in _template_variables(node.value):
+            yield self.error(node.start, f"${{{name}}} is a variable of a template. Write its value instead.")
+
+
+def _template_variables(text: str) -> list[str]:
+    return [name for name in re.findall(r"\$\{(\w+)\}", text) if name in TEMPLATE_VARIABLES]
+
+
+def _result_kind(node: Expression) -> str | None:
+    """Return ``array``, ``object`` or ``value``; ``None`` if only the rows decide."""
+    if isinstance(node, Array):
+        return "array"
+    if isinstance(node, Map):
+        return "object"
+    if isinstance(node, Literal) and node.value is not None:
+        return "value"
+    if isinstance(node, Call) and (entry := functions().get(node.function)):
+        return {"array": "array", "map": "object", "object": "object", "any": None, "null": None}.get(
+            entry.returns, "value"
+        )
+    return None
 
 
 def _children(node: Any) -> Iterator[Expression]:

@@ -209,6 +209,14 @@ def _numeric_reader(pattern: str) -> Callable[[str], datetime | None] | None:
     return read
 
 
+def check_pattern(pattern: str) -> None:
+    """Refuse a text that is no pattern of dates.
+
+    :raises EvaluationError: it has a letter without a meaning
+    """
+    _tokens(pattern)
+
+
 def parse_date(text: str, pattern: str, *, day_of_month: str = "error") -> datetime:
     """Return the date of a text by a pattern. Without a zone in the text, it is UTC.
 

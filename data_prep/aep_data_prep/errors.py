@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -39,3 +40,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     candidates = {k.lower(): k for k in known}
     found = get_close_matches(word.lower(), candidates, n=1, cutoff=0.7)
     return candidates[found[0]] if found else None
+
+
+UNCOMPUTABLE = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError, re.error)
+"""What Python raises for values that no function expects, such as a date past the year 9999 in UTC."""
+
+
+def uncomputable(error: BaseException) -> str:
+    """Return the message for one of these. It quotes no value."""
+    return f"The value cannot be computed ({type(error).__name__})."

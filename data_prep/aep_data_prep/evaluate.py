@@ -9,7 +9,7 @@ from typing import Any
 from aep_data_prep import choices as named_choices
 from aep_data_prep.catalogue import METHODS, REPLACEMENTS, functions
 from aep_data_prep.context import MISSING, Compiled, Context, Row, lookup
-from aep_data_prep.errors import EvaluationError, NotOfflineError, nearest
+from aep_data_prep.errors import UNCOMPUTABLE, EvaluationError, NotOfflineError, nearest, uncomputable
 from aep_data_prep.implementations import IMPLEMENTATIONS
 from aep_data_prep.operators import BINARY, UNARY, equal
 from aep_data_prep.syntax import (
@@ -50,7 +50,13 @@ def evaluate(text: str, row: Row | None = None, **context: Any) -> Any:
     """
     if isinstance(given := context.get("choices"), Mapping):
         context["choices"] = named_choices.resolve(given)
-    return compile_expression(text)(Context(row=row or {}, **context))
+    compiled, scope = compile_expression(text), Context(row=row or {}, **context)
+    try:
+        return compiled(scope)
+    except EvaluationError:
+        raise
+    except UNCOMPUTABLE as e:
+        raise EvaluationError(uncomputable(e)) from e
 
 
 def _compile(node: Expression) -> Compiled:

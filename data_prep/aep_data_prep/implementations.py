@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from aep_data_prep import dates
 from aep_data_prep.errors import EvaluationError
@@ -28,6 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHARSETS = {"UTF-8": "utf-8", "UTF-16": "utf-16-be", "ISO-8859-1": "latin-1", "US-ASCII": "ascii"}
 _PORTS = {"http": 80, "https": 443, "ftp": 21, "sftp": 22, "ssh": 22}
 _KEPT_IN_URLS = "-_."
+_LONGEST_PADDED = 1_000_000
 _COMPONENTS = {
     word: part
     for part, words in {
@@ -109,6 +110,8 @@ def _parts(text: str, expression: re.Pattern[str]) -> list[str]:
 def _split(context: Context, text: Any, separators: Any) -> list[str] | None:
     if text is None:
         return None
+    if not text_of(separators):
+        return [context.text(text)]
     return [part for part in re.split(f"[{re.escape(text_of(separators))}]", context.text(text)) if part]
 
 
@@ -151,6 +154,8 @@ def _pad(context: Context, text: Any, length: Any, padding: Any) -> tuple[str, s
     if text is None:
         return None
     own = context.text(text)
+    if integer_of(length) > _LONGEST_PADDED:
+        raise EvaluationError(f"A text is padded to at most {_LONGEST_PADDED} characters.")
     missing = integer_of(length) - len(own)
     filler = text_of(padding) or " "
     return own, (filler * missing)[: max(missing, 0)] if missing > 0 else ""
@@ -235,13 +240,22 @@ _hash("crc32", _crc32)
 # -- URLs -------------------------------------------------------------------------------------------------------------
 
 
+def _split_url(url: Any) -> SplitResult | None:
+    """Return the parts of a URL; ``None`` for another text."""
+    try:
+        parts = urlsplit(text_of(url))
+    except ValueError:
+        return None
+    return parts if parts.scheme else None
+
+
 def _url(name: str, part: Callable[[Any], Any]) -> None:
     @function(name)
     def read(context: Context, url: Any) -> Any:
+        parts = _split_url(url)
         try:
-            parts = urlsplit(text_of(url))
-            return part(parts) if parts.scheme else None
-        except ValueError:
+            return None if parts is None else part(parts)
+        except ValueError:  # a port that is no number
             return None
 
 
@@ -252,8 +266,8 @@ _url("get_url_port", lambda parts: parts.port or _PORTS.get(parts.scheme))
 
 @function("get_url_path")
 def _get_url_path(context: Context, url: Any, full: Any = True) -> str | None:
-    parts = urlsplit(text_of(url))
-    if not parts.scheme:
+    parts = _split_url(url)
+    if parts is None:
         return None
     return parts.path if full else parts.path.rsplit("/", 1)[-1]
 
@@ -262,8 +276,8 @@ def _get_url_path(context: Context, url: Any, full: Any = True) -> str | None:
 def _get_url_query_str(context: Context, url: Any, anchor: Any) -> dict[str, str] | None:
     if anchor not in {"retain", "remove", "append"}:
         raise EvaluationError(f'{text_of(anchor)!r} is no anchor mode. Use "retain", "remove" or "append".')
-    parts = urlsplit(text_of(url))
-    if not parts.scheme:
+    parts = _split_url(url)
+    if parts is None:
         return None
     query = f"{parts.query}#{parts.fragment}" if anchor == "retain" and parts.fragment else parts.query
     found = dict(parse_qsl(query, keep_blank_values=True))

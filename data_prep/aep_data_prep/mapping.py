@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from aep_data_prep import choices as named_choices
 from aep_data_prep.context import MISSING, Context, Row, lookup
 from aep_data_prep.conversions import Convert, converter
-from aep_data_prep.errors import EvaluationError
+from aep_data_prep.errors import UNCOMPUTABLE, EvaluationError, uncomputable
 from aep_data_prep.evaluate import compile_expression
 from aep_data_prep.schema import Field
 from aep_data_prep.syntax import Each, Step, steps_of, unescape_name
@@ -142,6 +142,8 @@ class CompiledMappings:
                 target[last] = value
             except EvaluationError as e:
                 result.errors.append(TransformError(entry, str(e)))
+            except UNCOMPUTABLE as e:
+                result.errors.append(TransformError(entry, uncomputable(e)))
         result.missing = [path for path, steps in self._required if _is_absent(data, steps)]
         return result
 
@@ -227,6 +229,7 @@ def _put(container: Any, path: tuple[Step, ...], value: Any) -> None:
             while len(container) <= number:
                 container.append(_empty(rest))
             if rest and item is not None:
+                container[number] = container[number] or _empty(rest)
                 _put(container[number], rest, item)
             elif not rest:
                 container[number] = item
@@ -235,6 +238,7 @@ def _put(container: Any, path: tuple[Step, ...], value: Any) -> None:
         while len(container) <= step:
             container.append(_empty(rest))
         if rest:
+            container[step] = container[step] or _empty(rest)
             _put(container[step], rest, value)
         else:
             container[step] = value

@@ -107,7 +107,12 @@ def _matches(left: Any, right: Any) -> bool:
         return any(equal(left, item) for item in right)
     if isinstance(right, Mapping):
         return text_of(left) in right
-    return left is not None and re.fullmatch(text_of(right), text_of(left)) is not None
+    if left is None:
+        return False
+    try:
+        return re.fullmatch(text_of(right), text_of(left)) is not None
+    except re.error as e:
+        raise EvaluationError(f"{text_of(right)!r} is no regular expression: {e}.") from None
 
 
 def _text(test: Callable[[str, str], bool]) -> Callable[[Any, Any, Choices], bool]:

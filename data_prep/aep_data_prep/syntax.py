@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -183,7 +184,10 @@ def parse(text: str) -> Expression:
 @lru_cache(maxsize=2048)
 def _parse(text: str) -> Expression:
     try:
-        return _Builder().transform(_parser().parse(text)).children[0]
+        tree = _parser().parse(text)
+        if _is_deep(tree):
+            raise ExpressionSyntaxError(f"The expression is nested more than {DEEPEST} times. Split it.", 0)
+        return _Builder().transform(tree).children[0]
     except UnexpectedEOF:
         raise ExpressionSyntaxError("The expression ends too early. Close every bracket.", len(text)) from None
     except UnexpectedToken as e:
@@ -194,6 +198,19 @@ def _parse(text: str) -> Expression:
         if isinstance(e.orig_exc, ExpressionSyntaxError):
             raise e.orig_exc from None
         raise
+
+
+DEEPEST = 150
+"""Maximum depth of an expression's operators and calls."""
+
+
+def _is_deep(tree: Any) -> bool:
+    level, depth = [tree], 0
+    while level := [child for node in level for child in getattr(node, "children", ())]:
+        depth += 1
+        if depth > 2 * DEEPEST:  # each is a node, and some have another one for their arguments
+            return True
+    return False
 
 
 @cache
@@ -234,6 +251,29 @@ def unescape_text(text: str) -> str:
     return _ESCAPE.sub(value, text[1:-1])
 
 
+_STEP = r"(?:\$\{(?:[^}\\]|\\.)+\}|(?:[^.\[\]\\]|\\.)+)"
+_PATH = re.compile(rf"{_STEP}(?:\.{_STEP}|\[(?:\*|\d+)\])*", re.DOTALL)
+_PLAIN_NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
+
+
+def is_path(text: str) -> bool:
+    """Return whether a text is a path, without an empty step or an index that is no number."""
+    return _PATH.fullmatch(text) is not None
+
+
+def escape_name(name: str, reserved: Container[str] = ()) -> str:
+    """Return the path of a field with this name: AEP wraps special characters, and escapes dots.
+
+    >>> escape_name("E-mail (work)")
+    '${E-mail (work)}'
+
+    :param reserved: names that are wrapped, too
+    """
+    if _PLAIN_NAME.fullmatch(name) and name not in reserved and name not in _CONSTANTS:
+        return name
+    return "${" + re.sub(r"([\\.}])", r"\\\1", name) + "}"
+
+
 def steps_of(text: str) -> tuple[Step, ...]:
     r"""Return the steps of a path such as ``emails[0].x``, ``emails[*].x`` or ``Full\.Name``."""
     steps: list[Step] = []
@@ -265,7 +305,7 @@ class _Builder(Transformer[Token, Any]):
 
     def wrapped(self, meta: Any, children: list[Token]) -> Path:
         inner = str(children[0])[2:-1]
-        if not inner:
+        if not steps_of(inner):
             raise ExpressionSyntaxError("A field is missing. Write ${field}.", meta.start_pos)
         return Path(steps_of(inner), unescape_name(inner), start=meta.start_pos, end=meta.end_pos)
 

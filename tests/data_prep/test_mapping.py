@@ -9,6 +9,7 @@ from aep_data_prep.checks import Column, Grade, check
 from aep_data_prep.errors import EvaluationError
 from aep_data_prep.mapping import CompiledMappings, Kind, MappingEntry
 from aep_data_prep.schema import field_of
+from aep_data_prep.syntax import escape_name
 
 TEXT = {"type": "string"}
 SCHEMA = field_of({
@@ -322,3 +323,95 @@ def test_a_good_set_has_no_problem():
 
 def test_without_columns_and_schema_only_the_language_is_checked():
     assert check([expression("x.y", "lower(z)")]) == []
+
+
+@pytest.mark.parametrize(
+    ("destination", "value"),
+    [
+        ("_tenant.opened", "9999-12-31 23:59:59-0500"), ("_tenant.day", "0001-01-01 00:00:00+0500"),
+        ("_tenant.score", "9" * 400), ("_tenant.ratio", "1" * 5000), ("_tenant.vip", ["yes"]),
+    ],
+)  # fmt: skip
+def test_no_value_stops_the_other_mappings_of_a_row(destination, value):
+    result = mapped({"c": value}, MappingEntry(destination, "c"))
+    assert result.data == {"_id": "1"}
+    assert [e.entry.destination for e in result.errors] == [destination]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'c =~ "("',
+        'get_url_query_str("http://[", "remove") / 0',
+        'dformat(-99999999999999, "yyyy")',
+        'lpad(c, 99999999999, "a")',
+    ],
+)
+def test_no_expression_stops_the_other_mappings_of_a_row(source):
+    result = mapped({"c": "x"}, expression("person.name.fullName", source))
+    assert (result.data, len(result.errors)) == ({"_id": "1"}, 1)
+
+
+def test_a_field_is_put_into_an_element_that_was_null():
+    entries = (MappingEntry("_tenant.orders", "orders"), MappingEntry("_tenant.orders[0].sku", "sku"))
+    assert mapped({"orders": [None, {"price": 1}], "sku": "a"}, *entries).data["_tenant"] == {
+        "orders": [{"sku": "a"}, {"price": 1.0}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (expression("_id", 'split(c, ";")'), "makes a single array, and the field takes string. Use join(...)"),
+        (expression("_id", 'to_object("a", c)'), "makes a single object, and the field takes string."),
+        (expression("_tenant.tags", "lower(c)"), "makes a single value, and the field takes array. Use explode"),
+        (expression("_tenant.tags[*]", "lower(c)"), "the field takes values of a list"),
+        (expression("address", "[c]"), "makes a single array, and the field takes object. Use to_object"),
+        (MappingEntry("_tenant.tags[*]", "c"), "cannot convert string 'c' to array"),
+        (MappingEntry("_id", "c.value"), "'c' is a text without fields or elements. Map the column itself."),
+        (expression("_tenant.opened", 'date(c, "foo")'), "no letter of a date pattern"),
+        (expression("_tenant.tags", 'explode(c, "a(")'), "'a(' is no regular expression"),
+        (expression("_id", 'iif(matches_regex(c, "[a"), c, null)'), "'[a' is no regular expression"),
+        (MappingEntry("_id", "${CRM_ORG_ID}", Kind.STATIC), "is a variable of a template"),
+        (MappingEntry("person..name", "c"), "is no path"),
+        (MappingEntry("_id.", "c"), "is no path"),
+        (MappingEntry("person[name].fullName", "c"), "is no path"),
+        (MappingEntry("", "c"), "is no path"),
+        (expression("_id", "${.}"), "A field is missing"),
+        (expression("_id", "+".join(["c"] * 600)), "nested more than 150 times"),
+        (expression("_id", "!" * 900 + "c"), "nested more than 150 times"),
+        (expression("_id", "upper(Full.Name)"), r"A column with a dot is written ${Full\.Name}."),
+    ],
+)
+def test_what_would_fail_in_each_row_is_an_error(entry, says):
+    errors = [
+        p.message
+        for p in check([entry], columns=[Column("c"), Column("Full.Name")], schema=SCHEMA)
+        if p.grade is Grade.ERROR
+    ]
+    assert len(errors) == 1, errors
+    assert says in errors[0]
+
+
+def test_two_spellings_of_one_destination_are_two_mappings():
+    entries = [MappingEntry("_id", "c"), MappingEntry("${_id}", "c")]
+    [problem] = check(entries, columns=[Column("c")], schema=SCHEMA)
+    assert problem.message == "Two mappings have this destination. Remove one of them."
+
+
+def test_an_assumption_is_a_note_and_an_undocumented_destination_a_warning():
+    [note] = check([expression("_id", 'concat(c, "a")')], columns=[Column("c")], schema=SCHEMA)
+    assert (note.grade, note.message) == (
+        Grade.NOTE,
+        "Adobe does not document concat of null. An empty text is assumed.",
+    )
+    [warning] = check([MappingEntry("identityMap.Email[0].id", "c")], columns=[Column("c")], schema=SCHEMA)
+    assert warning.grade is Grade.WARNING
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("a", "a"), ("a.b", r"${a\.b}"), ("size", "${size}"), ("null", "${null}"), ("é1", "é1"), ("a b", "${a b}")],
+)
+def test_a_name_is_escaped(name, path):
+    assert escape_name(name, {"size"}) == path

@@ -315,7 +315,7 @@ def test_what_is_no_dict_is_said(mappings):
 
 
 @pytest.mark.parametrize(
-    "source", [5, None, "", {}, {"expr": ""}, {"expr": 5}, {"value": []}, {"value": None}, {"a": 1, "b": 2}]
+    "source", [5.5, None, "", {}, {"expr": ""}, {"expr": 5}, {"value": []}, {"value": None}, {"a": 1, "b": 2}]
 )
 def test_what_is_no_source_is_said(source):
     with pytest.raises(AepConfigurationError, match="mappings contains '_id'.*Set each field to a column"):

@@ -94,6 +94,14 @@ def test_it_pages_through_250_datasets(aep):
     assert names == [f"dataset {n}" for n in range(250)]
 
 
+def test_a_request_without_data_has_no_body(aep):
+    operator = AepHttpOperator(task_id="t", method="DELETE", endpoint=f"{DATASETS}/none")
+    with pytest.raises(AepPermanentError):
+        operator.execute({})
+    [request] = aep.requests("DELETE */dataSets/{id}")
+    assert not request["body"]
+
+
 def test_a_dict_is_sent_as_json(aep):
     schema = AepCreateSchemaOperator(task_id="s", title="S").execute({})
     body = {"name": "by dict", "schemaRef": {"id": schema, "contentType": "x"}}

@@ -5,10 +5,11 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG
 from tasks import MAPPINGS, NAMES, flow, refused, run
 
 from aep_emulator.data.specs import FLOW_SPECS, connection_specs, flow_spec_of, flow_specs
-from airflow_provider_aep.client import consistency
+from airflow_provider_aep.client import consistency, flow_service
 from airflow_provider_aep.exceptions import AepPermanentError, AepRetryableError
 from airflow_provider_aep.mappings import Constant, Expression
 from airflow_provider_aep.onboarding.reconcile.marker import split_marker
@@ -233,6 +234,42 @@ def test_a_table_named_by_a_number_works_with_native_rendering(make_emulator, co
     assert run(AepCreateSourceConnectionOperator, name="2024", base_connection_id=base, table=2024, columns=columns)
 
 
+@pytest.mark.parametrize("native_rendering", [False, True])
+def test_a_text_without_a_template_is_kept(native_rendering):
+    with DAG("d", schedule=None, render_template_as_native_obj=native_rendering):
+        operator = AepCreateMappingSetOperator(
+            task_id="t",
+            name="2024_01",
+            schema_id="{{ 'a' }}",
+            flow_name="1.10",
+            mappings={
+                "_id": "2024",
+                "b": Constant("1.10"),
+                "c": Expression('"x"'),
+                "d": "${# of seats}",
+                "e": "{{ 'f' }}",
+            },
+        )
+    operator.render_template_fields({})
+    assert (operator.name, operator.schema_id, operator.flow_name) == ("2024_01", "a", "1.10")
+    assert operator.mappings == {
+        "_id": "2024", "b": {"value": "1.10"}, "c": {"expr": '"x"'}, "d": "${# of seats}", "e": "f",
+    }  # fmt: skip
+
+
+def test_a_field_of_a_record_is_mapped_by_its_name_whatever_its_characters():
+    fields = {"first-name": {"type": "string"}, "a.b": {"type": "string"}, "in": {"properties": {"E-mail": {}}}}
+    columns = [c.verbatim for c in flow_service._fields(fields)]
+    assert [(c["name"], c["path"]) for c in columns] == [
+        ("first-name", "${first-name}"), ("a.b", r"${a\.b}"), ("in.E-mail", "in.${E-mail}"),
+    ]  # fmt: skip
+
+
+def test_diagnostics_that_are_no_flag_are_refused(aep, parts):
+    with pytest.raises(AepPermanentError, match="error_diagnostics is 'yes', not True or False"):
+        flow(parts, error_diagnostics="yes")
+
+
 # -- bad input ------------------------------------------------------------------------------------------------------
 
 
@@ -389,7 +426,7 @@ def test_what_a_rest_source_is_asked_for_cannot_change(emulator, connect):
     refused(
         emulator, "params.object_type is 'accounts', desired is 'contacts'", AepCreateSourceConnectionOperator, **other
     )
-    nonsense = {**asked, "source_params": '{"a": null}'}
+    nonsense = {**asked, "source_params": '{"a": nope}'}
     refused(emulator, "source_params is .*not a dict", AepCreateSourceConnectionOperator, **nonsense)
 
 
@@ -521,7 +558,7 @@ def test_an_unknown_table(aep, parts):
         ({"_id": "concat(a, b)"}, r"Write Expression\('concat\(a, b\)'\)"),
         ({"_id": Expression("nvl(email)")}, r"no function nvl.*Use coalesce"),
         ({"_id": Expression("lower(mail)")}, "_id, column 7: The source has no column 'mail'"),
-        ({"_id": 5}, "mappings contains '_id': 5"),
+        ({"_id": 5.5}, "mappings contains '_id': 5.5"),
         ({"_id": {"exp": "email"}}, "Set each field to a column, an Expression or a Constant"),
         ({}, "mappings is empty"),
     ],

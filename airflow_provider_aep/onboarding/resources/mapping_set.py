@@ -32,14 +32,14 @@ _TAG = "airflow-provider-aep"
 
 
 def literal_text(expression: str) -> str | None:
-    """Return the text of an expression that is a text alone, such as ``"ServiceNow"``; otherwise ``None``."""
-    if expression[:1] not in {'"', "'"}:
-        return None
+    """Return the text of an expression that is a constant, such as ``"ServiceNow"`` or ``5``; otherwise ``None``."""
     try:
         tree = parse(expression)
     except ExpressionSyntaxError:
         return None
-    return tree.value if isinstance(tree, Literal) and isinstance(tree.value, str) else None
+    if not isinstance(tree, Literal) or not isinstance(tree.value, str | int):
+        return None
+    return str(tree.value).lower() if isinstance(tree.value, bool) else str(tree.value)
 
 
 def normalize_entry(source_type: str, source: str, destination: str) -> Body:

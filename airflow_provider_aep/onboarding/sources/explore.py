@@ -50,12 +50,15 @@ def explore_rows(
 
     :param table: a table of the source; not required for a REST source
     :param source_params: parameters of a REST source's connector
+    :raises AepConfigurationError: the source has tables, and none is named
     """
     base = _base(client, base_connection_id)
     if _has_records(client, base):
         params = flow_specs.validate_source_params(source_params)
         return client.send(flow_service.explore_record_rows(base.id, params))
-    return client.send(flow_service.explore_rows(base.id, str(table)))
+    if not table:
+        raise AepConfigurationError("table is missing", next_step="Set table to a table of the source.")
+    return client.send(flow_service.explore_rows(base.id, table))
 
 
 def _base(client: AepClient, base_connection_id: object) -> Connection:

@@ -44,6 +44,7 @@ XDM: dict[str, dict[str, str]] = {
     "date": {"type": "string", "format": "date"},
     "date-time": {"type": "string", "format": "date-time"},
     "array": {"type": "array"},
+    "object": {"type": "object"},
 }
 
 
@@ -191,6 +192,10 @@ def _arrow_kind(type_: pa.DataType) -> str:
         return "double"
     if pa.types.is_date(type_):
         return "date"
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_fixed_size_list(type_):
+        return "array"
+    if pa.types.is_struct(type_) or pa.types.is_map(type_):
+        return "object"
     return "date-time" if pa.types.is_timestamp(type_) else "string"
 
 
@@ -256,6 +261,8 @@ class Records:
             for line in filter(str.strip, lines):
                 try:
                     record = json.loads(line)
+                    if "\\u" in line:  # half of a surrogate pair is no text
+                        json.dumps(record, ensure_ascii=False).encode()
                 except (ValueError, RecursionError):
                     record = None
                 yield record if isinstance(record, dict) else None
