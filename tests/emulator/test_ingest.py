@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from plain_http import CATALOG, FLOW, Onboarding, Plain
 
+from aep_data_prep import field_of
+from aep_data_prep.syntax import steps_of
 from aep_emulator.core.switches import choices
 from aep_emulator.engine.mapping import Mapper
+from aep_emulator.engine.parquet import arrow_schema
 from aep_emulator.engine.source_data import Sources, Tables, date_time, day, sample_data
 
 SAMPLE = sample_data() / "servicenow"
@@ -384,3 +387,60 @@ def test_date_times_and_dates():
     assert date_time("soon") is None
     assert day("20260131") is None
     assert day("2026-13-01") is None
+
+
+# -- odd files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [("id,name,name", "line 1: 2 columns are named 'name'"), ("id,,name", "line 1: column 2 has no name")],
+)
+def test_columns_that_no_name_tells_apart_are_refused_at_the_start(tmp_path, header, says):
+    (tmp_path / "people.csv").write_text(f"{header}\n1,a,b\n")
+    with pytest.raises(SystemExit, match=f"people.csv, {says}. Each column of a table has a name of its own"):
+        Sources(tmp_path)
+
+
+def test_a_large_table_may_have_line_breaks_in_its_cells(make_emulator, tmp_path):
+    rows = [{"id": str(n), "note": f'line {n}\n\nsecond, "quoted" {"x" * 100}'} for n in range(20_000)]
+    aep = Plain(make_emulator(table(tmp_path / "src", rows)))
+    made = Onboarding(aep, "t", {"id": "_id", "note": "person.name.fullName"})
+    counts = made.run(made.flow())["metrics"]["recordSummary"]
+    assert counts == {"inputRecordCount": 20_000, "outputRecordCount": 20_000, "failedRecordCount": 0}
+    query = "SELECT l.person.name.fullName FROM read_parquet('{lake}') l WHERE _id = '19999'"
+    assert select(query, lake=aep.emulator.lake / "**" / "*.parquet") == [(rows[-1]["note"],)]
+
+
+def test_nested_parquet_is_mapped_as_it_is(make_emulator, tmp_path):
+    folder = tmp_path / "src"
+    folder.mkdir()
+    columns = {
+        "id": pa.array(["a", "b"]),
+        "who": pa.array([{"first": "Ann", "last": "Bo"}, None]),
+        "mails": pa.array([["a@b.example", "c@d.example"], []], pa.list_(pa.string())),
+    }
+    pq.write_table(pa.table(columns), folder / "t.parquet")
+    aep = Plain(make_emulator(folder))
+    mappings = {"id": "_id", "who.first": "person.name.firstName", "mails[1]": "personalEmail.address"}
+    made = Onboarding(aep, "t", {**mappings, "who.last": "person.name.lastName"})
+    shown = aep("GET", f"{FLOW}/connections/{made.base}/explore", params={"objectType": "table", "object": "t"}).json()
+    assert [c["type"] for c in shown["schema"]["columns"]] == ["string", "object", "array"]
+    assert made.run(made.flow())["metrics"]["recordSummary"]["outputRecordCount"] == 2
+    [file] = aep.emulator.lake.rglob("*.parquet")
+    assert pq.read_table(file).to_pylist()[0] == {
+        "_id": "a", "person": {"name": {"firstName": "Ann", "lastName": "Bo"}},
+        "personalEmail": {"address": "c@d.example"},
+    }  # fmt: skip
+
+
+def test_half_of_a_surrogate_pair_is_an_unreadable_record(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"id": 1, "half": "\\ud83d"}\n{"id": 2, "whole": "\\ud83d\\ude00"}\n')
+    [(rows, unreadable)] = Tables(tmp_path).records.rows()
+    assert ([r["id"] for r in rows], unreadable) == ([2], 1)
+
+
+def test_the_lake_has_the_mapped_fields_of_an_array_of_objects():
+    arrays = field_of({"properties": {"orders": {"type": "array", "items": {"properties": {"sku": {}, "n": {}}}}}})
+    schema = arrow_schema(arrays, [steps_of("orders[*].sku")])
+    assert schema.field("orders").type == pa.list_(pa.struct([pa.field("sku", pa.string())]))

@@ -138,9 +138,9 @@ class Table:
             names = list(reader.schema.names)
         for name in names:
             if not name.strip():
-                raise HeaderError(f"line 1: column {names.index(name) + 1} has no name")
+                raise HeaderError(f"{self.file.name}, line 1: column {names.index(name) + 1} has no name")
             if names.count(name) > 1:
-                raise HeaderError(f"line 1: {names.count(name)} columns are named {name!r}")
+                raise HeaderError(f"{self.file.name}, line 1: {names.count(name)} columns are named {name!r}")
         return names
 
     def _batches(self, skip: Callable[[Any], str] = lambda _: "skip") -> Iterator[pa.RecordBatch]:
@@ -321,7 +321,7 @@ class Tables:
                 _ = table.columns
             except HeaderError as e:
                 raise SystemExit(
-                    f"--source-data: {table.file}, {e}. Each column of a table has a name of its own."
+                    f"--source-data: in {table.file.parent}, {e}. Each column of a table has a name of its own."
                 ) from None
             except (pa.ArrowException, OSError, UnicodeError) as e:
                 raise SystemExit(
