@@ -724,6 +724,33 @@ def test_a_mapping_is_validated_and_refused(aep, onboarding, mapping, message):
     assert message in aep("POST", f"{PREP}/mappingSets", json=body).json()["detail"]
 
 
+def test_the_language_describes_itself(aep):
+    functions = {f["function"]: f for f in aep("GET", f"{PREP}/languages/el/functions").json()}
+    assert len(functions) == 99
+    assert [p["name"] for p in functions["substr"]["params"]] == ["text", "start", "length"]
+    operators = aep("GET", f"{PREP}/languages/el/operators").json()
+    assert {"operatorSymbol": "/", "methodName": "divide", "numberOfOperands": 2} in operators
+
+
+@pytest.mark.parametrize(
+    ("expression", "error"),
+    [
+        ("upper(a)", "none"),
+        ({"expression": "upper(a)"}, "none"),
+        ("uper(a)", "There is no function uper. Did you mean upper?"),
+        ("a +", "The expression ends too early. Close every bracket and every text."),
+    ],
+)
+def test_an_expression_is_validated(aep, expression, error):
+    answer = aep.post(f"{PREP}/languages/el/validate", {"expression": expression}, 200)
+    assert answer == {"validationStatus": "succeeded" if error == "none" else "failed", "error": error}
+
+
+@pytest.mark.parametrize("body", [{}, {"expression": ""}, {"expression": 5}])
+def test_what_is_no_expression_is_refused(aep, body):
+    assert aep("POST", f"{PREP}/languages/el/validate", json=body).status_code == 400
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"outputSchema": None}, {"outputSchema": {"schemaRef": {"id": "x"}}}, {"mappings": []}, {"mappings": ["x"]}],
