@@ -62,11 +62,13 @@ class AepOperator(BaseOperator):
 
         return AepHook(self.aep_conn_id)
 
-    def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+    def render_template(self, content: Any, context: Context, jinja_env: Any = None, *args: Any) -> Any:
         """Render a template. A text without a template is kept, although native rendering would make ``"1.10"`` 1.1."""
-        if isinstance(content, str) and not any(mark in content for mark in ("{{", "{%")):
-            return content
-        return super().render_template(content, *args, **kwargs)
+        if isinstance(content, str) and jinja_env is not None:
+            marks = (jinja_env.variable_start_string, jinja_env.block_start_string)
+            if not any(mark in content for mark in marks):
+                return content
+        return super().render_template(content, context, jinja_env, *args)
 
     def log_outcome(self, client: AepClient, label: str, outcome: Outcome) -> Any:
         """Log the outcome of an object, and return the task's result.
