@@ -68,7 +68,8 @@ def install(folder: Path, wheel: Path) -> Path:
     run(*uv, "venv", "--python", sys.executable, folder, env=trusting)
     programs = folder / "bin"
     command = [*uv, "pip", "install", "--python", programs / "python", "-c", ROOT / "constraints.txt"]
-    command += ["--find-links", wheel.parent, wheel]
+    # All builds have one version, so that a cache may have another wheel of ours under this name.
+    command += ["--refresh-package", "aep-data-prep", "--find-links", wheel.parent, wheel]
     run(*command, env=trusting)
     return programs
 

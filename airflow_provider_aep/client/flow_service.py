@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from aep_data_prep.syntax import escape_name
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_link
 from airflow_provider_aep.client.errors import AepNotFoundError, Where
 from airflow_provider_aep.client.models import (
@@ -268,6 +267,8 @@ def _records_query(source_params: Mapping[str, Any] | None) -> tuple[tuple[str, 
 
 
 def _fields(properties: Mapping[str, Any], prefix: str = "", path: str = "") -> Iterator[Column]:
+    from aep_data_prep.syntax import escape_name  # the triggerer, which imports this module, needs no parser
+
     for key, field in properties.items():
         name, step = f"{prefix}{key}", f"{path}{escape_name(key)}"
         if isinstance(field.get("properties"), Mapping):
