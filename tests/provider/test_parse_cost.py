@@ -46,6 +46,17 @@ def test_operators_and_sensors_import_no_client():
     assert {m for m in modules if m.startswith(("airflow_provider_aep.client", "airflow_provider_aep.runs"))} <= parsed
 
 
+def test_neither_a_dag_nor_a_triggerer_imports_the_mapping_language():
+    code = (
+        IMPORT_ALL
+        + """
+import airflow_provider_aep.mappings, airflow_provider_aep.triggers.flow_run
+assert not {"aep_data_prep", "lark"} & {name.partition(".")[0] for name in sys.modules}
+"""
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
 def test_the_dag_processor_has_what_a_start_in_the_triggerer_imports():
     """Airflow reads a task's trigger when the task is created. Its DAG processor has imported the module before."""
     other, started = modules_after_parsing("import airflow.dag_processing.processor")
