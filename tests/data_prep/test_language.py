@@ -52,7 +52,9 @@ OPERATORS = [
     ("x ?? s", "text"), ("0 ?? 1", 0), ("b ? 1 : 2", 1), ("x ? 1 : 2", 2), ("!NaN", True),
     ("[1, s]", [1, "text"]), ("[]", []), ('{"a": n}', {"a": 7}), ("{:}", {}), ("{n: s}", {"7": "text"}),
     ("list[0]", "a"), ("list[1]", None), ("list[9]", None), ("map.k", 1), ("map['m']", "2"), ("map.z", None),
-    ("x.k", None), ("x[0]", None), ("people[1].name", "Bo"), ("explode('a,b')[1]", "b"), ("[1, 2][n - 6]", 2),
+    ("x.k", None), ("x[0]", None), ("people[1].name", "Bo"),
+    ("explode('a,b')[0]", "a"), ("explode('a,b')[2]", None), ("explode('a,b')[0 - 1]", None), ("explode(x)[0]", None),
+    ("explode('a,b')[1]", "b"), ("[1, 2][n - 6]", 2),
     ('str_to_object("a:1").a', "1"), ('s.equals("text")', True), ('n.equals("7")', False), ("n.equals(7)", True),
     ('s.equals("TEXT")', False), ('s.equalsIgnoreCase("TEXT")', True), ("s.equalsIgnoreCase(n)", False),
     ('x.equals("a")', None), ('x.equalsIgnoreCase("a")', None), ('map.get("k")', 1), ('map.get("z")', None),
@@ -151,6 +153,10 @@ FUNCTIONS = [
     ('array_to_string("-", [1, [2]])', "1-2"), ('array_to_string(",", [{"id": 1, "n": "a"}])', "{'id':1,'n':a}"),
     ('array_to_string(",", [at])', "1769868306789"), ("filterArray(list, i -> i != null)", ["a", "b"]),
     ("transformArray([1, 2], i -> i * 2)", [2, 4]), ("filterArray(x, i -> i)", None),
+    ("transformArray([[1, 2], [3]], i -> size_of(filterArray(i, j -> j > 1)) + i[0])", [2, 4]),
+    ("transformArray([1], n -> n)[0] + n", 8), ("object_to_map(s, n)", {"text": 7}),
+    ("object_to_map(people, concat('na', 'me'))", {"Ann": {"id": 1, "name": "Ann"}, "Bo": {"id": 2, "name": "Bo"}}),
+
     ("transformArray(x, i -> i)", None),
     ("min(3, 1, 2)", 1), ("max(3, 1, 2)", 3), ("min(x, 2)", 2), ("max(x)", None), ('min("b", "a")', "a"),
     ("max([1, 5, 2])", 5), ("min(1, 0.5)", 0.5), ("max(at, now())", AT), ("min(2, 2.0)", 2),
@@ -216,6 +222,10 @@ MESSAGES = [
     ("to_integer('a')", "text 'a' is no number."), ("to_bigint('1.5')", "'1.5' is no whole number."),
     ("to_decimal(s)", "text 'text' is no number."),
     ("filterArray(s, i -> i)", "text 'text' is no array."),
+    ("filterArray(list, s)", "The second argument of filterArray is a lambda. Write x -> ..."),
+    ("explode('a,b')['x']", "'x' is no index of an array."),
+    ("explode('a,b')[true]", "'true' is no index of an array."),
+
 ]  # fmt: skip
 
 
@@ -229,6 +239,7 @@ def test_the_words_of_an_error(text, message):
 @pytest.mark.parametrize(
     ("text", "begins"),
     [
+        ('s =~ "("', "'(' is no regular expression: "),
         ('matches_regex(s, "(")', "'(' is no regular expression: "),
         ('sha1("é", "US-ASCII")', "The text has a character that US-ASCII does not have: "),
         ("set_date_part('m', 13, at)", "The date has no month 13: "), ('json_to_object("{")', "The text is no JSON: "),

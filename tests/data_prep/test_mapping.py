@@ -338,6 +338,11 @@ def test_no_value_stops_the_other_mappings_of_a_row(destination, value):
     assert [e.entry.destination for e in result.errors] == [destination]
 
 
+def test_an_error_of_python_is_named_without_the_value():
+    result = mapped({"c": "9999-12-31 23:59:59-0500"}, MappingEntry("_tenant.day", "c"))
+    assert [e.message for e in result.errors] == ["The value cannot be computed (OverflowError)."]
+
+
 @pytest.mark.parametrize(
     "source",
     [
