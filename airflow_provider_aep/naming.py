@@ -12,7 +12,12 @@ MAX_NAME = 100
 _MAPPING, _REPLACED = " mapping", " (replaced "
 _STEM = MAX_NAME - len(f"{_REPLACED}999)")
 
-_INVISIBLE = r"\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
+_INVISIBLE = (
+    r"\x00-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000"
+    r"\ud800-\uf8ff\ufeff\U000e0000-\U0010ffff"
+)
+"""Characters that cannot be printed, as far as they are assigned."""
+
 ONBOARDING_PATTERN = rf"^(?!\s)[^{_INVISIBLE}]{{1,80}}(?<!\s)(?!\n)$"
 """Pattern of an onboarding's name, for a DAG's ``Param``. All names that :class:`Names` derives from it are valid."""
 

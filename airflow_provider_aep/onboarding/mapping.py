@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from aep_data_prep import Column, Field, Grade, Kind, MappingEntry, check, field_of
@@ -129,7 +130,9 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
         source = str(source)
     if isinstance(source, str) and source:
         column = (columns or {}).get(source)
-        return MappingEntry(destination, source if column is None else _path_of(column), Kind.ATTRIBUTE)
+        if column is None:
+            return MappingEntry(destination, f"${{{source}}}" if source in _reserved() else source, Kind.ATTRIBUTE)
+        return MappingEntry(destination, _path_of(column), Kind.ATTRIBUTE)
     if not isinstance(source, Mapping) or len(source) != 1:
         return None
     [(kind, value)] = source.items()
@@ -147,7 +150,15 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
 
 def _path_of(column: Mapping[str, Any]) -> str:
     """Return the path of an explored column. A field of a nested record has its own."""
-    return str(column.get("path") or escape_name(str(column["name"]), {*RESERVED, *functions()}))
+    path = str(column.get("path") or escape_name(str(column["name"])))
+    first, dot, rest = path.partition(".")
+    return f"${{{first}}}{dot}{rest}" if first in _reserved() else path
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    """Return the names that AEP reads as words of the language unless they are wrapped."""
+    return RESERVED | functions().keys()
 
 
 def _column(column: Mapping[str, Any]) -> Column:

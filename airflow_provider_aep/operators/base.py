@@ -65,7 +65,8 @@ class AepOperator(BaseOperator):
     def render_template(self, content: Any, context: Context, jinja_env: Any = None, *args: Any) -> Any:
         """Render a template. A text without a template is kept, although native rendering would make ``"1.10"`` 1.1."""
         if isinstance(content, str) and jinja_env is not None:
-            marks = (jinja_env.variable_start_string, jinja_env.block_start_string)
+            names = ("variable_start_string", "block_start_string", "line_statement_prefix")
+            marks = filter(None, (getattr(jinja_env, name) for name in names))
             if not any(mark in content for mark in marks):
                 return content
         return super().render_template(content, context, jinja_env, *args)

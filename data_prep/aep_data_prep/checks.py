@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -40,6 +41,9 @@ TEMPLATE_VARIABLES = frozenset({"CRM_ORG_ID", "MUNCHKIN_ID", "CRM_TYPE", "SOURCE
 _ARITHMETIC = frozenset("+-*/%")
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
 _NESTED = frozenset({"object", "map"})
+_JAVA_ONLY = re.compile(r"\\[pPhHRXQEGzuN]|\(\?<[A-Za-z]|.\(\?[imsxud]+\)|[*+?}]\+|&&")
+"""Forms of Java's regular expressions that Python does not have."""
+
 _ASSUMED_FOR_NULL: Mapping[str, str] = {
     "concat": "An empty text is assumed.",
     **dict.fromkeys(("md5", "sha1", "sha256", "sha512", "crc32"), "Null is assumed."),
@@ -163,7 +167,8 @@ class _Checker:
             case Kind.STATIC:
                 for name in _template_variables(self.entry.source):
                     yield self.error(None, f"${{{name}}} is a variable of a template. Write its value instead.")
-                if target and target.type not in _SCALARS:
+                has_each = any(isinstance(step, Each) for step in steps_of(self.entry.destination))
+                if target and (target.type not in _SCALARS or has_each):
                     yield self.error(None, f"A constant does not fit an {target.type}. Use an expression.")
                 elif target:
                     yield from self.constant(target)
@@ -180,13 +185,22 @@ class _Checker:
         steps, name = attribute_source(self.entry.source)
         if not self.is_known(steps, name):
             yield self.error(0, self.unknown_column(name))
-        if target and (column := (self.columns or {}).get(name)):
+        column = (self.columns or {}).get(name)
+        if target and column:
             if any(isinstance(step, Each) for step in steps_of(self.entry.destination)):
                 target = Field("array", items=target)
             yield from self.conversion(column, target)
-        elif (column := (self.columns or {}).get(str(steps[0]) if steps else "")) and column.type in _SCALARS:
+        elif column is None:
+            yield from self.child(steps, 0)
+
+    def child(self, steps: tuple[Step, ...], position: int) -> Iterator[Problem]:
+        """Refuse a field or an element of a column that has none."""
+        column = (self.columns or {}).get(str(steps[0]) if steps else "")
+        if column and len(steps) > 1 and column.type in _SCALARS:
             kind = "text" if column.type == "string" else column.type
-            yield self.error(0, f"'{column.name}' is a {kind} without fields or elements. Map the column itself.")
+            yield self.error(
+                position, f"'{column.name}' is a {kind} without fields or elements. Map the column itself."
+            )
 
     def is_known(self, steps: tuple[Step, ...], name: str | None) -> bool:
         """Return whether the source has a column, or the first part of a path to one."""
@@ -205,10 +219,11 @@ class _Checker:
     def unknown_column(self, name: str) -> str:
         if "." in name and name in (self.columns or ()):
             return f"A column with a dot is written ${{{name.replace('.', chr(92) + '.')}}}."
-        close = nearest(name, self.columns or ())
-        return f"The source has no column '{name}'. " + (
-            f"Did you mean '{close}'?" if close else f"Use one of: {', '.join(self.columns or ())}."
-        )
+        if not self.columns:
+            return f"The source has no column '{name}': it has none."
+        close = nearest(name, self.columns)
+        hint = f"Did you mean '{close}'?" if close else f"Use one of: {', '.join(self.columns)}."
+        return f"The source has no column '{name}'. {hint}"
 
     def conversion(self, column: Column, target: Field) -> Iterator[Problem]:
         source, label = column.format or column.type, target.label
@@ -279,7 +294,12 @@ class _Checker:
             yield from self.text(node)
         if isinstance(node, Lambda):
             variables |= {node.parameter}
-        for child in _children(node):
+        children = [*_children(node)]
+        if isinstance(node, Call) and node.function == "object_to_map" and isinstance(children[-1], Path):
+            children = children[
+                : 1 if len(children) == 2 else None
+            ]  # the other is a field's name, without quotation marks
+        for child in children:
             yield from self.node(child, variables)
 
     def path(self, node: Path, variables: frozenset[str]) -> Iterator[Problem]:
@@ -303,6 +323,8 @@ class _Checker:
             dotted = ".".join(map(str, node.steps))
             name = dotted if dotted in (self.columns or ()) else node.wrapped or first
             yield self.error(node.start, self.unknown_column(name))
+        elif node.wrapped is None or node.wrapped not in (self.columns or ()):
+            yield from self.child(node.steps, node.start)
 
     def call(self, node: Call) -> Iterator[Problem]:
         entry = functions().get(node.function)
@@ -320,7 +342,7 @@ class _Checker:
         if node.function in {"date", "format", "dformat"}:
             yield from self.pattern(node)
         if node.function in {"explode", "extract_regex", "matches_regex"} and len(node.arguments) == 2:
-            yield from self.regex(node.arguments[1])
+            yield from self.regex(node.function, node.arguments[1])
         if node.function in _ASSUMED_FOR_NULL and any(isinstance(a, Path) for a in node.arguments):
             yield Problem(
                 Grade.NOTE,
@@ -338,7 +360,10 @@ class _Checker:
             try:
                 check_pattern(pattern.value)
             except EvaluationError as e:
-                yield self.error(pattern.start, str(e))
+                if set(pattern.value) & set("AnNBcp"):  # letters of Java that Adobe does not list
+                    yield self.warning(pattern.start, f"The pattern cannot be tried offline: {e}")
+                else:
+                    yield self.error(pattern.start, str(e))
                 return
             letters = re.sub(r"'[^']*'", "", pattern.value)
             if "Y" in letters:
@@ -348,20 +373,25 @@ class _Checker:
             if "D" in letters:
                 yield self.warning(pattern.start, "D is the day of the year. Use d for the day of the month.")
 
-    def regex(self, node: Expression) -> Iterator[Problem]:
+    def regex(self, function: str, node: Expression) -> Iterator[Problem]:
         if not isinstance(node, Literal) or not isinstance(node.value, str):
             return
-        try:
-            re.compile(node.value)
-        except re.error as e:
-            if len(node.value) > 1:  # one special character is a warning
-                yield self.error(node.start, f"{node.value!r} is no regular expression: {e}.")
-        if re.fullmatch(r"[+?^|.\[({)*$]", node.value):
-            escaped = "\\\\" + node.value
+        pattern = node.value
+        if function == "explode" and re.fullmatch(r"[+?^|.\[({)*$\\]", pattern):
+            escaped = r"\\\\" if pattern == "\\" else "\\\\" + pattern
             yield self.warning(
                 node.start,
-                f'explode splits at a regular expression, in which {node.value} is special. Write "{escaped}".',
+                f'explode splits at a regular expression, in which {pattern} is special. Write "{escaped}".',
             )
+            return
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                re.compile(pattern)
+        except re.error as e:
+            if _JAVA_ONLY.search(pattern):
+                yield self.warning(node.start, f"{pattern!r} has a form of Java, and cannot be tried offline.")
+            else:
+                yield self.error(node.start, f"{pattern!r} is no regular expression: {e}.")
 
     def operator(self, node: Binary) -> Iterator[Problem]:
         sides = (node.left, node.right)
@@ -404,7 +434,7 @@ def _result_kind(node: Expression) -> str | None:
         return "object"
     if isinstance(node, Literal) and node.value is not None:
         return "value"
-    if isinstance(node, Call) and (entry := functions().get(node.function)):
+    if isinstance(node, Call) and node.function != "json_to_object" and (entry := functions().get(node.function)):
         return {"array": "array", "map": "object", "object": "object", "any": None, "null": None}.get(
             entry.returns, "value"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from math import isfinite
 from typing import Any
 
@@ -80,7 +79,7 @@ def _number(target: Field) -> Convert:
             raise EvaluationError(f"{text_of(value)!r} is no finite number.")
         if (low is not None and number < low) or (high is not None and number > high):
             raise EvaluationError(f"{text_of(number)} is outside of {low} to {high}.")
-        return float(number) if isinstance(number, Decimal) else number
+        return int(number) if is_integer else float(number)
 
     return convert
 

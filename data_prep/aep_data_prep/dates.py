@@ -72,7 +72,7 @@ def zone(name: str) -> tzinfo:
         return _offset(name)
     try:
         return UTC if _ZONES.get(name, name) == "UTC" else ZoneInfo(_ZONES.get(name, name))
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name may be a folder of the database
         raise EvaluationError(f"'{name}' is no time zone. Use a name such as Europe/Paris.") from None
 
 

@@ -42,7 +42,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return candidates[found[0]] if found else None
 
 
-UNCOMPUTABLE = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError, re.error)
+UNCOMPUTABLE = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError, re.error,
+)  # fmt: skip
 """What Python raises for values that no function expects, such as a date past the year 9999 in UTC."""
 
 

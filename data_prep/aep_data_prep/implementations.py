@@ -158,7 +158,7 @@ def _pad(context: Context, text: Any, length: Any, padding: Any) -> tuple[str, s
         raise EvaluationError(f"A text is padded to at most {_LONGEST_PADDED} characters.")
     missing = integer_of(length) - len(own)
     filler = text_of(padding) or " "
-    return own, (filler * missing)[: max(missing, 0)] if missing > 0 else ""
+    return own, (filler * (missing // len(filler) + 1))[:missing] if missing > 0 else ""
 
 
 @function("lpad")
@@ -476,8 +476,12 @@ def _array_to_map(context: Context, array: Any, key: Any) -> Any:
 def _json_to_object(context: Context, value: Any) -> Any:
     if value is None or isinstance(value, Mapping | list):
         return value
+    text = context.text(value)
     try:
-        return json.loads(context.text(value))
+        found = json.loads(text)
+        if "\\u" in text:  # half of a surrogate pair is no text
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except ValueError as e:
         raise EvaluationError(f"The text is no JSON: {e}.") from None
 

@@ -13,7 +13,7 @@ from aep_data_prep.conversions import Convert, converter
 from aep_data_prep.errors import UNCOMPUTABLE, EvaluationError, uncomputable
 from aep_data_prep.evaluate import compile_expression
 from aep_data_prep.schema import Field
-from aep_data_prep.syntax import Each, Step, steps_of, unescape_name
+from aep_data_prep.syntax import Each, Step, is_wrapped, steps_of, unescape_name
 
 
 class Kind(StrEnum):
@@ -74,8 +74,10 @@ class MappedRow:
 
 def attribute_source(text: str) -> tuple[tuple[Step, ...], str]:
     """Return the steps of an attribute's source, and the name of the column that it is if a row has it."""
-    inner = text[2:-1] if text.startswith("${") and text.endswith("}") else text
-    return steps_of(inner), unescape_name(inner)
+    if is_wrapped(text):
+        return steps_of(text[2:-1]), unescape_name(text[2:-1])
+    steps = steps_of(text)
+    return steps, ".".join(map(str, steps)) if "${" in text else unescape_name(text)
 
 
 Read = Callable[[Context], Any]

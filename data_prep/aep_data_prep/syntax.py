@@ -256,6 +256,14 @@ _PATH = re.compile(rf"{_STEP}(?:\.{_STEP}|\[(?:\*|\d+)\])*", re.DOTALL)
 _PLAIN_NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
 
 
+_WRAPPED = re.compile(r"\$\{(?:[^}\\]|\\.)*\}", re.DOTALL)
+
+
+def is_wrapped(text: str) -> bool:
+    """Return whether a text is one name in a wrapper, such as ``${First Name}``."""
+    return _WRAPPED.fullmatch(text) is not None
+
+
 def is_path(text: str) -> bool:
     """Return whether a text is a path, without an empty step or an index that is no number."""
     return _PATH.fullmatch(text) is not None

@@ -314,7 +314,7 @@ CONVERSIONS = [
     (Field("integer"), "7.0", 7),
     (Field("integer"), True, 1), (Field("integer"), 2**53, 2**53), (Field("integer", minimum=1, maximum=5), 5, 5),
     (Field("number"), "1.5", 1.5),
-    (Field("integer", minimum=1, maximum=5), "1", 1), (Field("number"), Decimal("1.5"), 1.5), (Field("number"), 2, 2),
+    (Field("integer", minimum=1, maximum=5), "1", 1), (Field("number"), Decimal("1.5"), 1.5), (Field("number"), 2, 2.0),
     (Field("number"), -1e300, -1e300),
     (Field("array"), ["a", 1], ["a", 1]), (Field("array", items=Field("string")), [1, None], ["1", None]),
     (Field("map"), {1: "a"}, {"1": "a"}), (Field("map", items=Field("integer")), {"a": "1", "b": None}, {"a": 1}),

@@ -329,7 +329,8 @@ def test_without_columns_and_schema_only_the_language_is_checked():
     ("destination", "value"),
     [
         ("_tenant.opened", "9999-12-31 23:59:59-0500"), ("_tenant.day", "0001-01-01 00:00:00+0500"),
-        ("_tenant.score", "9" * 400), ("_tenant.ratio", "1" * 5000), ("_tenant.vip", ["yes"]),
+        ("_tenant.score", "9" * 400), ("_tenant.ratio", "1" * 5000), ("_tenant.ratio", 10**400),
+        ("_tenant.vip", ["yes"]),
     ],
 )  # fmt: skip
 def test_no_value_stops_the_other_mappings_of_a_row(destination, value):
@@ -350,10 +351,12 @@ def test_an_error_of_python_is_named_without_the_value():
         'get_url_query_str("http://[", "remove") / 0',
         'dformat(-99999999999999, "yyyy")',
         'lpad(c, 99999999999, "a")',
+        "zone_date_to_zone(now(), 'America')",
+        "json_to_object(j)[0]",
     ],
 )
 def test_no_expression_stops_the_other_mappings_of_a_row(source):
-    result = mapped({"c": "x"}, expression("person.name.fullName", source))
+    result = mapped({"c": "x", "j": '["\\ud83d"]'}, expression("person.name.fullName", source))
     assert (result.data, len(result.errors)) == ({"_id": "1"}, 1)
 
 
@@ -373,6 +376,9 @@ def test_a_field_is_put_into_an_element_that_was_null():
         (expression("_tenant.tags[*]", "lower(c)"), "the field takes values of a list"),
         (expression("address", "[c]"), "makes a single array, and the field takes object. Use to_object"),
         (MappingEntry("_tenant.tags[*]", "c"), "cannot convert string 'c' to array"),
+        (MappingEntry("_tenant.tags[*]", "a", Kind.STATIC), "A constant does not fit"),
+        (expression("_id", "upper(c.x)"), "'c' is a text without fields or elements. Map the column itself."),
+        (expression("_id", 'iif(matches_regex(c, "("), c, null)'), "'(' is no regular expression"),
         (MappingEntry("_id", "c.value"), "'c' is a text without fields or elements. Map the column itself."),
         (expression("_tenant.opened", 'date(c, "foo")'), "no letter of a date pattern"),
         (expression("_tenant.tags", 'explode(c, "a(")'), "'a(' is no regular expression"),
@@ -396,6 +402,40 @@ def test_what_would_fail_in_each_row_is_an_error(entry, says):
     ]
     assert len(errors) == 1, errors
     assert says in errors[0]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        MappingEntry("person.name.fullName", "c"),
+        expression("_tenant.tags", "json_to_object(c)"),
+        expression("_tenant.tags[*]", "json_to_object(c)"),
+        expression("_tenant.labels", "object_to_map(list, type)"),
+        expression("identityMap", 'to_object("Email", arrays_to_objects("id", [c]))'),
+        expression("_tenant.orders", "arrays_to_objects('sku', explode(c))"),
+        expression("_id", 'str_to_object(c).get("a")'),
+        expression("_id", "iif(c == null, 'none', coalesce(c, who.name))"),
+        expression("_tenant.tags", 'explode(c, "\\\\p{L}+")'),
+        expression("_id", 'iif(matches_regex(c, "(?<y>[0-9]+)-"), c, null)'),
+        expression("_tenant.opened", 'date(c, "yyyy-MM-dd A")'),
+        MappingEntry("address", "who"),
+        MappingEntry("_tenant.tags", "list"),
+        MappingEntry("_tenant.orders[*].sku", "list[*].id"),
+        MappingEntry("_tenant.tags[0]", "c"),
+    ],
+)
+def test_what_may_work_is_no_error(entry):
+    columns = [Column("c"), Column("list", "array"), Column("who", "object")]
+    assert [p for p in check([entry], columns=columns, schema=SCHEMA) if p.grade is Grade.ERROR] == []
+    assert [p for p in check([entry], columns=columns) if p.grade is Grade.ERROR] == []
+
+
+def test_a_path_has_wrapped_steps():
+    row = {"w x": {"y z": "v"}, "a.b": {"c": [1]}}
+    entries = [MappingEntry("one", "${w x}.${y z}"), MappingEntry("two", r"${a\.b}.c[0]")]
+    assert CompiledMappings(entries).apply(row).data == {"one": "v", "two": 1}
+    columns = [Column("w x.y z", is_nested=True), Column("a.b", "object")]
+    assert check(entries, columns=columns) == []
 
 
 def test_two_spellings_of_one_destination_are_two_mappings():

@@ -418,18 +418,24 @@ def test_nested_parquet_is_mapped_as_it_is(make_emulator, tmp_path):
     columns = {
         "id": pa.array(["a", "b"]),
         "who": pa.array([{"first": "Ann", "last": "Bo"}, None]),
+        "more": pa.array([[("k", "v")], None], pa.map_(pa.string(), pa.string())),
         "mails": pa.array([["a@b.example", "c@d.example"], []], pa.list_(pa.string())),
     }
     pq.write_table(pa.table(columns), folder / "t.parquet")
     aep = Plain(make_emulator(folder))
-    mappings = {"id": "_id", "who.first": "person.name.firstName", "mails[1]": "personalEmail.address"}
+    mappings = {
+        "id": "_id",
+        "who.first": "person.name.firstName",
+        "mails[1]": "personalEmail.address",
+        "more.k": "person.name.suffix",
+    }
     made = Onboarding(aep, "t", {**mappings, "who.last": "person.name.lastName"})
     shown = aep("GET", f"{FLOW}/connections/{made.base}/explore", params={"objectType": "table", "object": "t"}).json()
-    assert [c["type"] for c in shown["schema"]["columns"]] == ["string", "object", "array"]
+    assert [c["type"] for c in shown["schema"]["columns"]] == ["string", "object", "object", "array"]
     assert made.run(made.flow())["metrics"]["recordSummary"]["outputRecordCount"] == 2
     [file] = aep.emulator.lake.rglob("*.parquet")
     assert pq.read_table(file).to_pylist()[0] == {
-        "_id": "a", "person": {"name": {"firstName": "Ann", "lastName": "Bo"}},
+        "_id": "a", "person": {"name": {"firstName": "Ann", "suffix": "v", "lastName": "Bo"}},
         "personalEmail": {"address": "c@d.example"},
     }  # fmt: skip
 

@@ -127,7 +127,11 @@ class Table:
         reported = 0
         for batch in self._batches(skip):
             now = unreadable
-            yield batch.to_pylist(), now - reported
+            rows = batch.to_pylist()
+            for name in [f.name for f in batch.schema if pa.types.is_map(f.type)]:
+                for row in rows:
+                    row[name] = None if row[name] is None else dict(row[name])
+            yield rows, now - reported
             reported = now
         if unreadable > reported:
             yield [], unreadable - reported
