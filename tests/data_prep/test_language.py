@@ -5,7 +5,7 @@ The values come from Adobe's documents, from JEXL's and Java's, or from our name
 
 import importlib
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -19,7 +19,8 @@ AT = datetime(2026, 1, 31, 14, 5, 6, 789_000, tzinfo=UTC)
 evaluator = importlib.import_module("aep_data_prep.evaluate")  # the package has a function of this name
 ROW = {
     "n": 7, "r": 2.5, "s": "text", "b": True, "at": AT, "list": ["a", None, "b"], "void": [], "x": None,
-    "map": {"k": 1, "m": "2"}, "people": [{"id": 1, "name": "Ann"}, {"id": 2, "name": "Bo"}], "word": "size",
+    "map": {"k": 1, "m": "2"}, "a.b": "dotted", "people": [{"id": 1, "name": "Ann"}, {"id": 2, "name": "Bo"}],
+    "word": "size",
 }  # fmt: skip
 
 
@@ -51,7 +52,8 @@ OPERATORS = [
     ("x or n", True), ("x || 0", False), ("x ?: s", "text"), ("n ?: s", 7), ('"" ?: s', "text"), ("0 ?: 1", 1),
     ("x ?? s", "text"), ("0 ?? 1", 0), ("b ? 1 : 2", 1), ("x ? 1 : 2", 2), ("!NaN", True),
     ("[1, s]", [1, "text"]), ("[]", []), ('{"a": n}', {"a": 7}), ("{:}", {}), ("{n: s}", {"7": "text"}),
-    ("list[0]", "a"), ("list[1]", None), ("list[9]", None), ("map.k", 1), ("map['m']", "2"), ("map.z", None),
+    ("list[0]", "a"), ("list[1]", None), ("list[9]", None), ("list[3]", None), ("people[2].name", None),
+    ("${a.b}", "dotted"), ("upper(${a.b})", "DOTTED"), ("map.k", 1), ("map['m']", "2"), ("map.z", None),
     ("x.k", None), ("x[0]", None), ("people[1].name", "Bo"),
     ("explode('a,b')[0]", "a"), ("explode('a,b')[2]", None), ("explode('a,b')[0 - 1]", None), ("explode(x)[0]", None),
     ("explode('a,b')[1]", "b"), ("[1, 2][n - 6]", 2),
@@ -165,6 +167,8 @@ FUNCTIONS = [
     ("uuid()", "new-id"), ("guid()", "new-id"), ("iif(b, 1, 2)", 1), ("iif(x, 1, 2)", 2),
     ('decode("b", "a", 1, "b", 2, 3)', 2), ('decode("z", "a", 1, "b", 2, 3)', 3), ('decode("z", "a", 1)', None),
     ("decode(x, null, 1, 2)", 1), ('decode(n, "7", "seven", "other")', "seven"), ('decode("a", "a", 1, "a", 2)', 1),
+    ("decode(n, n, s, x)", "text"), ("decode(n, r, s, n)", 7), ('contains_key("a.b")', True),
+    ("transformArray([1, 2], i -> decode(i, 1, n, i))", [7, 2]), ('str_to_object("a:b:c").a', "b:c"),
 ]  # fmt: skip
 
 
@@ -302,6 +306,16 @@ def test_the_name_of_a_type(value, name):
 )
 def test_a_value_as_date(value):
     assert date_of(value, resolve()) == datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def test_a_date_keeps_its_zone_and_a_text_is_read_by_the_choices():
+    berlin = datetime(2026, 1, 31, tzinfo=timezone(timedelta(hours=1)))
+    assert date_of(berlin, resolve()).utcoffset() == timedelta(hours=1)
+    assert date_of("2026-02-30", resolve({"day-of-month": "last"})) == datetime(2026, 2, 28, tzinfo=UTC)
+    with pytest.raises(EvaluationError, match="^A text is padded to at most 1000000 characters.$"):
+        value_of("lpad(s, 1000001, s)")
+    with pytest.raises(EvaluationError, match=r"^The value cannot be computed \(OverflowError\).$"):
+        value_of('dformat(-99999999999999, "yyyy")')
 
 
 DATE, TIME = Field("string", "date"), Field("string", "date-time")
