@@ -72,7 +72,7 @@ def checks() -> tuple[float, float]:
                 "allOf": [{"$ref": "#/definitions/own"}],
             }  # fmt: skip
             refs = [PROFILE, client("POST", f"{REGISTRY}/fieldgroups", group)["$id"]]
-            body = {"title": "own", "type": "object", "allOf": [{"$ref": ref} for ref in refs]}
+            body = {"title": "own schema", "type": "object", "allOf": [{"$ref": ref} for ref in refs]}
             ref = {"id": client("POST", f"{REGISTRY}/schemas", body)["$id"], "contentType": FULL}
             before = cpu(pid)
             mapping_set = {"outputSchema": {"schemaRef": ref}, "mappings": entries}
