@@ -35,7 +35,7 @@ cluster: $(VENV)-cluster/installed ## docker-compose.yaml's services by hand; a 
 
 $(VENV)-cluster/installed: $(VENV)/installed
 	@$(PYTHON) -m venv $(VENV)-cluster
-	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./emulator -e '.[emulator,cluster]'
+	@$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./data_prep -e ./emulator -e '.[emulator,cluster]'
 	@touch $@
 
 lint: install ## style, types, the import contract, spelling and wording
@@ -59,7 +59,7 @@ bench: $(VENV)-bench/installed ## what importing the operators costs, beside oth
 
 $(VENV)-bench/installed: pyproject.toml benchmarks/constraints.txt
 	@$(PYTHON) -m venv $(VENV)-bench
-	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c benchmarks/constraints.txt -e '.[bench]'
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -c benchmarks/constraints.txt -e ./data_prep -e '.[bench]'
 	@touch $@
 
 bench-emulator: install ## how fast the emulator is
@@ -73,7 +73,7 @@ bench-waits: $(VENV)-waits/installed ## what ten thousand waits cost a triggerer
 
 $(VENV)-waits/installed: $(VENV)/installed
 	@$(PYTHON) -m venv $(VENV)-waits
-	@$(VENV)-waits/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./emulator -e '.[emulator,waits]'
+	@$(VENV)-waits/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./data_prep -e ./emulator -e '.[emulator,waits]'
 	@touch $@
 
 bench-airflow: install ## from the end of a run to the end of its task, with 200 waits in a real Airflow
@@ -106,7 +106,7 @@ mutants-data-prep: install ## the same of the evaluator of the mapping language,
 
 constraints: install ## pin anew what is installed
 	$(BIN)/uv pip compile $(PIN) --no-emit-package aep-data-prep --no-emit-package aep-emulator --extra emulator --extra dev --extra docs --extra cluster --extra waits pyproject.toml -o constraints.txt
-	$(BIN)/uv pip compile $(PIN) --extra bench pyproject.toml -o benchmarks/constraints.txt
+	$(BIN)/uv pip compile $(PIN) --no-emit-package aep-data-prep --extra bench pyproject.toml -o benchmarks/constraints.txt
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench $(VENV)-waits $(VENV)-cluster $(VENV)-matrix .demo site
