@@ -118,10 +118,9 @@ def check(
     for entry in entries:
         checker = _Checker(entry, known, schema, flow, function_names)
         problems += checker.problems()
-        steps = steps_of(entry.destination)
-        if steps in seen:
+        if checker.destination in seen:
             problems.append(checker.error(None, "Two mappings have this destination. Remove one of them."))
-        seen.add(steps)
+        seen.add(checker.destination)
     return problems
 
 
@@ -138,15 +137,20 @@ class _Checker:
     ) -> None:
         self.entry, self.columns, self.schema, self.flow = entry, columns, schema, flow
         self.function_names = function_names
+        self.destination = steps_of(entry.destination)
+        self.has_each = any(isinstance(step, Each) for step in self.destination)
+
+    def problem(self, grade: Grade, position: int | None, message: str) -> Problem:
+        return Problem(grade, self.entry.destination, position, message)
 
     def error(self, position: int | None, message: str) -> Problem:
-        return Problem(Grade.ERROR, self.entry.destination, position, message)
+        return self.problem(Grade.ERROR, position, message)
 
     def warning(self, position: int | None, message: str) -> Problem:
-        return Problem(Grade.WARNING, self.entry.destination, position, message)
+        return self.problem(Grade.WARNING, position, message)
 
     def problems(self) -> Iterator[Problem]:
-        target = self.schema.find(steps_of(self.entry.destination)) if self.schema else None
+        target = self.schema.find(self.destination) if self.schema else None
         if not is_path(self.entry.destination):
             yield self.error(
                 None,
@@ -157,7 +161,7 @@ class _Checker:
             close = nearest(self.entry.destination, self.schema.paths())
             hint = f"Did you mean {close}?" if close else "Map to a field of the schema."
             yield self.error(None, f"The schema has no field {self.entry.destination}. {hint}")
-        if steps_of(self.entry.destination)[:1] == ("identityMap",):
+        if self.destination[:1] == ("identityMap",):
             yield self.warning(None, "Adobe does not document identityMap as a destination. Preview the mapping first.")
         match self.entry.kind:
             case Kind.ATTRIBUTE:
@@ -167,9 +171,10 @@ class _Checker:
             case Kind.STATIC:
                 for name in _template_variables(self.entry.source):
                     yield self.error(None, f"${{{name}}} is a variable of a template. Write its value instead.")
-                has_each = any(isinstance(step, Each) for step in steps_of(self.entry.destination))
-                if target and (target.type not in _SCALARS or has_each):
-                    yield self.error(None, f"A constant does not fit an {target.type}. Use an expression.")
+                if target and (target.type not in _SCALARS or self.has_each):
+                    kind = "list" if self.has_each else target.type
+                    article = "an" if kind in {"array", "object"} else "a"
+                    yield self.error(None, f"A constant does not fit {article} {kind}. Use an expression.")
                 elif target:
                     yield from self.constant(target)
 
@@ -187,7 +192,7 @@ class _Checker:
             yield self.error(0, self.unknown_column(name))
         column = (self.columns or {}).get(name)
         if target and column:
-            if any(isinstance(step, Each) for step in steps_of(self.entry.destination)):
+            if self.has_each:
                 target = Field("array", items=target)
             yield from self.conversion(column, target)
         elif column is None:
@@ -251,7 +256,7 @@ class _Checker:
         elif column.type in {"integer", "number"} and target.type == "boolean":
             yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. Use {column.name} == 1.")
         elif column.type == "number" and target.type == "integer":
-            yield self.warning(0, f"A value of '{column.name}' with a fraction becomes null. Use round({column.name}).")
+            yield self.warning(0, f"A value of '{column.name}' with a fraction becomes null. Map it to a number.")
         elif column.format and target.type in {"integer", "number", "boolean"}:
             yield self.error(0, f"AEP cannot convert {source} '{column.name}' to {label}. Use date_part(...).")
 
@@ -270,15 +275,14 @@ class _Checker:
     def result(self, tree: Expression, target: Field) -> Iterator[Problem]:
         """Check whether the kind of an expression's result fits the field: a list, an object or one value."""
         kind = _result_kind(tree)
-        has_each = any(isinstance(step, Each) for step in steps_of(self.entry.destination))
-        wanted = "array" if has_each or target.type == "array" else "object" if target.type in _NESTED else "value"
+        wanted = "array" if self.has_each or target.type == "array" else "object" if target.type in _NESTED else "value"
         if kind and kind != wanted:
             step = {
                 "array": 'Use explode(text, ";"), or to_array(...).',
                 "object": 'Use to_object("name", value).',
                 "value": "Use join(...), or an element such as [0]." if kind == "array" else "Use one of its fields.",
             }[wanted]
-            label = "values of a list" if has_each else target.label
+            label = "values of a list" if self.has_each else target.label
             yield self.error(tree.start, f"The expression makes a single {kind}, and the field takes {label}. {step}")
 
     def node(self, node: Expression, variables: frozenset[str]) -> Iterator[Problem]:
@@ -296,9 +300,8 @@ class _Checker:
             variables |= {node.parameter}
         children = [*_children(node)]
         if isinstance(node, Call) and node.function == "object_to_map" and isinstance(children[-1], Path):
-            children = children[
-                : 1 if len(children) == 2 else None
-            ]  # the other is a field's name, without quotation marks
+            # The second of two arguments is the name of a field, without quotation marks.
+            children = children[:1] if len(children) == 2 else children
         for child in children:
             yield from self.node(child, variables)
 
@@ -316,7 +319,7 @@ class _Checker:
         if node.wrapped is None and (first in RESERVED or first in functions()):
             grade = Grade.ERROR if first in RESERVED else self.function_names
             message = f"'{first}' is a reserved word. Write ${{{first}}} for the column."
-            yield Problem(grade, self.entry.destination, node.start, message)
+            yield self.problem(grade, node.start, message)
             if grade is Grade.ERROR:
                 return
         if not self.is_known(node.steps, node.wrapped):
@@ -344,12 +347,8 @@ class _Checker:
         if node.function in {"explode", "extract_regex", "matches_regex"} and len(node.arguments) == 2:
             yield from self.regex(node.function, node.arguments[1])
         if node.function in _ASSUMED_FOR_NULL and any(isinstance(a, Path) for a in node.arguments):
-            yield Problem(
-                Grade.NOTE,
-                self.entry.destination,
-                node.start,
-                f"Adobe does not document {entry.name} of null. {_ASSUMED_FOR_NULL[node.function]}",
-            )
+            message = f"Adobe does not document {entry.name} of null. {_ASSUMED_FOR_NULL[node.function]}"
+            yield self.problem(Grade.NOTE, node.start, message)
 
     def pattern(self, node: Call) -> Iterator[Problem]:
         if (

@@ -64,8 +64,8 @@ def _text(date_text: str) -> Convert:
 
 
 def _number(target: Field) -> Convert:
-    read = integer_of if target.type == "integer" else number_of
     is_integer = target.type == "integer"
+    read = integer_of if is_integer else number_of
     low = -LONG if target.minimum is None and is_integer else target.minimum
     high = LONG if target.maximum is None and is_integer else target.maximum
 

@@ -228,22 +228,16 @@ def _put(container: Any, path: tuple[Step, ...], value: Any) -> None:
     step, rest = path[0], path[1:]
     if isinstance(step, Each):
         for number, item in enumerate(value):
-            while len(container) <= number:
-                container.append(_empty(rest))
-            if rest and item is not None:
-                container[number] = container[number] or _empty(rest)
-                _put(container[number], rest, item)
-            elif not rest:
-                container[number] = item
+            _put(container, (number, *rest), item)
         return
     if isinstance(step, int):
         while len(container) <= step:
             container.append(_empty(rest))
-        if rest:
+        if not rest:
+            container[step] = value
+        elif value is not None:  # of an element that the source does not have, only the place is kept
             container[step] = container[step] or _empty(rest)
             _put(container[step], rest, value)
-        else:
-            container[step] = value
         return
     if not rest:
         container[step] = value

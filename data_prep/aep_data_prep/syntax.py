@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -251,33 +250,31 @@ def unescape_text(text: str) -> str:
     return _ESCAPE.sub(value, text[1:-1])
 
 
-_STEP = r"(?:\$\{(?:[^}\\]|\\.)+\}|(?:[^.\[\]\\]|\\.)+)"
-_PATH = re.compile(rf"{_STEP}(?:\.{_STEP}|\[(?:\*|\d+)\])*", re.DOTALL)
+_WRAPPER = r"\$\{(?:[^}\\]|\\.)*\}"
+_NAME = rf"(?:{_WRAPPER}|(?:[^.\[\]\\]|\\.)+)"
+_INDEX = r"\[(?:\*|\d+)\]"
+_STEP = re.compile(f"{_NAME}|{_INDEX}", re.DOTALL)
+_PATH = re.compile(rf"{_NAME}(?:\.{_NAME}|{_INDEX})*", re.DOTALL)
 _PLAIN_NAME = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
-
-
-_WRAPPED = re.compile(r"\$\{(?:[^}\\]|\\.)*\}", re.DOTALL)
 
 
 def is_wrapped(text: str) -> bool:
     """Return whether a text is one name in a wrapper, such as ``${First Name}``."""
-    return _WRAPPED.fullmatch(text) is not None
+    return re.fullmatch(_WRAPPER, text, re.DOTALL) is not None
 
 
 def is_path(text: str) -> bool:
     """Return whether a text is a path, without an empty step or an index that is no number."""
-    return _PATH.fullmatch(text) is not None
+    return _PATH.fullmatch(text) is not None and bool(steps_of(text))
 
 
-def escape_name(name: str, reserved: Container[str] = ()) -> str:
+def escape_name(name: str) -> str:
     """Return the path of a field with this name: AEP wraps special characters, and escapes dots.
 
     >>> escape_name("E-mail (work)")
     '${E-mail (work)}'
-
-    :param reserved: names that are wrapped, too
     """
-    if _PLAIN_NAME.fullmatch(name) and name not in reserved and name not in _CONSTANTS:
+    if _PLAIN_NAME.fullmatch(name) and name not in _CONSTANTS:
         return name
     return "${" + re.sub(r"([\\.}])", r"\\\1", name) + "}"
 
@@ -285,12 +282,12 @@ def escape_name(name: str, reserved: Container[str] = ()) -> str:
 def steps_of(text: str) -> tuple[Step, ...]:
     r"""Return the steps of a path such as ``emails[0].x``, ``emails[*].x`` or ``Full\.Name``."""
     steps: list[Step] = []
-    for part in re.findall(r"\$\{(?:[^}\\]|\\.)*\}|(?:[^.\[\]\\]|\\.)+|\[\*\]|\[\d+\]", text):
-        if part.startswith("${") and part.endswith("}"):
+    for part in _STEP.findall(text):
+        if is_wrapped(part):
             steps.extend(steps_of(part[2:-1]))
         elif part == "[*]":
             steps.append(Each())
-        elif re.fullmatch(r"\[\d+\]", part):
+        elif part.startswith("["):
             steps.append(int(part[1:-1]))
         else:
             steps.append(unescape_name(part))
