@@ -19,7 +19,10 @@ _INVISIBLE = (
 """Characters that cannot be printed, as far as they are assigned."""
 
 ONBOARDING_PATTERN = rf"^(?!\s)[^{_INVISIBLE}]{{1,80}}(?<!\s)(?!\n)$"
-"""Pattern of an onboarding's name, for a DAG's ``Param``. All names that :class:`Names` derives from it are valid."""
+"""Pattern of an onboarding's name, for a DAG's ``Param``.
+
+The names that :class:`Names` derives from it are valid, but for those with a character that Unicode does not assign.
+"""
 
 
 def validate_name(name: object, field: str = "name") -> str:

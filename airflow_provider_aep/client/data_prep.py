@@ -12,7 +12,13 @@ from urllib.parse import quote
 
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_offset
 from airflow_provider_aep.client.filters import is_filterable
-from airflow_provider_aep.client.models import ExpressionValidation, MappingPreview, MappingSet, MappingValidation
+from airflow_provider_aep.client.models import (
+    NO_REASON,
+    ExpressionValidation,
+    MappingPreview,
+    MappingSet,
+    MappingValidation,
+)
 
 BASE = "/data/foundation/conversion"
 """Path of the service below the platform URL."""
@@ -74,10 +80,10 @@ def validate_expression(expression: str) -> Call[str]:
 
     def read(answer: Response) -> str:
         if isinstance(answer.body, bool):  # Adobe's documents show a boolean and an object
-            return "" if answer.body else "AEP gives no reason"
+            return "" if answer.body else NO_REASON
         result = ExpressionValidation.model_validate(answer.body)
         is_valid = result.validationStatus.lower() in {"succeeded", "success"}
-        return "" if is_valid else result.error or "AEP gives no reason"
+        return "" if is_valid else result.error or NO_REASON
 
     path = f"{BASE}/languages/el/validate"
     return Call("POST languages/el/validate", "POST", path, read, Safety.READ, body={"expression": expression})

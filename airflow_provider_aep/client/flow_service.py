@@ -248,8 +248,7 @@ def explore_records(id_: str, source_params: Mapping[str, Any] | None = None) ->
 
 def explore_rows(id_: str, table: str) -> Call[list[dict[str, Any]]]:
     """Return the call that reads some rows of a table. They may hold personal data."""
-    query = (("objectType", "table"), ("object", table), ("preview", "true"))
-    return _explore(id_, lambda answer: list(answer.body.get("data") or ()), query)
+    return _explore(id_, _rows, (("objectType", "table"), ("object", table), ("preview", "true")))
 
 
 def explore_record_rows(id_: str, source_params: Mapping[str, Any] | None = None) -> Call[list[dict[str, Any]]]:
@@ -257,7 +256,11 @@ def explore_record_rows(id_: str, source_params: Mapping[str, Any] | None = None
 
     :param source_params: as for :func:`explore_records`
     """
-    return _explore(id_, lambda answer: list(answer.body.get("data") or ()), _records_query(source_params))
+    return _explore(id_, _rows, _records_query(source_params))
+
+
+def _rows(answer: Response) -> list[dict[str, Any]]:
+    return list(answer.body.get("data") or ())
 
 
 def _records_query(source_params: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

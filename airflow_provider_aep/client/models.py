@@ -342,6 +342,10 @@ class MappingSet(AepModel):
         return self.outputSchemaRef.id if self.outputSchemaRef else self.xdmSchema
 
 
+NO_REASON = "AEP gives no reason"
+"""Stands for the text of an error that AEP does not return."""
+
+
 class MappingValidation(AepModel):
     """The result of the validation of one mapping."""
 
@@ -352,7 +356,7 @@ class MappingValidation(AepModel):
     def message(self) -> str:
         """The reasons, as one text. Source: ``TransformErrorInfo`` of the OpenAPI file."""
         texts = [e.get("exception") or e.get("message") if isinstance(e, dict) else e for e in self.errors or ()]
-        return "; ".join(str(text) for text in texts if text) or "AEP gives no reason"
+        return "; ".join(str(text) for text in texts if text) or NO_REASON
 
 
 class ExpressionValidation(AepModel):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 from aep_data_prep import Column, Field, Grade, Kind, MappingEntry, check, field_of
@@ -91,7 +90,7 @@ def _destination_first(
 def _check(
     entries: Sequence[MappingEntry], columns: Sequence[Column] | None, schema: Field, unknown: Container[str]
 ) -> None:
-    """Raise if a mapping is invalid, and log what else is to be said.
+    """Raise if a mapping is invalid. Log warnings and notes.
 
     :param unknown: destinations whose source is no explored column
     """
@@ -130,9 +129,8 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
         source = str(source)
     if isinstance(source, str) and source:
         column = (columns or {}).get(source)
-        if column is None:
-            return MappingEntry(destination, f"${{{source}}}" if source in _reserved() else source, Kind.ATTRIBUTE)
-        return MappingEntry(destination, _path_of(column), Kind.ATTRIBUTE)
+        path = source if column is None else str(column.get("path") or escape_name(source))
+        return MappingEntry(destination, _wrap_reserved(path), Kind.ATTRIBUTE)
     if not isinstance(source, Mapping) or len(source) != 1:
         return None
     [(kind, value)] = source.items()
@@ -148,17 +146,10 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
     return None
 
 
-def _path_of(column: Mapping[str, Any]) -> str:
-    """Return the path of an explored column. A field of a nested record has its own."""
-    path = str(column.get("path") or escape_name(str(column["name"])))
+def _wrap_reserved(path: str) -> str:
+    """Return a path whose first name is wrapped if AEP would read it as a word of the language."""
     first, dot, rest = path.partition(".")
-    return f"${{{first}}}{dot}{rest}" if first in _reserved() else path
-
-
-@cache
-def _reserved() -> frozenset[str]:
-    """Return the names that AEP reads as words of the language unless they are wrapped."""
-    return RESERVED | functions().keys()
+    return f"${{{first}}}{dot}{rest}" if first in RESERVED or first in functions() else path
 
 
 def _column(column: Mapping[str, Any]) -> Column:

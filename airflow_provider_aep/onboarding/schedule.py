@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.client.validation import validate_flag
 from airflow_provider_aep.onboarding.resources.flow import Schedule
 from airflow_provider_aep.runs.delta_column import check_absent, check_date_time
 
@@ -17,6 +18,8 @@ FREQUENCIES = ("once", "minute", "hour", "day", "week")
 """The frequencies that AEP supports."""
 
 DELTA_FORMAT = "yyyy-MM-dd HH:mm:ss"
+"""Date format of a delta column."""
+
 _DELTA_FORMATS = {
     "38ad80fe-8b06-4938-94f4-d4ee80266b07": "yyyy-MM-ddTHH:mm:ssZ",  # Microsoft Dynamics
     "ecde33f2-c56f-46cc-bdea-ad151c16cd69": "yyyy-MM-ddTHH:mm:ssZ",  # Azure Table Storage
@@ -25,7 +28,6 @@ _DELTA_FORMATS = {
 
 Source: Adobe's tutorials "CRM" and "databases".
 """
-"""Date format of a delta column."""
 
 
 def validate_schedule(
@@ -57,10 +59,7 @@ def validate_schedule(
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < minimum:
         step = f"Set interval to {minimum} or more, as frequency is {frequency}."
         raise _rejection("interval", interval, step, 1362)
-    if backfill is not None and not isinstance(backfill, bool):
-        raise AepConfigurationError(
-            f"backfill is {backfill!r}, not True or False", next_step="Set backfill to True or False."
-        )
+    backfill = validate_flag(backfill, "backfill")
     return Schedule(
         frequency=frequency,
         interval=interval,

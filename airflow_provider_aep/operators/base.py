@@ -63,7 +63,7 @@ class AepOperator(BaseOperator):
         return AepHook(self.aep_conn_id)
 
     def render_template(self, content: Any, context: Context, jinja_env: Any = None, *args: Any) -> Any:
-        """Render a template. A text without a template is kept, although native rendering would make ``"1.10"`` 1.1."""
+        """Render a template. A text without a template is kept: native rendering would make ``"1.10"`` 1.1."""
         if isinstance(content, str) and jinja_env is not None:
             names = ("variable_start_string", "block_start_string", "line_statement_prefix")
             marks = filter(None, (getattr(jinja_env, name) for name in names))

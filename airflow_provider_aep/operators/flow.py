@@ -96,6 +96,7 @@ class AepPreviewMappingOperator(AepOperator):
     :param log_rows: whether the mapped rows are logged. They may hold personal data, so the default is ``False``
     :param fail_on_errors: whether the task fails if a value cannot be transformed
     :return: ``{"rows", "errors"}``: the number of rows, and the number of errors by path of a field
+    :raises ValueError: during DAG parsing, if ``max_rows`` is out of range
     :raises AepPermanentError: a mapping is invalid, or a value cannot be transformed and ``fail_on_errors`` is set
     """
 

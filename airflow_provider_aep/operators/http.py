@@ -22,8 +22,8 @@ class AepHttpOperator(HttpOperator):
     AEP may execute a POST whose response is lost, and a retry sends the request again. Set ``retries=0`` if a second
     execution does harm.
 
-    :param data: parameters of a GET request, or the body of another one. A dict or a list is sent as JSON (templated)
     :param endpoint: path and query, such as ``/data/foundation/catalog/dataSets`` (templated)
+    :param data: parameters of a GET request, or the body of another one. A dict or a list is sent as JSON (templated)
     :param method: HTTP method; the default is ``GET``
     :param aep_conn_id: id of an Airflow connection of type ``aep`` (templated)
     :param deferrable: must be ``False``, the default. In deferrable mode the HTTP provider would send the client

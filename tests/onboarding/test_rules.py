@@ -271,7 +271,8 @@ def test_a_mapping_that_does_not_fit_is_refused_with_its_path(source, destinatio
     [
         ("Amount (EUR)", "${Amount (EUR)}"), ("a+b", "${a+b}"), ("O'Brien", "${O'Brien}"),
         ("Full.Name", r"${Full\.Name}"),
-        ("a}b", r"${a\}b}"), ("a[0]", "${a[0]}"), ("Größe", "Größe"), ("$ref", "$ref"), ("2nd", "${2nd}"),
+        ("a}b", r"${a\}b}"), ("a[0]", "${a[0]}"), ("Größe", "Größe"), ("$ref", "$ref"),
+        ("size", "${size}"), ("date", "${date}"), ("null", "${null}"), ("2nd", "${2nd}"),
         ("\\", "${\\\\}"),
     ],
 )  # fmt: skip
