@@ -170,6 +170,8 @@ class ResourceTypes(SphinxDirective):
 class MappingFunctions(SphinxDirective):
     """Show the functions of the mapping language by category, with an example and its result."""
 
+    columns: ClassVar[dict[str, str]] = {"function": "`{}`", "meaning": "{}", "example": "`{}`", "result": "`{}`"}
+
     def run(self) -> list[nodes.Node]:
         """Return a table for each category."""
         from aep_data_prep.catalogue import functions
@@ -180,8 +182,6 @@ class MappingFunctions(SphinxDirective):
             rows = [self._row(f) for f in usable if f.category == category]
             lines += [f"**{category.capitalize()}**", "", table(rows, self.columns), ""]
         return wrapping_table(self.parse_text_to_nodes("\n".join(lines)))
-
-    columns: ClassVar[dict[str, str]] = {"function": "`{}`", "meaning": "{}", "example": "`{}`", "result": "`{}`"}
 
     @staticmethod
     def _row(function: Any) -> dict[str, Any]:

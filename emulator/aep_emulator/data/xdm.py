@@ -12,9 +12,9 @@ from aep_emulator.core.store import Scope, Store
 
 BEHAVIORS = ("https://ns.adobe.com/xdm/data/record", "https://ns.adobe.com/xdm/data/time-series")
 AD_HOC = "https://ns.adobe.com/xdm/data/adhoc"
+AD_HOC_2 = "https://ns.adobe.com/xdm/data/adhoc-v2"
 PROFILE = "https://ns.adobe.com/xdm/context/profile"
 IDENTITY_MAP = "https://ns.adobe.com/xdm/context/identitymap"
-AD_HOC_2 = "https://ns.adobe.com/xdm/data/adhoc-v2"
 MAX_DEPTH = 30
 """Maximum depth of references; a data type may refer to itself."""
 
@@ -177,16 +177,15 @@ class Registry:
         """Return a field with its references replaced at every depth, also in arrays and maps."""
         if depth > MAX_DEPTH or not isinstance(field, dict):
             return copy.deepcopy(field)
+        composed = {"$ref", "allOf", "properties"}
         inner = {k: field[k] for k in ("items", "additionalProperties") if isinstance(field.get(k), dict)}
-        if not inner and not any(k in field for k in ("$ref", "allOf", "properties")):
-            return copy.deepcopy(field)
-        resolved = {k: self._field(part, definitions, depth + 1) for k, part in inner.items()}
-        kept = {k: v for k, v in field.items() if k not in {"$ref", "allOf", "properties", *inner}}
-        if not any(k in field for k in ("$ref", "allOf", "properties")):
-            return {**copy.deepcopy(kept), **resolved}
+        kept = {k: copy.deepcopy(v) for k, v in field.items() if k not in composed | inner.keys()}
+        kept |= {k: self._field(part, definitions, depth + 1) for k, part in inner.items()}
+        if not composed & field.keys():
+            return kept
         body, names = self._target(field, definitions)
         properties, _ = self._fields(body, names, depth)
-        return {"type": "object", **copy.deepcopy(kept), **resolved, "properties": properties}
+        return {"type": "object", **kept, "properties": properties}
 
 
 def _merge(into: Body, other: Body) -> None:

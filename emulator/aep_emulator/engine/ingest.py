@@ -18,7 +18,7 @@ from aep_emulator.core.validation import plain
 from aep_emulator.core.world import World
 from aep_emulator.data.specs import flow_spec_of, folder_of
 from aep_emulator.data.xdm import Registry
-from aep_emulator.engine.mapping import Mapper
+from aep_emulator.engine.mapping import REQUIRED_EMPTY, TRANSFORM_FAILED, Mapper
 from aep_emulator.engine.parquet import arrow_schema
 from aep_emulator.engine.source_data import Records, Table, column_delimiter, date_time, is_recursive, read_file
 
@@ -30,11 +30,12 @@ EXPORT = "https://platform.adobe.io/data/foundation/export"
 
 _ROW_GROUP = 50_000
 UNREADABLE = "INGEST-1401-400"
+"""Code of a row that cannot be read, or that has no time for a window."""
 
 MEANING = {
     UNREADABLE: "The row has corrupted data and cannot be read or parsed.",
-    "INGEST-1555-400": "A required field is either missing or has a value of null.",
-    "MAPPER-3700-400": "Mapper Transform Error",
+    REQUIRED_EMPTY: "A required field is either missing or has a value of null.",
+    TRANSFORM_FAILED: "Mapper Transform Error",
 }
 _PROMOTION_ERROR = {"code": "CONNECTOR-2001-500", "message": "Error occurred at promotion activity."}
 

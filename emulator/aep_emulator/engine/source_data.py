@@ -165,9 +165,8 @@ class Table:
             yield from reader
 
     def _parsing(self, skip: Callable[[Any], str]) -> pyarrow.csv.ParseOptions:
-        return pyarrow.csv.ParseOptions(
-            delimiter=self.delimiter, invalid_row_handler=skip, newlines_in_values=True
-        )  # as in descriptions of tickets
+        # Cells such as the description of a ticket have line breaks.
+        return pyarrow.csv.ParseOptions(delimiter=self.delimiter, invalid_row_handler=skip, newlines_in_values=True)
 
 
 class HeaderError(ValueError):

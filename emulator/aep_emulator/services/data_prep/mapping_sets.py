@@ -19,8 +19,8 @@ _CONTENT = "application/vnd.adobe.xed-full+json;version=1"
 Body = dict[str, Any]
 
 
-def _checked(world: World, request: Request, body: Body) -> tuple[str, list[list[Body]]]:
-    """Return the schema id of a mapping set, and the errors of each mapping."""
+def _checked(world: World, request: Request, body: Body) -> tuple[Body, list[list[Body]]]:
+    """Return the resolved schema of a mapping set, with its ``$id``, and the errors of each mapping."""
     output = body.get("outputSchema")
     ref = output.get("schemaRef") if isinstance(output, dict) else None
     schema_id = ref.get("id") if isinstance(ref, dict) else body.get("xdmSchema")
@@ -33,7 +33,8 @@ def _checked(world: World, request: Request, body: Body) -> tuple[str, list[list
     mappings = body.get("mappings")
     if not isinstance(mappings, list) or not mappings or not all(isinstance(m, dict) for m in mappings):
         raise problem(400, "Bad Request", "mappings must be a list of mappings")
-    return schema["$id"], errors_of(mappings, registry.target(schema))
+    target = {**registry.target(schema), "$id": schema["$id"]}
+    return target, errors_of(mappings, target)
 
 
 def validate(world: World, request: Request) -> Reply:
@@ -49,11 +50,10 @@ def preview(world: World, request: Request) -> Reply:
     rows = [rows] if isinstance(rows, dict) else rows
     if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows) or not isinstance(mapping_set, dict):
         raise problem(400, "Bad Request", "data is a row or a list of rows, and mappingSet a mapping set")
-    schema_id, found = _checked(world, request, mapping_set)
+    schema, found = _checked(world, request, mapping_set)
     _refuse(found)
-    registry = Registry(world.store, request.scope)
     mappings = mapping_set["mappings"]
-    mapper = Mapper(mappings, registry.target(registry.schema(schema_id) or {}), world.choices, world.now, world.new_id)
+    mapper = Mapper(mappings, schema, world.choices, world.now, world.new_id)
     previewed = [_previewed(mapper.apply(row), mappings) for row in rows]
     return Reply(previewed if isinstance(body["data"], list) else previewed[0])
 
@@ -75,14 +75,14 @@ def _previewed(mapped: Mapped, mappings: list[Body]) -> Body:
 
 def _new_version(world: World, request: Request) -> tuple[Body, Body]:
     body = request.object(_EMPTY, "mappingSets")
-    schema_id, found = _checked(world, request, body)
+    schema, found = _checked(world, request, body)
     _refuse(found)
     now = world.now_ms()
     mappings = [
         {**as_stored(m), "id": world.new_hex(), "version": 0, "createdDate": now, "modifiedDate": now}
         for m in body["mappings"]
     ]
-    return body, {"schema": schema_id, "mappings": mappings}
+    return body, {"schema": schema["$id"], "mappings": mappings}
 
 
 def _kept(world: World, body: Body) -> Body:
