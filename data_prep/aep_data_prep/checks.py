@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
-from typing import Any
 
 from aep_data_prep.catalogue import METHODS, RESERVED, functions
 from aep_data_prep.choices import resolve
@@ -30,6 +29,7 @@ from aep_data_prep.syntax import (
     Method,
     Path,
     Step,
+    children,
     is_path,
     parse,
     steps_of,
@@ -298,11 +298,11 @@ class _Checker:
             yield from self.text(node)
         if isinstance(node, Lambda):
             variables |= {node.parameter}
-        children = [*_children(node)]
-        if isinstance(node, Call) and node.function == "object_to_map" and isinstance(children[-1], Path):
+        parts = [*children(node)]
+        if isinstance(node, Call) and node.function == "object_to_map" and len(parts) == 2:
             # The second of two arguments is the name of a field, without quotation marks.
-            children = children[:1] if len(children) == 2 else children
-        for child in children:
+            parts = parts[: 1 if isinstance(parts[1], Path) else 2]
+        for child in parts:
             yield from self.node(child, variables)
 
     def path(self, node: Path, variables: frozenset[str]) -> Iterator[Problem]:
@@ -438,15 +438,3 @@ def _result_kind(node: Expression) -> str | None:
             entry.returns, "value"
         )
     return None
-
-
-def _children(node: Any) -> Iterator[Expression]:
-    def found(value: Any) -> Iterator[Any]:
-        if isinstance(value, tuple):
-            for item in value:
-                yield from found(item)
-        elif is_dataclass(value) and not isinstance(value, Each):
-            yield value
-
-    for part in fields(node):
-        yield from found(getattr(node, part.name))

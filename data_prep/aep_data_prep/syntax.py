@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
@@ -184,9 +185,12 @@ def parse(text: str) -> Expression:
 def _parse(text: str) -> Expression:
     try:
         tree = _parser().parse(text)
-        if _is_deep(tree):
-            raise ExpressionSyntaxError(f"The expression is nested more than {DEEPEST} times. Split it.", 0)
-        return _Builder().transform(tree).children[0]
+        # The tree of the parser comes first, since what turns it into nodes calls itself for each level; each of
+        # its calls has another level for the arguments, and it has one level for a row of operators.
+        _refuse_deep(tree, lambda node: getattr(node, "children", ()), 2 * DEEPEST)
+        expression: Expression = _Builder().transform(tree).children[0]
+        _refuse_deep(expression, children, DEEPEST)
+        return expression
     except UnexpectedEOF:
         raise ExpressionSyntaxError("The expression ends too early. Close every bracket.", len(text)) from None
     except UnexpectedToken as e:
@@ -203,13 +207,26 @@ DEEPEST = 150
 """Maximum depth of an expression's operators and calls."""
 
 
-def _is_deep(tree: Any) -> bool:
-    level, depth = [tree], 0
-    while level := [child for node in level for child in getattr(node, "children", ())]:
+def _refuse_deep(root: Any, children_of: Callable[[Any], Iterable[Any]], levels: int) -> None:
+    level, depth = [root], 0
+    while level := [child for node in level for child in children_of(node)]:
         depth += 1
-        if depth > 2 * DEEPEST:  # each is a node, and some have another one for their arguments
-            return True
-    return False
+        if depth > levels:
+            raise ExpressionSyntaxError(f"The expression is nested more than {DEEPEST} times. Split it.", 0)
+
+
+def children(node: Expression) -> Iterator[Expression]:
+    """Return the parts of a node that are expressions themselves, from the left to the right."""
+
+    def found(value: Any) -> Iterator[Expression]:
+        if isinstance(value, tuple):
+            for item in value:
+                yield from found(item)
+        elif isinstance(value, Node):
+            yield value  # type: ignore[misc]  # each node is one of the classes of Expression
+
+    for part in fields(node):
+        yield from found(getattr(node, part.name))
 
 
 @cache
@@ -350,15 +367,18 @@ class _Builder(Transformer[Token, Any]):
         operator, operand = children
         return Unary(SYMBOLS.get(operator, str(operator)), operand, start=meta.start_pos, end=meta.end_pos)
 
-    def binary(self, meta: Any, children: list[Any]) -> Binary:
-        left, operator, right = children
-        return Binary(SYMBOLS.get(operator, str(operator)), left, right, start=meta.start_pos, end=meta.end_pos)
-
-    def elvis(self, meta: Any, children: list[Expression]) -> Binary:
-        return Binary("?:", *children, start=meta.start_pos, end=meta.end_pos)
-
-    def null_coalesce(self, meta: Any, children: list[Expression]) -> Binary:
-        return Binary("??", *children, start=meta.start_pos, end=meta.end_pos)
+    def operation(self, meta: Any, children: list[Any]) -> Expression:
+        """Return the operands in the order of their binding (precedence climbing)."""
+        operands: list[Expression] = [children[0]]
+        operators: list[Token] = []
+        for operator, operand in zip(children[1::2], children[2::2], strict=True):
+            while operators and not _binds_stronger(operator, operators[-1]):
+                _combine(operands, operators.pop())
+            operators.append(operator)
+            operands.append(operand)
+        while operators:
+            _combine(operands, operators.pop())
+        return replace(operands[0], start=meta.start_pos, end=meta.end_pos)
 
     def conditional(self, meta: Any, children: list[Expression]) -> Conditional:
         return Conditional(*children, start=meta.start_pos, end=meta.end_pos)
@@ -388,6 +408,24 @@ class _Builder(Transformer[Token, Any]):
 
     def constant(self, meta: Any, children: list[Token]) -> Literal:
         return Literal(_CONSTANTS[children[0]], start=meta.start_pos, end=meta.end_pos)
+
+
+_STRENGTHS = (
+    "COALESCE", "OR", "AND", "BIT_OR", "BIT_XOR", "BIT_AND", "EQUALITY", "RELATION", "SHIFT", "SUM", "PRODUCT",
+)  # fmt: skip
+_STRENGTH = {name: strength for strength, name in enumerate(_STRENGTHS)}
+
+
+def _binds_stronger(operator: Token, left: Token) -> bool:
+    """Return whether an operator takes the operand before it from the operator to its left."""
+    if operator.type == left.type:
+        return operator.type == "COALESCE"  # a ?? b ?? c is a ?? (b ?? c); others are read from the left
+    return _STRENGTH[operator.type] > _STRENGTH[left.type]
+
+
+def _combine(operands: list[Expression], operator: Token) -> None:
+    right, left = operands.pop(), operands.pop()
+    operands.append(Binary(SYMBOLS.get(operator, str(operator)), left, right, start=left.start, end=right.end))
 
 
 def _lambda(self: _Builder, meta: Any, children: list[Any]) -> Lambda:

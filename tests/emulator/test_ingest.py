@@ -393,12 +393,17 @@ def test_date_times_and_dates():
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
-    [("id,name,name", "line 1: 2 columns are named 'name'"), ("id,,name", "line 1: column 2 has no name")],
+    ("text", "says"),
+    [
+        ("id,name,name", "line 1: 2 columns are named 'name'"),
+        ("id,,name", "line 1: column 2 has no name"),
+        ('id,name\n1,Ada\n2,"Ben\n3,Cy\n', "line 3: a quotation mark of this row is not closed"),
+        ('id,name\n1,"Ada"\n2,"Ben' + "\nx" * 90_000, "line 3: a quotation mark of this row is not closed"),
+    ],
 )
-def test_columns_that_no_name_tells_apart_are_refused_at_the_start(tmp_path, header, says):
-    (tmp_path / "people.csv").write_text(f"{header}\n1,a,b\n")
-    with pytest.raises(SystemExit, match=f"people.csv, {says}. Each column of a table has a name of its own"):
+def test_a_table_that_cannot_be_read_is_refused_at_the_start(tmp_path, text, says):
+    (tmp_path / "people.csv").write_text(f"{text}\n1,a,b\n")
+    with pytest.raises(SystemExit, match=f"people.csv, {says}. Mend the file"):
         Sources(tmp_path)
 
 

@@ -9,7 +9,7 @@ from aep_emulator.core.store import Scope
 from aep_emulator.core.world import World
 from aep_emulator.data.specs import SECONDS
 from aep_emulator.engine.ingest import Gone, Ingestion, failed
-from aep_emulator.engine.source_data import HeaderError
+from aep_emulator.engine.source_data import TableError
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def _end(world: World, scope: Scope, run: Body) -> None:
         if outcome == "failed":
             raise Gone("a fault rule of the emulator requests this failure")
         result = Ingestion(world, scope, flow or {}, run).execute()
-    except (Gone, HeaderError) as e:
+    except (Gone, TableError) as e:
         result = failed(str(e))
     except Exception as e:
         # The exception's text may contain a row.

@@ -5,6 +5,7 @@ They are listed when the emulator starts. A request names a table or a listed fi
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from importlib.resources import files
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,7 @@ class Table:
         """The type of each column: a key of ``XDM``."""
         if self.is_parquet:
             return {f.name: _arrow_kind(f.type) for f in pyarrow.parquet.read_schema(self.file)}
-        names = self._header()
+        names = self._header
         head: list[dict[str, Any]] = []
         for batch in self._batches():
             head += batch.to_pylist()
@@ -136,15 +138,22 @@ class Table:
         if unreadable > reported:
             yield [], unreadable - reported
 
+    @cached_property
     def _header(self) -> list[str]:
+        """The names of a CSV file's columns.
+
+        :raises TableError: a name is missing or used twice, or a quotation mark is not closed
+        """
         parse = self._parsing(lambda _: "skip")
         with pyarrow.csv.open_csv(self.file, read_options=_READ, parse_options=parse) as reader:
             names = list(reader.schema.names)
         for name in names:
             if not name.strip():
-                raise HeaderError(f"{self.file.name}, line 1: column {names.index(name) + 1} has no name")
+                raise TableError(f"{self.file.name}, line 1: column {names.index(name) + 1} has no name")
             if names.count(name) > 1:
-                raise HeaderError(f"{self.file.name}, line 1: {names.count(name)} columns are named {name!r}")
+                raise TableError(f"{self.file.name}, line 1: {names.count(name)} columns are named {name!r}")
+        if line := _unclosed_quote(self.file, self.delimiter):
+            raise TableError(f"{self.file.name}, line {line}: a quotation mark of this row is not closed")
         return names
 
     def _batches(self, skip: Callable[[Any], str] = lambda _: "skip") -> Iterator[pa.RecordBatch]:
@@ -156,7 +165,7 @@ class Table:
             yield from pyarrow.parquet.ParquetFile(self.file).iter_batches(batch_size=_BATCH)
             return
         options = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(self._header(), pa.string()), strings_can_be_null=True, null_values=[""]
+            column_types=dict.fromkeys(self._header, pa.string()), strings_can_be_null=True, null_values=[""]
         )
         parse = self._parsing(skip)
         with pyarrow.csv.open_csv(
@@ -169,8 +178,39 @@ class Table:
         return pyarrow.csv.ParseOptions(delimiter=self.delimiter, invalid_row_handler=skip, newlines_in_values=True)
 
 
-class HeaderError(ValueError):
-    """The header line of a CSV file has a name that is empty, or that two columns have."""
+class TableError(ValueError):
+    """A CSV file whose rows cannot be told apart, or whose columns cannot."""
+
+
+def _unclosed_quote(file: Path, delimiter: str) -> int | None:
+    """Return the line where a row begins whose quoted cell takes up the rest of the file."""
+    with pa.input_stream(file, compression="detect") as stream:
+        quotes = sum(chunk.count(b'"') for chunk in iter(lambda: stream.read(_BLOCK), b""))
+    if quotes % 2 == 0:  # each quoted cell has two, and a quotation mark within it is doubled
+        return None
+    with pa.input_stream(file, compression="detect") as stream:
+        kept: list[str] = []
+        lines = 0
+
+        def read() -> Iterator[str]:
+            nonlocal lines
+            for line in TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=""):
+                lines += 1
+                kept.append(line)
+                yield line
+
+        last, first_line = "", 1
+        try:
+            for _ in csv.reader(read(), delimiter=delimiter):
+                last, first_line = "".join(kept), lines - len(kept) + 1
+                kept.clear()
+        except csv.Error:  # a cell is longer than any that is meant
+            return lines - len(kept) + 1
+    try:
+        list(csv.reader([last], delimiter=delimiter, strict=True))
+    except csv.Error as e:
+        return first_line if "unexpected end" in str(e) else None
+    return None
 
 
 _READ = pyarrow.csv.ReadOptions(block_size=_BLOCK)
@@ -322,9 +362,9 @@ class Tables:
         for table in readable:
             try:
                 _ = table.columns
-            except HeaderError as e:
+            except TableError as e:
                 raise SystemExit(
-                    f"--source-data: in {table.file.parent}, {e}. Each column of a table has a name of its own."
+                    f"--source-data: in {table.file.parent}, {e}. Mend the file, or remove it."
                 ) from None
             except (pa.ArrowException, OSError, UnicodeError) as e:
                 raise SystemExit(

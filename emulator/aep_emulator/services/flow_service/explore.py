@@ -18,7 +18,7 @@ from aep_emulator.core.validation import plain
 from aep_emulator.core.world import World
 from aep_emulator.data.specs import LANDING_ZONE, connection_specs, flow_spec_of, folder_of
 from aep_emulator.engine.source_data import FORMATS as FILE_FORMATS
-from aep_emulator.engine.source_data import XDM, Files, HeaderError, Records, Table, Tables, validate_delimiter
+from aep_emulator.engine.source_data import XDM, Files, Records, Table, TableError, Tables, validate_delimiter
 from aep_emulator.services.flow_service.resources import BASE, GUIDE, Body, found, missing
 
 PREVIEW_ROWS = 100
@@ -147,7 +147,7 @@ def _explore_files(request: Request, files: Files, kind: str) -> Reply:
         raise flow("1101-404", f"The source has no file {path[:100]!r}")
     try:
         return _structure(table, request.is_true("preview"))
-    except HeaderError as e:
+    except TableError as e:
         raise source(1330, f"The file cannot be read: {e}") from None
     except (pa.ArrowException, OSError, ValueError):
         raise source(1330, f"The file {path[:100]!r} cannot be read as {form}") from None
