@@ -289,6 +289,9 @@ SCHEMA = {
         "mail": {"type": "string", "format": "email"},
         "kind": {"type": "string", "enum": ["a", "b"]},
         "text": {"type": "string"},
+        "kinds": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+        "mails": {"type": "array", "items": {"type": "object", "properties": {"to": {"format": "email"}}}},
+        "by_name": {"type": "object", "additionalProperties": {"type": "string", "enum": ["a", "b"]}},
     },
     "required": ["text"],
 }
@@ -317,6 +320,22 @@ def mapped(field, value, *assume):
 )  # fmt: skip
 def test_a_valid_value_is_converted(field, value, landed):
     assert (mapped(field, value).row.get(field), mapped(field, value).faults) == (landed, [])
+
+
+@pytest.mark.parametrize(
+    ("destination", "expression", "field", "wrong"),
+    [
+        ("kinds", 'explode(c, ";")', "kinds[*]", "x"),
+        ("mails[1].to", "c", "mails[1].to", "a;x"),
+        ("mails", 'to_array(false, {"to": "a@b.example"}, {"to": c})', "mails[*].to", "a;x"),
+        ("by_name", '{"one": "a", "two": c}', "by_name[*]", "a;x"),
+    ],
+)
+def test_a_value_within_an_array_or_a_map_is_checked(destination, expression, field, wrong):
+    entry = {"source": expression, "sourceType": "EXPRESSION", "destination": destination}
+    result = mapper(entry, {"source": "t", "destination": "text"}).apply({"c": "a;x", "t": "there"})
+    assert [(f.field, f.message.rpartition(": ")[2]) for f in result.faults] == [(field, repr(wrong))]
+    assert result.row is None
 
 
 @pytest.mark.parametrize(

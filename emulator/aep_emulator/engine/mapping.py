@@ -22,7 +22,7 @@ from aep_data_prep import (
 )
 from aep_data_prep.errors import ExpressionSyntaxError
 from aep_data_prep.mapping import MEDIA_TYPES
-from aep_data_prep.syntax import Path, Step, steps_of
+from aep_data_prep.syntax import Each, Path, Step, steps_of
 
 REQUIRED_EMPTY = "INGEST-1555-400"
 TRANSFORM_FAILED = "MAPPER-3700-400"
@@ -160,10 +160,9 @@ class Mapper:
         self._compiled = CompiledMappings(entries, self.schema, chosen, native_dates=True)
         self._context = {"now": now, "new_id": new_id}
         self._constraints = [
-            (path, is_allowed, message)
+            (below, is_allowed, message)
             for path in destinations.values()
-            if all(isinstance(step, str) for step in path)
-            for is_allowed, message in _constraints(_definition(schema, path))
+            for below, is_allowed, message in _constraints(_definition(schema, path), path)
         ]
 
     def apply(self, row: Mapping[str, Any]) -> Mapped:
@@ -172,11 +171,9 @@ class Mapper:
         faults = [Fault(TRANSFORM_FAILED, e.entry.destination, e.message) for e in result.errors]
         rejected = [Fault(REQUIRED_EMPTY, path, "is required and empty") for path in result.missing]
         for path, is_allowed, message in self._constraints:
-            value: Any = result.data
-            for step in path:
-                value = value.get(step) if value.__class__ is dict else None
-            if value is not None and not is_allowed(value):
-                rejected.append(Fault(TRANSFORM_FAILED, ".".join(map(str, path)), f"{message}: {value!r}"))
+            for value in _values(result.data, path):
+                if not is_allowed(value):
+                    rejected.append(Fault(TRANSFORM_FAILED, _dotted(path), f"{message}: {value!r}"))
         if faults and self._rejects:
             rejected += faults
         return Mapped(None, rejected) if rejected else Mapped(result.data, faults)
@@ -185,16 +182,46 @@ class Mapper:
 def _definition(schema: Body, path: tuple[Step, ...]) -> Body:
     node = schema
     for step in path:
-        node = (node.get("properties") or {}).get(step) or {}
+        own = (node.get("properties") or {}).get(step)
+        node = own or node.get("items") or node.get("additionalProperties") or {}
+        if not isinstance(node, dict):  # additionalProperties may be true
+            return {}
     return node
 
 
-def _constraints(definition: Body) -> Iterator[tuple[Callable[[Any], object], str]]:
-    """Yield checks of a field's value, each with what is wrong if it fails."""
+def _values(value: Any, path: tuple[Step, ...]) -> Iterator[Any]:
+    """Yield the values at a path, without null."""
+    for n, step in enumerate(path):
+        if isinstance(step, Each):
+            for item in value.values() if value.__class__ is dict else value if value.__class__ is list else ():
+                yield from _values(item, path[n + 1 :])
+            return
+        if value.__class__ is dict:
+            value = value.get(step)
+        else:
+            value = value[step] if value.__class__ is list and step.__class__ is int and step < len(value) else None
+    if value is not None:
+        yield value
+
+
+def _dotted(path: tuple[Step, ...]) -> str:
+    return "".join("[*]" if isinstance(s, Each) else f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)[1:]
+
+
+def _constraints(
+    definition: Any, path: tuple[Step, ...]
+) -> Iterator[tuple[tuple[Step, ...], Callable[[Any], object], str]]:
+    """Yield checks of a field's value, and of those below it, each with its path and what is wrong if it fails."""
+    if not isinstance(definition, dict):
+        return
     if allowed := definition.get("enum"):
-        yield allowed.__contains__, f"is not one of {', '.join(map(str, allowed))}"
+        yield path, allowed.__contains__, f"is not one of {', '.join(map(str, allowed))}"
     if definition.get("format") == "email":
-        yield _is_email, "is not an email address"
+        yield path, _is_email, "is not an email address"
+    for name, below in (definition.get("properties") or {}).items():
+        yield from _constraints(below, (*path, name))
+    for below in (definition.get("items"), definition.get("additionalProperties")):
+        yield from _constraints(below, (*path, Each()))
 
 
 def _is_email(text: Any) -> bool:

@@ -179,7 +179,7 @@ class Table:
 
 
 class TableError(ValueError):
-    """A CSV file whose rows cannot be told apart, or whose columns cannot."""
+    """A CSV file whose rows cannot be separated, or whose columns cannot."""
 
 
 def _unclosed_quote(file: Path, delimiter: str) -> int | None:
@@ -363,9 +363,7 @@ class Tables:
             try:
                 _ = table.columns
             except TableError as e:
-                raise SystemExit(
-                    f"--source-data: in {table.file.parent}, {e}. Mend the file, or remove it."
-                ) from None
+                raise SystemExit(f"--source-data: in {table.file.parent}, {e}. Mend the file, or remove it.") from None
             except (pa.ArrowException, OSError, UnicodeError) as e:
                 raise SystemExit(
                     f"--source-data: {table.file} cannot be read ({type(e).__name__}). "
