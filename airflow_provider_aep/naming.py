@@ -14,9 +14,10 @@ _STEM = MAX_NAME - len(f"{_REPLACED}999)")
 
 _INVISIBLE = (
     r"\x00-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000"
-    r"\ud800-\uf8ff\ufeff\U000e0000-\U0010ffff"
+    r"\u06dd\u070f\u0890\u0891\u08e2\ud800-\uf8ff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U00013438"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U0010ffff"
 )
-"""Characters that cannot be printed, as far as they are assigned."""
+"""Characters that Unicode assigns, and that cannot be printed."""
 
 ONBOARDING_PATTERN = rf"^(?!\s)[^{_INVISIBLE}]{{1,80}}(?<!\s)(?!\n)$"
 """Pattern of an onboarding's name, for a DAG's ``Param``.

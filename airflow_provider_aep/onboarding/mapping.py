@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -148,8 +149,8 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
 
 def _wrap_reserved(path: str) -> str:
     """Return a path whose first name is wrapped if AEP would read it as a word of the language."""
-    first, dot, rest = path.partition(".")
-    return f"${{{first}}}{dot}{rest}" if first in RESERVED or first in functions() else path
+    first = re.split(r"[.\[]", path, maxsplit=1)[0]
+    return f"${{{first}}}{path[len(first) :]}" if first in RESERVED or first in functions() else path
 
 
 def _column(column: Mapping[str, Any]) -> Column:

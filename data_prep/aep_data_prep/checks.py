@@ -12,7 +12,7 @@ from itertools import takewhile
 from aep_data_prep.catalogue import METHODS, RESERVED, functions
 from aep_data_prep.choices import resolve
 from aep_data_prep.conversions import converter
-from aep_data_prep.dates import DEFAULT_FORMATS, check_pattern
+from aep_data_prep.dates import DEFAULT_FORMATS, LETTERS, check_pattern
 from aep_data_prep.errors import EvaluationError, ExpressionSyntaxError, nearest
 from aep_data_prep.evaluate import unknown_function
 from aep_data_prep.mapping import Kind, MappingEntry, attribute_source
@@ -41,7 +41,7 @@ TEMPLATE_VARIABLES = frozenset({"CRM_ORG_ID", "MUNCHKIN_ID", "CRM_TYPE", "SOURCE
 _ARITHMETIC = frozenset("+-*/%")
 _SCALARS = frozenset({"string", "integer", "number", "boolean"})
 _NESTED = frozenset({"object", "map"})
-_JAVA_ONLY = re.compile(r"\\[pPhHRXQEGzuN]|\(\?<[A-Za-z]|.\(\?[imsxud]+\)|[*+?}]\+|&&")
+_JAVA_ONLY = re.compile(r"\\[pPhHRXQEGzuNxce]|\(\?<[A-Za-z=!]|\(\?[a-zA-Z-]+\)|[*+?}]\+|&&")
 """Forms of Java's regular expressions that Python does not have."""
 
 _ASSUMED_FOR_NULL: Mapping[str, str] = {
@@ -300,8 +300,8 @@ class _Checker:
             variables |= {node.parameter}
         parts = [*children(node)]
         if isinstance(node, Call) and node.function == "object_to_map" and len(parts) == 2:
-            # The second of two arguments is the name of a field, without quotation marks.
-            parts = parts[: 1 if isinstance(parts[1], Path) else 2]
+            # After an array, the second argument is the name of a field, without quotation marks.
+            parts = parts[: 2 if isinstance(parts[0], Literal) or not isinstance(parts[1], Path) else 1]
         for child in parts:
             yield from self.node(child, variables)
 
@@ -359,7 +359,8 @@ class _Checker:
             try:
                 check_pattern(pattern.value)
             except EvaluationError as e:
-                if set(pattern.value) & set("AnNBcp"):  # letters of Java that Adobe does not list
+                unknown = set(re.findall("[A-Za-z]", re.sub(r"'[^']*'", "", pattern.value))) - set(LETTERS)
+                if unknown and unknown <= set("AnNBcp"):  # letters of Java that Adobe does not list
                     yield self.warning(pattern.start, f"The pattern cannot be tried offline: {e}")
                 else:
                     yield self.error(pattern.start, str(e))

@@ -185,11 +185,11 @@ def parse(text: str) -> Expression:
 def _parse(text: str) -> Expression:
     try:
         tree = _parser().parse(text)
-        # The tree of the parser comes first, since what turns it into nodes calls itself for each level; each of
-        # its calls has another level for the arguments, and it has one level for a row of operators.
-        _refuse_deep(tree, lambda node: getattr(node, "children", ()), 2 * DEEPEST)
+        # The tree of the parser comes first, since what turns it into nodes calls itself for each level. It has one
+        # level for a row of operators, which become as many nodes, one within the other.
+        _refuse_deep(tree, lambda node: getattr(node, "children", ()))
         expression: Expression = _Builder().transform(tree).children[0]
-        _refuse_deep(expression, children, DEEPEST)
+        _refuse_deep(expression, children)
         return expression
     except UnexpectedEOF:
         raise ExpressionSyntaxError("The expression ends too early. Close every bracket.", len(text)) from None
@@ -203,15 +203,15 @@ def _parse(text: str) -> Expression:
         raise
 
 
-DEEPEST = 150
-"""Maximum depth of an expression's operators and calls."""
+DEEPEST = 300
+"""Maximum depth of an expression's operators and calls, where a call and its arguments are two levels."""
 
 
-def _refuse_deep(root: Any, children_of: Callable[[Any], Iterable[Any]], levels: int) -> None:
+def _refuse_deep(root: Any, children_of: Callable[[Any], Iterable[Any]]) -> None:
     level, depth = [root], 0
     while level := [child for node in level for child in children_of(node)]:
         depth += 1
-        if depth > levels:
+        if depth > DEEPEST:
             raise ExpressionSyntaxError(f"The expression is nested more than {DEEPEST} times. Split it.", 0)
 
 
@@ -372,13 +372,22 @@ class _Builder(Transformer[Token, Any]):
         operands: list[Expression] = [children[0]]
         operators: list[Token] = []
         for operator, operand in zip(children[1::2], children[2::2], strict=True):
-            while operators and not _binds_stronger(operator, operators[-1]):
+            while operators and _STRENGTH[operator.type] <= _STRENGTH[operators[-1].type]:
+                if operator.type == operators[-1].type and operator.type in _NOT_CHAINED:
+                    raise ExpressionSyntaxError(
+                        f"{operator} follows {operators[-1]}. Compare twice, and join the results with &&.",
+                        operator.start_pos or 0,
+                    )
                 _combine(operands, operators.pop())
             operators.append(operator)
             operands.append(operand)
         while operators:
             _combine(operands, operators.pop())
         return replace(operands[0], start=meta.start_pos, end=meta.end_pos)
+
+    def coalesce(self, meta: Any, children: list[Any]) -> Binary:
+        left, operator, right = children
+        return Binary(str(operator), left, right, start=meta.start_pos, end=meta.end_pos)
 
     def conditional(self, meta: Any, children: list[Expression]) -> Conditional:
         return Conditional(*children, start=meta.start_pos, end=meta.end_pos)
@@ -410,17 +419,9 @@ class _Builder(Transformer[Token, Any]):
         return Literal(_CONSTANTS[children[0]], start=meta.start_pos, end=meta.end_pos)
 
 
-_STRENGTHS = (
-    "COALESCE", "OR", "AND", "BIT_OR", "BIT_XOR", "BIT_AND", "EQUALITY", "RELATION", "SHIFT", "SUM", "PRODUCT",
-)  # fmt: skip
+_STRENGTHS = ("OR", "AND", "BIT_OR", "BIT_XOR", "BIT_AND", "EQUALITY", "RELATION", "SHIFT", "SUM", "PRODUCT")
 _STRENGTH = {name: strength for strength, name in enumerate(_STRENGTHS)}
-
-
-def _binds_stronger(operator: Token, left: Token) -> bool:
-    """Return whether an operator takes the operand before it from the operator to its left."""
-    if operator.type == left.type:
-        return operator.type == "COALESCE"  # a ?? b ?? c is a ?? (b ?? c); others are read from the left
-    return _STRENGTH[operator.type] > _STRENGTH[left.type]
+_NOT_CHAINED = {"EQUALITY", "RELATION"}
 
 
 def _combine(operands: list[Expression], operator: Token) -> None:

@@ -76,6 +76,12 @@ def test_a_literal(text, value):
         ("1 /* comment */ + 1 ## end", 2),
         ("{'a': 1}['a'] + {'b': 2}.b", 3),
         ("{:}", {}),
+        ("null ?? 1 == 1 ? 'a' : 'b'", "a"),
+        ("3 ?? 1 == 1 ? 'a' : 'b'", 3),
+        ("'' ?: true ? 'x' : 'y'", "x"),
+        ("null ?? null ?? 5", 5),
+        ("||".join(["'b' == 'a'"] * 250), False),
+        (" : ".join(f"'b' == 'a' ? {n}" for n in range(150)) + " : 7", 7),
     ],
 )
 def test_operators_bind_as_in_jexl(text, value):
@@ -93,6 +99,8 @@ def test_operators_bind_as_in_jexl(text, value):
         ('"abc', 1, "not closed"),
         ("08", 1, "leading 0 means octal"),
         ("a b", 3, "missing operator"),
+        ("a == b != c", 8, "!= follows ==. Compare twice"),
+        ("1 + a < b < c", 11, "< follows <. Compare twice"),
         ("`x`", 1, "back-quotes"),
         ("f(a,)", 5, "Unexpected '\\)'"),
         ("var x", 5, "reserved word"),

@@ -417,6 +417,7 @@ def test_date_times_and_dates():
         ("id,name,name", "line 1: 2 columns are named 'name'"),
         ("id,,name", "line 1: column 2 has no name"),
         ('id,name\n1,Ada\n2,"Ben\n3,Cy\n', "line 3: a quotation mark of this row is not closed"),
+        ('id,name\n1,5" pipe\n2,"open\n3,x\n4,y\n', "line 3: a quotation mark of this row is not closed"),
         ('id,name\n1,"Ada"\n2,"Ben' + "\nx" * 90_000, "line 3: a quotation mark of this row is not closed"),
     ],
 )
@@ -424,6 +425,12 @@ def test_a_table_that_cannot_be_read_is_refused_at_the_start(tmp_path, text, say
     (tmp_path / "people.csv").write_text(f"{text}\n1,a,b\n")
     with pytest.raises(SystemExit, match=f"people.csv, {says}. Mend the file"):
         Sources(tmp_path)
+
+
+def test_a_long_cell_and_a_mark_within_a_cell_are_read(tmp_path):
+    (tmp_path / "t.csv").write_text('id,name\n1,5" pipe\n2,"' + "x" * 140_000 + '"\n3,z\n')
+    [(rows, unreadable)] = Tables(tmp_path).get("t").rows()
+    assert ([len(r["name"]) for r in rows], unreadable) == ([7, 140_000, 1], 0)
 
 
 def test_a_large_table_may_have_line_breaks_in_its_cells(make_emulator, tmp_path):
@@ -444,6 +451,7 @@ def test_nested_parquet_is_mapped_as_it_is(make_emulator, tmp_path):
         "who": pa.array([{"first": "Ann", "last": "Bo"}, None]),
         "more": pa.array([[("k", "v")], None], pa.map_(pa.string(), pa.string())),
         "mails": pa.array([["a@b.example", "c@d.example"], []], pa.list_(pa.string())),
+        "deep": pa.array([{"map": [("k", "w")]}, None], pa.struct([("map", pa.map_(pa.string(), pa.string()))])),
     }
     pq.write_table(pa.table(columns), folder / "t.parquet")
     aep = Plain(make_emulator(folder))
@@ -452,14 +460,15 @@ def test_nested_parquet_is_mapped_as_it_is(make_emulator, tmp_path):
         "who.first": "person.name.firstName",
         "mails[1]": "personalEmail.address",
         "more.k": "person.name.suffix",
+        "deep.map.k": "person.name.middleName",
     }
     made = Onboarding(aep, "t", {**mappings, "who.last": "person.name.lastName"})
     shown = aep("GET", f"{FLOW}/connections/{made.base}/explore", params={"objectType": "table", "object": "t"}).json()
-    assert [c["type"] for c in shown["schema"]["columns"]] == ["string", "object", "object", "array"]
+    assert [c["type"] for c in shown["schema"]["columns"]] == ["string", "object", "object", "array", "object"]
     assert made.run(made.flow())["metrics"]["recordSummary"]["outputRecordCount"] == 2
     [file] = aep.emulator.lake.rglob("*.parquet")
     assert pq.read_table(file).to_pylist()[0] == {
-        "_id": "a", "person": {"name": {"firstName": "Ann", "suffix": "v", "lastName": "Bo"}},
+        "_id": "a", "person": {"name": {"firstName": "Ann", "suffix": "v", "middleName": "w", "lastName": "Bo"}},
         "personalEmail": {"address": "c@d.example"},
     }  # fmt: skip
 

@@ -285,9 +285,16 @@ def test_a_column_is_sent_as_aep_reads_it(column, sent):
 
 
 def test_a_path_into_a_record_is_sent_as_it_is():
-    columns = [{"name": "a.b", "path": "a.b", "xdm": {"type": "string"}}, {"name": "tags", "xdm": {"type": "array"}}]
-    made = entries({"_id": "a.b", "flag": "tags[0].x", "share": Expression("upper(a.b)")}, columns=columns)
-    assert [e["source"] for e in made] == ["a.b", "tags[0].x", "upper(a.b)"]
+    columns = [
+        {"name": "a.b", "path": "a.b", "xdm": {"type": "string"}},
+        {"name": "tags", "xdm": {"type": "array"}},
+        {"name": "size", "xdm": {"type": "array"}},
+    ]
+    mappings = {"_id": "a.b", "flag": "tags[0].x", "share": Expression("upper(a.b)"), "_acme.note": "size[0].x"}
+    made = entries(mappings, columns=columns)
+    assert {e["destination"]: e["source"] for e in made} == {
+        "_id": "a.b", "flag": "tags[0].x", "share": "upper(a.b)", "_acme.note": "${size}[0].x"
+    }  # fmt: skip
     with pytest.raises(AepConfigurationError, match="no column 'a.c'"):
         entries({"_id": "a.c"}, columns=columns)
 

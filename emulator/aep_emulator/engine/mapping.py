@@ -159,11 +159,12 @@ class Mapper:
         self._rejects = chosen.get("transform-error") == "reject"
         self._compiled = CompiledMappings(entries, self.schema, chosen, native_dates=True)
         self._context = {"now": now, "new_id": new_id}
-        self._constraints = [
-            (below, is_allowed, message)
+        constraints = {
+            (below, message): is_allowed  # once, also if a set writes an object and one of its fields
             for path in destinations.values()
             for below, is_allowed, message in _constraints(_definition(schema, path), path)
-        ]
+        }
+        self._constraints = [(path, is_allowed, message) for (path, message), is_allowed in constraints.items()]
 
     def apply(self, row: Mapping[str, Any]) -> Mapped:
         """Return the mapped row, or the reasons for its rejection."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
@@ -129,11 +130,7 @@ class Table:
         reported = 0
         for batch in self._batches(skip):
             now = unreadable
-            rows = batch.to_pylist()
-            for name in [f.name for f in batch.schema if pa.types.is_map(f.type)]:
-                for row in rows:
-                    row[name] = None if row[name] is None else dict(row[name])
-            yield rows, now - reported
+            yield batch.to_pylist(maps_as_pydicts="lossy"), now - reported
             reported = now
         if unreadable > reported:
             yield [], unreadable - reported
@@ -185,10 +182,9 @@ class TableError(ValueError):
 def _unclosed_quote(file: Path, delimiter: str) -> int | None:
     """Return the line where a row begins whose quoted cell takes up the rest of the file."""
     with pa.input_stream(file, compression="detect") as stream:
-        quotes = sum(chunk.count(b'"') for chunk in iter(lambda: stream.read(_BLOCK), b""))
-    if quotes % 2 == 0:  # each quoted cell has two, and a quotation mark within it is doubled
-        return None
-    with pa.input_stream(file, compression="detect") as stream:
+        if not any(b'"' in chunk for chunk in iter(lambda: stream.read(_BLOCK), b"")):
+            return None
+    with pa.input_stream(file, compression="detect") as stream, _long_cells():
         kept: list[str] = []
         lines = 0
 
@@ -204,13 +200,23 @@ def _unclosed_quote(file: Path, delimiter: str) -> int | None:
             for _ in csv.reader(read(), delimiter=delimiter):
                 last, first_line = "".join(kept), lines - len(kept) + 1
                 kept.clear()
-        except csv.Error:  # a cell is longer than any that is meant
+        except csv.Error:  # a cell is longer than any that can be read
             return lines - len(kept) + 1
-    try:
-        list(csv.reader([last], delimiter=delimiter, strict=True))
-    except csv.Error as e:
-        return first_line if "unexpected end" in str(e) else None
+        try:
+            list(csv.reader([last], delimiter=delimiter, strict=True))
+        except csv.Error as e:
+            return first_line if "unexpected end" in str(e) else None
     return None
+
+
+@contextmanager
+def _long_cells() -> Generator[None, None, None]:
+    """Let the ``csv`` module read cells that are as long as pyarrow can read them."""
+    before = csv.field_size_limit(_BLOCK)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 _READ = pyarrow.csv.ReadOptions(block_size=_BLOCK)
