@@ -300,17 +300,20 @@ def service_error(status: int, body: object, where: Where, retry_after: float | 
 
 
 def _code(answer: Mapping[str, Any]) -> str:
-    """Return the error code, which Adobe's services put in one of three places; the most specific one counts."""
+    """Return the error code, which Adobe's services put in one of four places; the most specific one counts."""
     for key in ("errorCode", "error_code"):
         if answer.get(key):
             return str(answer[key])
     kind = str(answer.get("type") or "")
     last = kind.rstrip("/").rsplit("/", 1)[-1]
-    return last if any(c.isdigit() for c in last) else ""
+    if any(c.isdigit() for c in last):
+        return last
+    report = answer.get("report")  # of Identity Service
+    return str(report.get("code") or "") if isinstance(report, Mapping) else ""
 
 
 def _message(answer: Mapping[str, Any]) -> str:
-    for key in ("message", "errorMessage", "detail", "title"):
+    for key in ("message", "errorMessage", "detail", "description", "title"):
         if answer.get(key):
             return str(answer[key])
     return ""

@@ -18,6 +18,7 @@ from aep_emulator.core.store import Store
 from aep_emulator.core.switches import SWITCHES, choices
 from aep_emulator.core.validation import parsed
 from aep_emulator.core.world import World
+from aep_emulator.data import xdm
 from aep_emulator.engine.scheduler import Runner
 from aep_emulator.engine.source_data import Sources, sample_data
 from aep_emulator.gateway.app import create_app
@@ -47,6 +48,12 @@ def _arguments() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="folder of tables (CSV, Parquet) and records (JSON lines), or of one such folder for each connector",
+    )
+    p.add_argument(
+        "--xdm",
+        type=Path,
+        metavar="DIR",
+        help="a copy of the public repository adobe/xdm: all of Adobe's classes, field groups and data types",
     )
     p.add_argument(
         "--lake", type=Path, metavar="DIR", help="folder for ingested Parquet (default: rows are counted only)"
@@ -153,6 +160,7 @@ def _options(p: argparse.ArgumentParser, a: argparse.Namespace) -> Options:
         seed=a.seed,
         strict=a.strict,
         assume=tuple(a.assume),
+        xdm=a.xdm.resolve() if a.xdm else None,
         admin_token=token,
     )
 
@@ -174,6 +182,12 @@ def main(argv: list[str] | None = None) -> None:
         print(
             f"Listening on {a.host}: everyone who can reach this port can use the emulator. "
             f"Writes under /_emulator need Authorization: Bearer {token}",
+            file=sys.stderr,
+        )
+    if missing := xdm.library(options.xdm).missing():
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        print(
+            f"--xdm {options.xdm}: parts refer to {shown}, which are not there: their fields are absent",
             file=sys.stderr,
         )
     world = World(Store(a.state), Sources(a.source_data or sample_data()), options)

@@ -26,7 +26,7 @@ def schema(aep, title, *refs, **more):
 @pytest.mark.parametrize("kind", ["classes", "fieldgroups", "mixins", "behaviors", "schemas", "datatypes"])
 def test_global_parts_are_listed_and_read(aep, kind):
     listed = aep("GET", f"{REGISTRY}/global/{kind}", headers=IDS).json()["results"]
-    assert bool(listed) is (kind not in {"schemas", "datatypes"})
+    assert bool(listed) is (kind != "schemas")
     for part in listed:
         for id_ in (encoded(part["$id"]), part["meta:altId"]):
             found = aep("GET", f"{REGISTRY}/global/{kind}/{id_}", headers=ONE).json()

@@ -286,6 +286,12 @@ def test_adobes_samples_are_replayed(aep):
     replay(f"GET {SANDBOXES}", f"{SANDBOXES}/", page)
     replay(f"GET {SANDBOXES}/sandboxes", f"{SANDBOXES}/sandboxes", page)
 
+    namespaces = "/data/core/idnamespace/identities"
+    body = {"name": "Loyalty Member", "code": "Loyalty", "description": "Member of the program",
+            "idType": "Cross_device"}
+    found = {**body, "updateTime": int, "status": "ACTIVE", "id": int, "createTime": int, "custom": True}
+    replay(f"POST {namespaces}", namespaces, found, body=body)
+
     # -- and back
     for kind, ids in (("flows", [flow]), ("sourceConnections", [source, child]), ("targetConnections", [target, other]),
                       ("connections", [base, draft])):

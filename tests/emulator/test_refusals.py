@@ -15,6 +15,7 @@ SFTP = {"id": "b7bf2577-4520-42c9-bae9-cad01560f7bc", "version": "1.0"}
 ZENDESK = {"id": "0a27232b-2c6e-4396-b8c6-c9fc24e37ba4", "version": "1.0"}
 IDS = {"Accept": "application/vnd.adobe.xed-id+json"}
 LATER = int(time.time()) + 36_000
+NAMESPACES = "/data/core/idnamespace/identities"
 REST = {"id": "6499120c-0b15-42dc-936e-847ea3c24d72", "version": "1.0"}
 
 
@@ -298,6 +299,9 @@ PROVOKED = {
     "XDM-1016-404": lambda c: c.get(f"{REGISTRY}/tenant/descriptors/x"),
     "XDM-1413-400": conflicting,
     "XDM-1521-400": lambda c: c.schema(title="schema"),
+    "INVALID_REQUEST_PARAMS": lambda c: c.post(NAMESPACES, {"name": "Loyalty", "code": "A B", "idType": "Email"}),
+    "NAMESPACE_NOT_FOUND": lambda c: c.get(f"{NAMESPACES}/5"),
+    "INTEGRATION_CODE_EXISTS": lambda c: c.post(NAMESPACES, {"name": "Mail", "code": "Email", "idType": "Email"}),
     "XDM-1528-400": lambda c: c.aep(
         "PATCH",
         f"{REGISTRY}/tenant/schemas/{c.parts.schema.replace('/', '%2F')}",
@@ -315,7 +319,7 @@ def rest_flow(case):
 
 
 BY_OPTIONS = {"2106-404", "2118-403", "2121-403"}
-ALL = {*refusals.GATEWAY, *refusals.FLOW, *(f"{n}-400" for n in refusals.SOURCE), *refusals.XDM}
+ALL = {*refusals.GATEWAY, *refusals.FLOW, *(f"{n}-400" for n in refusals.SOURCE), *refusals.XDM, *refusals.IDENTITY}
 
 
 def test_every_claimed_code_is_provoked():
@@ -327,7 +331,8 @@ def test_each_refusal_has_its_code(aep, code):
     case = Case(aep)
     answer = PROVOKED[code](case)
     body = answer.json()
-    status = int(code[:3]) if len(code) == 6 else int(code[-3:])
+    identity = refusals.IDENTITY.get(code)
+    status = identity[0] if identity else int(code[:3]) if len(code) == 6 else int(code[-3:])
     assert (answer.status_code, refusals.code_of(body)) == (status, code), body
     if "title" in body and code in refusals.FLOW:
         assert body["title"] == refusals.FLOW[code][0]
@@ -344,6 +349,7 @@ def test_each_refusal_has_its_code(aep, code):
         ("catalog", "GET", f"{CATALOG}/dataSets", 403, ""),
         ("conversion:write", "POST", f"{PREP}/mappingSets", 403, ""),
         ("schemaregistry:write", "POST", f"{REGISTRY}/tenant/schemas", 403, ""),
+        ("idnamespace:write", "POST", NAMESPACES, 403, ""),
         ("sandbox:dev", "GET", f"{FLOW}/flows", 403, "2118-403"),
         ("sandbox:dev", "GET", f"{CATALOG}/dataSets", 403, "2118-403"),
     ],

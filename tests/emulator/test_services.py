@@ -534,7 +534,25 @@ def test_accept_selects_the_resolved_or_the_raw_schema(aep, version):
     raw = aep("GET", path, headers={"Accept": f"application/vnd.adobe.xed+json{version}"}).json()
     full = aep("GET", path, headers={"Accept": f"application/vnd.adobe.xed-full+json{version}"}).json()
     assert "properties" not in raw
-    assert full["properties"]["_id"] == {"type": "string"}
+    assert full["properties"]["_id"]["type"] == "string"
+
+
+def test_a_namespace_is_created_once_and_keeps_its_code(aep):
+    path = "/data/core/idnamespace/identities"
+    standard = {n["code"]: n["id"] for n in aep("GET", path).json()}
+    assert standard["Email"] == 6
+    body = {"name": "Loyalty Member", "code": "Loyalty", "description": "of the program", "idType": "Cross_device"}
+    made = aep.post(path, body, 200)
+    assert made.items() >= {**body, "status": "ACTIVE", "custom": True}.items()
+    assert aep("GET", f"{path}/{made['id']}").json() == made
+    assert [n for n in aep("GET", path).json() if n["custom"]] == [made]
+    aep.refused(409, "namespacevalidation", "POST", path, json=body)
+    renamed = aep("PUT", f"{path}/{made['id']}", json={**body, "name": "Member", "description": ""}).json()
+    assert (renamed["name"], renamed["description"], renamed["id"]) == ("Member", "", made["id"])
+    for wrong in ({"code": "Other"}, {"idType": "Email"}):
+        aep.refused(400, "namespacevalidation", "PUT", f"{path}/{made['id']}", json={**body, **wrong})
+    email = {"name": "Mail", "code": "Email", "idType": "Email"}
+    aep.refused(400, "namespacevalidation", "PUT", f"{path}/6", json=email)
 
 
 def test_accept_rules(aep):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aep_emulator.core.errors import FLOW, GATEWAY, SOURCE, XDM
+from aep_emulator.core.errors import FLOW, GATEWAY, IDENTITY, SOURCE, XDM
 from aep_emulator.core.http import Evidence
 from aep_emulator.core.switches import SWITCHES
 from aep_emulator.services.routes import ABSENT, ROUTES
@@ -22,6 +22,7 @@ _CATALOGUES = (
     ("Flow Service", "sources/errors/flow-service-errors.md", FLOW),
     ("sources", "sources/errors/sources-errors.md", {f"{k}-400": ("Bad Request", v) for k, v in SOURCE.items()}),
     ("Schema Registry", "xdm/troubleshooting-guide.md", XDM),
+    ("Identity Service", "identity-service.yaml", {k: ("Namespace validation", v) for k, (_, v) in IDENTITY.items()}),
 )
 
 

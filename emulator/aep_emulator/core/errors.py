@@ -139,6 +139,17 @@ XDM = {
 }
 
 
+IDENTITY = {
+    "INVALID_REQUEST_PARAMS": (
+        400,
+        "a namespace without name, code or idType, or with another code or type than before",
+    ),
+    "NAMESPACE_NOT_FOUND": (404, "no namespace with that id"),
+    "INTEGRATION_CODE_EXISTS": (409, "another namespace has the code"),
+}
+"""Codes of Identity Service: status and occasion."""
+
+
 class Refusal(Exception):
     """An error response: HTTP status, JSON body and headers."""
 
@@ -154,7 +165,9 @@ def code_of(body: Any) -> str:
     if not isinstance(body, dict):
         return ""
     _, found, last = str(body.get("type", "")).rpartition("/errors/")
-    return str(body.get("errorCode") or body.get("error_code") or (last if found else ""))
+    report = body.get("report")
+    reported = report.get("code") if isinstance(report, dict) else None
+    return str(body.get("errorCode") or body.get("error_code") or (last if found else "") or reported or "")
 
 
 def gateway(code: str, message: str) -> Refusal:
@@ -204,6 +217,21 @@ def xdm(code: str, message: str) -> Refusal:
             "status": status,
             "report": {"detailed-message": message, "sub-errors": []},
             "detail": message,
+        },
+    )
+
+
+def identity(code: str, message: str) -> Refusal:
+    """Return an error of Identity Service."""
+    status = IDENTITY[code][0]
+    return Refusal(
+        status,
+        {
+            "type": "http://ns.adobe.com/adobecloud/problem/namespacevalidation",
+            "status": status,
+            "title": "Namespace validation",
+            "description": message,
+            "report": {"code": code},
         },
     )
 

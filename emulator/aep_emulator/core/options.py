@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SANDBOX_STATES = ("active", "creating", "failed", "deleted")
-SERVICES = ("flowservice", "schemaregistry", "catalog", "conversion", "export")
+SERVICES = ("flowservice", "schemaregistry", "catalog", "conversion", "export", "idnamespace")
 SCOPES = (
     "openid",
     "AdobeID",
@@ -56,6 +56,7 @@ class Options:
     :param seed: makes ids reproducible; ``None``: random ids
     :param strict: refuse unknown fields and parameters
     :param assume: ``NAME=VALUE`` of :data:`aep_emulator.core.switches.SWITCHES`
+    :param xdm: a copy of Adobe's public XDM repository, whose parts are added to those of the package
     :param admin_token: token that writes under ``/_emulator`` need; ``None``: no token
     """
 
@@ -75,6 +76,7 @@ class Options:
     seed: int | None = None
     strict: bool = False
     assume: tuple[str, ...] = ()
+    xdm: Path | None = None
     admin_token: str | None = field(default=None, repr=False)
 
     def sandbox_states(self) -> dict[str, str]:

@@ -205,6 +205,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "patternProperties": {"^(xdm|meta):": _ANY},
         "additionalProperties": False,
     },
+    "namespaces": _object(**_NAMED, code=_TEXT, idType=_TEXT),
     "dataSets": _object(
         **_NAMED,
         schemaRef=_SCHEMA_REF,

@@ -122,7 +122,7 @@ class Ingestion:
         target = self._object("targetConnections", self._flow["targetConnectionIds"][0])
         dataset_id = target["params"]["dataSetId"]
         dataset = self._object("dataSets", dataset_id)
-        registry = Registry(self._world.store, self._scope)
+        registry = Registry(self._world, self._scope)
         schema = registry.schema(dataset["schemaRef"]["id"])
         readers = self._readers(source)
         if schema is None or readers is None:

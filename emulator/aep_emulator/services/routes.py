@@ -9,6 +9,7 @@ from aep_emulator.services import export, sandboxes
 from aep_emulator.services.catalog import resources as catalog
 from aep_emulator.services.data_prep import languages, mapping_sets
 from aep_emulator.services.flow_service import connections, flows
+from aep_emulator.services.identity import namespaces
 from aep_emulator.services.schema_registry import descriptors
 from aep_emulator.services.schema_registry import resources as schema_registry
 
@@ -22,6 +23,7 @@ ROUTES: list[Route] = [
     *languages.ROUTES,
     *sandboxes.ROUTES,
     *export.ROUTES,
+    *namespaces.ROUTES,
 ]
 
 

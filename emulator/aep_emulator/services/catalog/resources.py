@@ -179,7 +179,7 @@ def create_dataset(world: World, request: Request) -> Reply:
         raise problem(400, "BadRequestError", "name is missing")
     if not isinstance(ref, dict) or not isinstance(ref.get("id"), str):
         raise problem(400, "BadRequestError", "schemaRef.id is missing")
-    schema = Registry(world.store, request.scope).schema(ref["id"])
+    schema = Registry(world, request.scope).schema(ref["id"])
     if schema is None:
         raise problem(400, "BadRequestError", f"There is no schema {ref['id'][:200]}")
     _check_tags(world, request, ref["id"], body.get("tags") or {})
@@ -218,7 +218,7 @@ def _check_tags(world: World, request: Request, schema_id: str, tags: Body) -> N
     """Refuse Profile tags if the schema is not in the union, and tags that are reserved for Adobe."""
     if reserved := [t for t in tags if t.startswith("adobe") and t != "adobe/pqs/table"]:
         raise problem(400, "BadRequestError", f"{reserved[0][:100]}: tags that begin with adobe are reserved")
-    schema = Registry(world.store, request.scope).schema(schema_id) or {}
+    schema = Registry(world, request.scope).schema(schema_id) or {}
     profile = {
         t
         for t in ("unifiedProfile", "unifiedIdentity")

@@ -26,7 +26,7 @@ def _checked(world: World, request: Request, body: Body) -> tuple[Body, list[lis
     schema_id = ref.get("id") if isinstance(ref, dict) else body.get("xdmSchema")
     if not isinstance(schema_id, str):
         raise problem(400, "Bad Request", "outputSchema.schemaRef.id is missing")
-    registry = Registry(world.store, request.scope)
+    registry = Registry(world, request.scope)
     schema = registry.schema(schema_id)
     if schema is None:
         raise problem(400, "Bad Request", f"There is no schema {schema_id[:200]}")

@@ -138,7 +138,7 @@ def _checked_source(world: World, request: Request, body: Body) -> Body | None:
     elif flow_spec_of(spec["id"]) == "CloudStorageToAEP":
         _check_path(world, body, params)
     schema = data.get("schema") if isinstance(data, dict) else None
-    if isinstance(schema, dict) and Registry(world.store, request.scope).schema(schema.get("id") or "") is None:
+    if isinstance(schema, dict) and Registry(world, request.scope).schema(schema.get("id") or "") is None:
         raise source(1391, "data.schema: there is no such schema")
     return base
 

@@ -281,7 +281,7 @@ def _check_mapping(world: World, request: Request, steps: dict[Any, Body], targe
     dataset = world.store.get("dataSets", request.scope, str((target.get("params") or {}).get("dataSetId")))
     if dataset is None or versions[version]["schema"] != dataset["schemaRef"]["id"]:
         raise flow("1425-400", "Schema of mapping and of target dataset must be the same")
-    if Registry(world.store, request.scope).schema(dataset["schemaRef"]["id"]) is None:
+    if Registry(world, request.scope).schema(dataset["schemaRef"]["id"]) is None:
         raise flow("1425-400", "The schema of the target dataset is gone")
 
 

@@ -82,7 +82,7 @@ def delete(world: World, request: Request, id_: str) -> Reply:
 
 
 def _check_removable(world: World, request: Request, primary: dict[str, Any]) -> None:
-    schema = Registry(world.store, request.scope).schema(primary["xdm:sourceSchema"]) or {}
+    schema = Registry(world, request.scope).schema(primary["xdm:sourceSchema"]) or {}
     if "union" in (schema.get("meta:immutableTags") or []):
         raise problem(400, "BadRequestError", "The primary identity of a schema that is enabled for Profile stays")
 
@@ -99,7 +99,7 @@ def _checked(world: World, request: Request) -> dict[str, Any]:
     body = request.object(_EMPTY, "descriptors")
     if body.get("@type") not in TYPES:
         raise problem(400, "BadRequestError", f"There is no descriptor of the type {str(body.get('@type'))[:100]!r}")
-    registry = Registry(world.store, request.scope)
+    registry = Registry(world, request.scope)
     schema = registry.schema(body.get("xdm:sourceSchema") or "")
     if schema is None:
         raise refusal("XDM-1012-404", f"There is no schema {str(body.get('xdm:sourceSchema'))[:200]}")

@@ -119,9 +119,9 @@ def _brief(item: Body) -> Body:
 
 def _found(world: World, request: Request, kind: _Kind, id_: str) -> Body:
     """Return the tenant's object; for a read, Adobe's global one is the fallback."""
-    found = Registry(world.store, request.scope).stored(kind.name, id_)
+    found = Registry(world, request.scope).stored(kind.name, id_)
     if found is None and request.method == "GET":
-        found = xdm.global_part(kind.name, id_)
+        found = Registry(world, request.scope).library.find(kind.name, id_)
     if found is None:
         raise refusal(kind.missing, f"There is no object {id_[:200]} in {kind.name}")
     return found
@@ -136,7 +136,7 @@ def _look(world: World, request: Request, found: Body) -> Reply:
         raise problem(406, "NotAcceptable", f"There is no version {version}")
     body = shown(found)
     if form.startswith("full"):
-        resolved = Registry(world.store, request.scope).resolve(found)
+        resolved = Registry(world, request.scope).resolve(found)
         body = {k: v for k, v in body.items() if k not in {"allOf", "definitions"}} | resolved
     if form.endswith("desc"):
         body["meta:descriptors"] = list(world.store.find("descriptors", request.scope, parent=found["$id"]))
@@ -218,7 +218,7 @@ def _title(world: World, request: Request, body: Body, own_id: str) -> str:
 
 def _check_resolves(world: World, request: Request, body: Body) -> Body:
     try:
-        return Registry(world.store, request.scope).resolve(body)
+        return Registry(world, request.scope).resolve(body)
     except xdm.Incompatible as e:
         raise refusal("XDM-1413-400", f"Incompatible types: {e}") from None
     except xdm.TooLarge:
@@ -266,7 +266,7 @@ def _rewritten(world: World, request: Request, kind: _Kind, found: Body, body: B
     _check_tags(world, request, kind, found, body)
     resolved = _check_resolves(world, request, body)
     if _is_used(world, request, kind, found):
-        before = xdm.leaves(Registry(world.store, request.scope).resolve(found))
+        before = xdm.leaves(Registry(world, request.scope).resolve(found))
         after = xdm.leaves(resolved)
         if lost := [f for f, type_ in before.items() if after.get(f) != type_]:
             raise problem(400, "BadRequestError", f"It is in use, so {lost[0]} can neither go nor change its type")
@@ -302,7 +302,7 @@ def _check_tags(world: World, request: Request, kind: _Kind, before: Body, after
     if _in_union(before) and not _in_union(after):
         raise problem(400, "BadRequestError", "The union tag of a schema stays")
     if _in_union(after) and not _in_union(before):
-        fields = Registry(world.store, request.scope).resolve(after)["properties"]
+        fields = Registry(world, request.scope).resolve(after)["properties"]
         identities = world.store.find("descriptors", request.scope, parent=before["$id"])
         if "identityMap" not in fields and not any(d.get("xdm:isPrimary") for d in identities):
             raise refusal("XDM-1528-400", "The schema has neither identityMap nor a primary identity")
@@ -327,26 +327,32 @@ def _deleted(world: World, request: Request, kind: _Kind, id_: str) -> Reply:
 
 
 def _as_schema(world: World, request: Request, body: Body) -> Body:
-    registry = Registry(world.store, request.scope)
-    class_id = registry.class_of(body) if isinstance(body.get("allOf"), list) else None
-    if class_id is None:
-        raise problem(400, "BadRequestError", "A schema must extend exactly one known class")
+    registry = Registry(world, request.scope)
     refs = _known_references(world, request, body, {"classes", "fieldgroups"})
-    own = registry.stored("classes", class_id)
-    behavior = own["meta:extends"][0] if own else xdm.BEHAVIORS[0]
+    class_id = registry.class_of(body)
+    if class_id is None:
+        raise problem(400, "BadRequestError", "A schema must extend exactly one class")
+    extended = (registry.part(class_id) or {}).get("meta:extends") or []
     return {
         "refs": refs,
         "meta:extensible": False,
         "meta:abstract": False,
-        "meta:extends": [*refs, behavior],
+        "meta:extends": [*dict.fromkeys([*refs, *extended])],
         "meta:class": class_id,
     }
 
 
 def _known_references(world: World, request: Request, body: Body, kinds: set[str]) -> list[str]:
-    registry, refs = Registry(world.store, request.scope), xdm.references(body)
-    if unknown := [r for r in refs if registry.kind_of(r) not in kinds]:
-        raise problem(400, "BadRequestError", f"$ref {unknown[0][:200]} is not one of {', '.join(sorted(kinds))}")
+    registry, refs = Registry(world, request.scope), xdm.references(body)
+    if unknown := [r for r in refs if not registry.kind_of(r)]:
+        raise problem(
+            400,
+            "BadRequestError",
+            f"The emulator has no {unknown[0][:200]}. If it is a standard part of Adobe's, start the emulator with "
+            "--xdm DIR, where DIR is a copy of the public repository adobe/xdm",
+        )
+    if wrong := [r for r in refs if registry.kind_of(r) not in kinds]:
+        raise problem(400, "BadRequestError", f"$ref {wrong[0][:200]} is not one of {', '.join(sorted(kinds))}")
     if len(set(refs)) != len(refs):
         raise problem(400, "BadRequestError", "allOf names something twice")
     return refs
@@ -355,9 +361,10 @@ def _known_references(world: World, request: Request, body: Body, kinds: set[str
 def _as_class(world: World, request: Request, body: Body) -> Body:
     """Return the server's fields of a class; an ad hoc class gets a namespace in place of ``_adhoc``."""
     parts = body.get("allOf") or []
-    behaviors = [r for r in xdm.references(body) if r in {xdm.AD_HOC, *xdm.BEHAVIORS}]
-    groups = [r for r in xdm.references(body) if r not in behaviors]
-    if len(behaviors) != 1 or any(Registry(world.store, request.scope).kind_of(r) != "fieldgroups" for r in groups):
+    refs = _known_references(world, request, body, {"behaviors", "fieldgroups", "datatypes"})
+    behaviors = [r for r in refs if r in {xdm.AD_HOC, *xdm.BEHAVIORS}]
+    groups = [r for r in refs if r not in behaviors]
+    if len(behaviors) != 1:
         raise problem(400, "BadRequestError", "A class must extend exactly one behavior")
     made = {
         "refs": [*behaviors, *groups],
@@ -366,6 +373,7 @@ def _as_class(world: World, request: Request, body: Body) -> Body:
         "meta:extends": [*behaviors, *groups],
     }
     if behaviors != [xdm.AD_HOC]:
+        _check_namespace(world, request, body)
         return made
     namespace = body.get("meta:datasetNamespace")
     if not isinstance(namespace, str) or not namespace:
@@ -413,14 +421,11 @@ DATA_TYPES = _Kind("datatypes", "datatypes", "XDM-1014-404", _as_data_type)
 
 
 def _global_kind(kind: str, path: str) -> list[Route]:
-    def items() -> list[Body]:
-        return [p for p in xdm.library().values() if p["_emulator"]["kind"] == kind]
-
     def list_(world: World, request: Request) -> Reply:
-        return _list(world, request, items(), f"/global/{path}")
+        return _list(world, request, xdm.library(world.options.xdm).of_kind(kind), f"/global/{path}")
 
     def get(world: World, request: Request, id_: str) -> Reply:
-        found = xdm.global_part(kind, id_)
+        found = xdm.library(world.options.xdm).find(kind, id_)
         if found is None:
             raise refusal("XDM-1010-404", f"There is no object {id_[:200]} in global {path}")
         return _look(world, request, found)
