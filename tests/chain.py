@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from airflow_provider_aep.client.client import AepClient
+from airflow_provider_aep.client.schema_registry import BEHAVIORS
 from airflow_provider_aep.onboarding.reconcile.marker import Marker, identity
 from airflow_provider_aep.onboarding.reconcile.resource_type import CreateOptions, Desired, ResourceType, at
 from airflow_provider_aep.onboarding.resources import (
     BASE_CONNECTION,
+    CLASS,
     DATASET,
+    FIELD_GROUP,
     FLOW,
+    IDENTITY_NAMESPACE,
     MAPPING_SET,
     SCHEMA,
     SOURCE_CONNECTION,
@@ -20,11 +25,15 @@ from airflow_provider_aep.onboarding.resources import (
 )
 from airflow_provider_aep.onboarding.resources.base_connection import BaseConnectionDesired
 from airflow_provider_aep.onboarding.resources.dataset import DatasetDesired
+from airflow_provider_aep.onboarding.resources.field_group import FieldGroupDesired
 from airflow_provider_aep.onboarding.resources.flow import FlowDesired, Schedule
+from airflow_provider_aep.onboarding.resources.identity_namespace import IdentityNamespaceDesired
 from airflow_provider_aep.onboarding.resources.mapping_set import MappingSetDesired
 from airflow_provider_aep.onboarding.resources.schema import SchemaDesired
 from airflow_provider_aep.onboarding.resources.source_connection import SourceConnectionDesired
 from airflow_provider_aep.onboarding.resources.target_connection import TargetConnectionDesired
+from airflow_provider_aep.onboarding.resources.xdm_class import ClassDesired
+from airflow_provider_aep.onboarding.xdm.fields import XdmField
 
 SERVICENOW = {"id": "eb13cb25-47ab-407f-ba89-c0125281c563", "version": "1.0"}
 CRM = {"id": "14518937-270c-4525-bdec-c2ba7cce3860", "version": "1.0"}
@@ -36,16 +45,23 @@ START = 4_000_000_000  # seconds, far in the future: no run begins
 RESOURCE_TYPES: dict[str, ResourceType[Any]] = {
     "base": BASE_CONNECTION,
     "source": SOURCE_CONNECTION,
+    "class": CLASS,
+    "group": FIELD_GROUP,
     "schema": SCHEMA,
     "dataset": DATASET,
     "target": TARGET_CONNECTION,
     "mapping": MAPPING_SET,
     "flow": FLOW,
+    "namespace": IDENTITY_NAMESPACE,
 }
+UNIQUE = {"class", "group", "schema", "namespace"}
+"""Those whose names AEP itself keeps unique."""
+
 OPERATIONS = {
     "base": "POST */connections", "source": "POST */sourceConnections", "schema": "POST */tenant/schemas",
     "dataset": "POST */dataSets", "target": "POST */targetConnections", "mapping": "POST */mappingSets",
-    "flow": "POST */flows",
+    "flow": "POST */flows", "class": "POST */tenant/classes", "group": "POST */tenant/fieldgroups",
+    "namespace": "POST */idnamespace/identities",
 }  # fmt: skip
 LISTS = {name: operation.replace("POST", "GET") for name, operation in OPERATIONS.items()}
 
@@ -78,8 +94,19 @@ def desired(name: str, onboarding: str, ids: dict[str, Any], start: int = START)
                 table="customer_contact",
                 columns=columns,
             )
+        case "class":
+            own = {"number": XdmField(type="string")}
+            return ClassDesired(**common, behavior=BEHAVIORS["record"], custom_fields=own, tenant_id=lambda: "emulator")
+        case "group":
+            own = {"ticket": XdmField(type="object", fields={"priority": XdmField(type="string")})}
+            classes = (f"{CONTEXT}profile",)
+            return FieldGroupDesired(**common, classes=classes, custom_fields=own, tenant_id=lambda: "emulator")
+        case "namespace":
+            code = re.sub("[^A-Za-z0-9]", "", common["name"])
+            return IdentityNamespaceDesired(name=code, description="", display_name=onboarding, id_type="CROSS_DEVICE")
         case "schema":
-            return SchemaDesired(**common, class_id=f"{CONTEXT}profile", field_groups=FIELD_GROUPS)
+            groups = (*FIELD_GROUPS, *([ids["group"]] if "group" in ids else []))
+            return SchemaDesired(**common, class_id=f"{CONTEXT}profile", field_groups=groups)
         case "dataset":
             return DatasetDesired(**common, schema_id=ids["schema"])
         case "target":
@@ -97,6 +124,11 @@ def desired(name: str, onboarding: str, ids: dict[str, Any], start: int = START)
         partial_ingestion_percent=5,
         error_diagnostics=True,
     )
+
+
+def renamed(name: str, state: Any) -> Any:
+    """Return a desired state with a name that no other object has; the code of a namespace has no spaces."""
+    return replace(state, name="Ynamespace" if name == "namespace" else f"Y {name}")
 
 
 def onboard(onboarding: str, make: Callable[[ResourceType[Any], Any], Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _UNUSED_NAME = "airflow-provider-aep connection test"
 # The services of every onboarding, and the permissions that they need (Adobe's "Access control overview").
 _SERVICES: tuple[tuple[str, str, Callable[[], Call[Any]]], ...] = (
     ("Flow Service", "View Sources and Manage Sources", lambda: flow_service.list_flows({"name": _UNUSED_NAME})),
-    ("Schema Registry", "View Schemas and Manage Schemas", lambda: schema_registry.list_schemas(_UNUSED_NAME)),
+    ("Schema Registry", "View Schemas and Manage Schemas", lambda: schema_registry.find("schemas", _UNUSED_NAME)),
     ("Catalog", "View Datasets and Manage Datasets", lambda: catalog.list_datasets(_UNUSED_NAME)),
     ("Data Prep", "Manage Sources and View Schemas", lambda: data_prep.list_mapping_sets(_UNUSED_NAME)),
 )

@@ -68,7 +68,8 @@ class AepError(Exception):
         self.next_step = next_step
         self.retry_after = retry_after
         text = f"{message} [{self.where}]" if str(self.where) else message
-        super().__init__(f"{text.rstrip('.')}. Next step: {next_step}" if next_step else text)
+        sentence = text if text.endswith("?") else f"{text.rstrip('.')}."
+        super().__init__(f"{sentence} Next step: {next_step}" if next_step else text)
 
     @property
     def status(self) -> int | None:

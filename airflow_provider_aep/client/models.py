@@ -251,18 +251,26 @@ class Run(AepModel):
 
 
 class XdmSchema(AepModel):
-    """A schema or class. A list returns a short form: ``title``, ``$id``, ``meta:altId`` and ``version``."""
+    """A schema, class or field group. A list may return a short form without ``allOf``."""
 
     id: str = Field(validation_alias="$id")
     title: str = ""
     description: str = ""
     version: str = "1.0"
     type: str = ""
+    alt_id: str = Field("", validation_alias="meta:altId")
     class_id: str = Field("", validation_alias="meta:class")
     extends: list[str] = Field(default_factory=list, validation_alias="meta:extends")
     immutable_tags: list[str] = Field(default_factory=list, validation_alias="meta:immutableTags")
+    intended_classes: list[str] = Field(default_factory=list, validation_alias="meta:intendedToExtend")
     allOf: list[dict[str, Any]] = Field(default_factory=list)
+    definitions: dict[str, Any] = Field(default_factory=dict)
     properties: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The title, which is the name of other kinds of objects."""
+        return self.title
 
 
 class Descriptor(AepModel):
@@ -274,6 +282,20 @@ class Descriptor(AepModel):
     property_path: str = Field("", validation_alias="xdm:sourceProperty")
     namespace: str = Field("", validation_alias="xdm:namespace")
     is_primary: bool = Field(False, validation_alias="xdm:isPrimary")
+
+
+class IdentityNamespace(AepModel):
+    """An identity namespace of Identity Service.
+
+    :cvar custom: whether it is one of the organization's
+    """
+
+    id: int
+    code: str
+    name: str = ""
+    description: str = ""
+    id_type: str = Field("", validation_alias="idType")
+    custom: bool = False
 
 
 class Stats(AepModel):

@@ -1,4 +1,4 @@
-"""Endpoints of the Schema Registry: schemas, classes and descriptors.
+"""Endpoints of the Schema Registry: schemas, classes, field groups and descriptors.
 
 The ``Accept`` header must contain a major version for a single object, and none for a list. Source: Adobe's OpenAPI
 file ``schema-registry`` and the XDM guide.
@@ -7,7 +7,7 @@ file ``schema-registry`` and the XDM guide.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from airflow_provider_aep.client.call import Call, Page, Response, Safety, by_link
@@ -21,10 +21,18 @@ FULL = "application/vnd.adobe.xed-full+json;version=1"
 """Media type of a schema with resolved references. Other services use it as ``contentType`` of a schema reference."""
 
 _RAW = "application/vnd.adobe.xed+json;version=1"
-_IDS = "application/vnd.adobe.xed-id+json"
+_OBJECTS = "application/vnd.adobe.xed+json"
+"""Media type of a list of complete objects; they need no further read."""
+
 _DESCRIPTORS = "application/vnd.adobe.xdm-v2+json"
 AD_HOC = "https://ns.adobe.com/xdm/data/adhoc"
 """``$id`` of the behavior that ad hoc classes extend."""
+
+BEHAVIORS = {
+    "record": "https://ns.adobe.com/xdm/data/record",
+    "time-series": "https://ns.adobe.com/xdm/data/time-series",
+}
+"""``$id`` of the behaviors of other classes by their names."""
 
 
 def stats() -> Call[Stats]:
@@ -32,90 +40,60 @@ def stats() -> Call[Stats]:
     return Call("GET stats", "GET", f"{BASE}/stats", lambda a: Stats.model_validate(a.body), Safety.READ)
 
 
-def _path(resource: str, id_: str) -> str:
-    return f"{BASE}/tenant/{resource}/{quote(id_, safe='')}"
+# -- schemas, classes and field groups --------------------------------------------------------------------------------
+
+Resource = Literal["schemas", "classes", "fieldgroups"]
+Container = Literal["tenant", "global"]
+"""The objects of the organization, or Adobe's."""
 
 
-# -- schemas and classes --------------------------------------------------------------------------------------------
-
-
-def get_schema(id_: str, *, resolved: bool = False) -> Call[XdmSchema]:
-    """Return the call that reads a schema.
+def get(resource: Resource, id_: str, *, resolved: bool = False, container: Container = "tenant") -> Call[XdmSchema]:
+    """Return the call that reads an object.
 
     :param id_: ``$id`` or ``meta:altId``
     :param resolved: whether AEP replaces references by the fields that they refer to
     """
-    return _get("schemas", id_, FULL if resolved else _RAW)
+    headers = (("Accept", FULL if resolved else _RAW),)
+    return Call(f"GET {resource}", "GET", _path(resource, id_, container), _read, Safety.READ, headers=headers)
 
 
-def list_schemas(title: str) -> Call[Page[XdmSchema]]:
-    """Return the call that lists the schemas of a title, in short form."""
-    return _list("schemas", title)
-
-
-def create_schema(body: Mapping[str, Any]) -> Call[XdmSchema]:
-    """Return the call that creates a schema."""
-    return _create("schemas", body)
-
-
-def patch_schema(id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
-    """Return the call that patches a schema.
-
-    :param ops: JSON Patch operations; one that appends to a list appends again each time it is sent
-    """
-    return _patch("schemas", id_, ops)
-
-
-def delete_schema(id_: str) -> Call[None]:
-    """Return the call that deletes a schema."""
-    return _delete("schemas", id_)
-
-
-def get_class(id_: str) -> Call[XdmSchema]:
-    """Return the call that reads a class."""
-    return _get("classes", id_, _RAW)
-
-
-def list_classes(title: str) -> Call[Page[XdmSchema]]:
-    """Return the call that lists the classes of a title, in short form."""
-    return _list("classes", title)
-
-
-def create_class(body: Mapping[str, Any]) -> Call[XdmSchema]:
-    """Return the call that creates a class."""
-    return _create("classes", body)
-
-
-def patch_class(id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
-    """Return the call that patches a class.
-
-    :param ops: JSON Patch operations; one that appends to a list appends again each time it is sent
-    """
-    return _patch("classes", id_, ops)
-
-
-def delete_class(id_: str) -> Call[None]:
-    """Return the call that deletes a class."""
-    return _delete("classes", id_)
-
-
-def _get(resource: str, id_: str, accept: str) -> Call[XdmSchema]:
-    return Call(f"GET {resource}", "GET", _path(resource, id_), _read, Safety.READ, headers=(("Accept", accept),))
-
-
-def _list(resource: str, title: str) -> Call[Page[XdmSchema]]:
+def find(resource: Resource, title: str, *, container: Container = "tenant") -> Call[Page[XdmSchema]]:
+    """Return the call that lists the objects of a title, or all objects if a filter cannot find the title."""
     by_title = (("property", f"title=={title}"),) if is_filterable(title) else ()
-    query = (*by_title, ("limit", "500"), ("orderby", "title"))
-    path, accept = f"{BASE}/tenant/{resource}", (("Accept", _IDS),)
-    return Call(f"GET {resource}", "GET", path, _page, Safety.READ, query, headers=accept)
+    return _list(resource, by_title, container)
 
 
-def _create(resource: str, body: Mapping[str, Any]) -> Call[XdmSchema]:
+def find_all(resource: Resource) -> Call[Page[XdmSchema]]:
+    """Return the call that lists all objects of the organization."""
+    return _list(resource, (), "tenant")
+
+
+def create(resource: Resource, body: Mapping[str, Any]) -> Call[XdmSchema]:
+    """Return the call that creates an object."""
     return Call(f"POST {resource}", "POST", f"{BASE}/tenant/{resource}", _read, Safety.CREATE, body=dict(body))
 
 
-def _patch(resource: str, id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
+def patch(resource: Resource, id_: str, ops: Sequence[Mapping[str, Any]]) -> Call[XdmSchema]:
+    """Return the call that patches an object.
+
+    :param ops: JSON Patch operations; one that appends to a list appends again each time it is sent
+    """
     return Call(f"PATCH {resource}", "PATCH", _path(resource, id_), _read, Safety.CREATE, body=list(ops))
+
+
+def delete(resource: Resource, id_: str) -> Call[None]:
+    """Return the call that deletes an object."""
+    return _delete(resource, id_)
+
+
+def _path(resource: str, id_: str, container: Container = "tenant") -> str:
+    return f"{BASE}/{container}/{resource}/{quote(id_, safe='')}"
+
+
+def _list(resource: Resource, filters: tuple[tuple[str, str], ...], container: Container) -> Call[Page[XdmSchema]]:
+    query = (*filters, ("limit", "500"), ("orderby", "title"))
+    path, accept = f"{BASE}/{container}/{resource}", (("Accept", _OBJECTS),)
+    return Call(f"GET {resource}", "GET", path, _page, Safety.READ, query, headers=accept)
 
 
 def _delete(resource: str, id_: str) -> Call[None]:

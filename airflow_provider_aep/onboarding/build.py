@@ -5,6 +5,7 @@ Operators and onboarding files use these functions. They validate arguments and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,14 +25,19 @@ from airflow_provider_aep.onboarding import mapping as mapping_rules
 from airflow_provider_aep.onboarding.resources.ad_hoc_class import AdHocClassDesired, xdm_fields
 from airflow_provider_aep.onboarding.resources.base_connection import BaseConnectionDesired
 from airflow_provider_aep.onboarding.resources.dataset import DatasetDesired
+from airflow_provider_aep.onboarding.resources.field_group import FieldGroupDesired
 from airflow_provider_aep.onboarding.resources.flow import FlowDesired
+from airflow_provider_aep.onboarding.resources.identity_namespace import ID_TYPES, IdentityNamespaceDesired
 from airflow_provider_aep.onboarding.resources.mapping_set import MappingSetDesired
 from airflow_provider_aep.onboarding.resources.schema import SchemaDesired
 from airflow_provider_aep.onboarding.resources.source_connection import SourceConnectionDesired
 from airflow_provider_aep.onboarding.resources.target_connection import TargetConnectionDesired
+from airflow_provider_aep.onboarding.resources.xdm_class import ClassDesired
 from airflow_provider_aep.onboarding.schedule import validate_delta_column, validate_schedule
 from airflow_provider_aep.onboarding.sources import flow_specs
 from airflow_provider_aep.onboarding.sources.auth_specs import validate_auth
+from airflow_provider_aep.onboarding.xdm.fields import parse_fields
+from airflow_provider_aep.onboarding.xdm.parts import part_ids
 from airflow_provider_aep.systems import System
 
 
@@ -97,7 +103,7 @@ def source_connection(
     else:
         flow_specs.check_no_source_params(source_params)
     if schema_id is not None:
-        schema_call = schema_registry.get_schema(validate_id(schema_id, "schema_id"))
+        schema_call = schema_registry.get("schemas", validate_id(schema_id, "schema_id"))
         schema_id = send_retrying_not_found(client, schema_call).id
     return SourceConnectionDesired(
         name=name,
@@ -131,7 +137,7 @@ def ad_hoc_schema(client: AepClient, *, title: str, class_id: object, descriptio
 
     :raises AepConfigurationError: the class is not an ad hoc class
     """
-    class_ = send_retrying_not_found(client, schema_registry.get_class(validate_id(class_id, "class_id")))
+    class_ = send_retrying_not_found(client, schema_registry.get("classes", validate_id(class_id, "class_id")))
     if schema_registry.AD_HOC not in class_.extends:
         raise AepConfigurationError(
             f"The class {class_.title!r} ({class_.id}) is not an ad hoc class",
@@ -140,23 +146,113 @@ def ad_hoc_schema(client: AepClient, *, title: str, class_id: object, descriptio
     return SchemaDesired(name=title, description=description, class_id=class_.id)
 
 
-def schema(*, title: str, class_id: object, field_groups: object, description: str | None = None) -> SchemaDesired:
-    """Return the desired state of a schema with a class and field groups.
+def xdm_class(
+    client: AepClient,
+    *,
+    title: str,
+    behavior: object = "record",
+    fields: object = None,
+    keep_undeclared_fields: object = False,
+    description: str | None = None,
+) -> ClassDesired:
+    """Return the desired state of a class.
 
-    :param field_groups: a list of ``$id``, or one ``$id``
-    :raises AepConfigurationError: an id is empty, or ``field_groups`` is not a list
+    :param behavior: ``record`` or ``time-series``
+    :param fields: fields that all schemas of the class have, in short form; default: those of the behavior only
+    :param keep_undeclared_fields: whether an existing class may have fields that are not declared
+    :raises AepConfigurationError: there is no such behavior, or a field is invalid
     """
-    groups = [field_groups] if isinstance(field_groups, str) else field_groups
-    if not isinstance(groups, Sequence):
+    if behavior not in schema_registry.BEHAVIORS:
         raise AepConfigurationError(
-            f"field_groups is {field_groups!r}, not a list",
-            next_step="Set field_groups to a list of the field groups' $id.",
+            f"behavior is {behavior!r}, which is no behavior",
+            next_step=f"Set behavior to one of {', '.join(schema_registry.BEHAVIORS)}.",
         )
-    return SchemaDesired(
+    return ClassDesired(
         name=title,
         description=description,
-        class_id=validate_id(class_id, "class_id"),
-        field_groups=tuple(validate_id(group, "field_groups") for group in groups),
+        behavior=schema_registry.BEHAVIORS[str(behavior)],
+        custom_fields=parse_fields(fields) if fields else {},
+        keep_undeclared=_flag(keep_undeclared_fields, "keep_undeclared_fields"),
+        tenant_id=lambda: client.send(schema_registry.stats()).tenantId,
+    )
+
+
+def field_group(
+    client: AepClient,
+    *,
+    title: str,
+    fields: object,
+    classes: object,
+    keep_undeclared_fields: object = False,
+    description: str | None = None,
+) -> FieldGroupDesired:
+    """Return the desired state of a field group with custom fields.
+
+    :param fields: type, or attributes, by path; see :func:`~.xdm.fields.parse_fields`
+    :param classes: classes whose schemas may contain it; see :func:`~.xdm.parts.part_ids`
+    :param keep_undeclared_fields: whether an existing field group may have fields that are not declared
+    :raises AepConfigurationError: a field is invalid, or a class does not exist; the message lists all of them
+    """
+    return FieldGroupDesired(
+        name=title,
+        description=description,
+        custom_fields=parse_fields(fields),
+        classes=part_ids(client, "classes", _names(classes, "classes"), "classes"),
+        keep_undeclared=_flag(keep_undeclared_fields, "keep_undeclared_fields"),
+        tenant_id=lambda: client.send(schema_registry.stats()).tenantId,
+    )
+
+
+def schema(
+    client: AepClient, *, title: str, class_id: object, field_groups: object, description: str | None = None
+) -> SchemaDesired:
+    """Return the desired state of a schema with a class and field groups.
+
+    :param class_id: the class; see :func:`~.xdm.parts.part_ids`
+    :param field_groups: a list of field groups, or one; see :func:`~.xdm.parts.part_ids`
+    :raises AepConfigurationError: a name is empty or unknown, or ``field_groups`` is not a list
+    """
+    [class_] = part_ids(client, "classes", [validate_id(class_id, "class_id")], "class_id")
+    groups = part_ids(client, "fieldgroups", _names(field_groups, "field_groups"), "field_groups")
+    return SchemaDesired(name=title, description=description, class_id=class_, field_groups=groups)
+
+
+def _names(value: object, argument: str) -> list[str]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, Sequence):
+        raise AepConfigurationError(
+            f"{argument} is {value!r}, not a list", next_step=f"Set {argument} to a list of names."
+        )
+    return [validate_id(name, argument) for name in names]
+
+
+def _flag(value: object, argument: str) -> bool:
+    return validate_flag(value, argument) or False
+
+
+def identity_namespace(
+    *, code: object, name: object, id_type: object, description: str | None = None
+) -> IdentityNamespaceDesired:
+    """Return the desired state of an identity namespace.
+
+    :param code: the short name that descriptors and ``identityMap`` use
+    :param name: name in the user interface
+    :param id_type: one of :data:`~.identity_namespace.ID_TYPES`, in any case
+    :raises AepConfigurationError: an argument is invalid; the message lists all of them
+    """
+    problems = []
+    if not isinstance(code, str) or not re.fullmatch("[A-Za-z0-9]{1,100}", code):
+        problems.append(f"code is {code!r}. Use letters and digits")
+    if not isinstance(name, str) or not name.strip():
+        problems.append(f"name is {name!r}. Use a text")
+    if not isinstance(id_type, str) or id_type.upper() not in ID_TYPES:
+        problems.append(f"id_type is {id_type!r}. Use one of {', '.join(ID_TYPES)}")
+    if problems:
+        raise AepConfigurationError(
+            f"The identity namespace is invalid: {'; '.join(problems)}", next_step="Correct the arguments."
+        )
+    return IdentityNamespaceDesired(
+        name=str(code), display_name=str(name).strip(), id_type=str(id_type).upper(), description=description
     )
 
 
@@ -220,7 +316,7 @@ def mapping_set(
     :param flow_name: name of the flow that uses the mapping set; default: that of :class:`~.naming.Names`
     :raises AepConfigurationError: a mapping is invalid; the message lists all of them
     """
-    call = schema_registry.get_schema(validate_id(schema_id, "schema_id"), resolved=True)
+    call = schema_registry.get("schemas", validate_id(schema_id, "schema_id"), resolved=True)
     properties = send_retrying_not_found(client, call).properties
     entries = mapping_rules.entries_of(
         mappings,

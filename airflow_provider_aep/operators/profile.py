@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator
+from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -37,6 +37,53 @@ class _AepIrreversibleOperator(AepOperator):
             )
 
 
+class AepCreateIdentityNamespaceOperator(_AepIrreversibleOperator, AepReconcileOperator):
+    """Reconcile an identity namespace of the organization, such as the numbers of a loyalty program.
+
+    **Irreversible:** AEP deletes no namespace, and its code and type cannot be changed.
+
+    :param code: short name that descriptors and ``identityMap`` use: letters and digits (templated)
+    :param name: name in the user interface (templated)
+    :param id_type: ``CROSS_DEVICE`` for the number of a person in a system, ``EMAIL``, ``PHONE``, ``MOBILE``,
+        ``COOKIE``, ``DEVICE``, or ``NON_PEOPLE`` for what is no person (templated)
+    :param description: description of the namespace (templated); by default an existing description is not changed
+    :param irreversible: must be ``True``
+    :return: the code of the namespace
+    :raises AepPermanentError: ``irreversible`` is not ``True``, or a namespace of this code has another type
+    """
+
+    consequence = "AEP deletes no identity namespace"
+    template_fields: Sequence[str] = (*AepReconcileOperator.template_fields, "code", "name", "id_type", "description")
+
+    def __init__(
+        self,
+        *,
+        code: str,
+        name: str,
+        id_type: str = "CROSS_DEVICE",
+        description: str | None = None,
+        irreversible: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(irreversible=irreversible, **kwargs)
+        self.code = code
+        self.name = name
+        self.id_type = id_type
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        """Reconcile the namespace, and return its code."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import IDENTITY_NAMESPACE
+
+        with self.aep() as client:
+            self.check_consent()
+            desired = build.identity_namespace(
+                code=text(self.code), name=text(self.name), id_type=self.id_type, description=self.description
+            )
+            return self.reconcile(client, context, IDENTITY_NAMESPACE, desired)
+
+
 class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
     """Reconcile an identity descriptor, which makes a field of a schema an identity in Identity Service.
 
@@ -45,8 +92,8 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
 
     :param schema_id: ``$id`` of the schema (templated)
     :param path: path of a text field, with dots as in mappings, such as ``personalEmail.address`` (templated)
-    :param namespace: code of an identity namespace of the organization, such as ``Email`` (templated); the operator
-        does not check the code
+    :param namespace: code of an identity namespace, such as ``Email`` (templated). The operator checks before a create
+        that the namespace exists
     :param primary: whether the field becomes the schema's primary identity, the key of its profiles. A schema has at
         most one
     :param irreversible: must be ``True``
@@ -139,6 +186,8 @@ class AepEnableDatasetForProfileOperator(_AepIrreversibleOperator):
     **Irreversible:** Profile and Identity Service keep the ingested rows, also if the dataset's tags are removed.
 
     :param dataset_id: id of the dataset (templated)
+    :param upsert: whether a row updates the fields that it has in a profile, and keeps all others (tag
+        ``isUpsert:true``). A dataset that has the tag keeps it
     :param irreversible: must be ``True``
     :return: the id of the dataset
     :raises AepPermanentError: ``irreversible`` is not ``True``, or the schema is not enabled
@@ -147,16 +196,18 @@ class AepEnableDatasetForProfileOperator(_AepIrreversibleOperator):
     consequence = "Profile and Identity Service keep the rows that they ingest from the dataset"
     template_fields: Sequence[str] = (*AepOperator.template_fields, "dataset_id")
 
-    def __init__(self, *, dataset_id: str, irreversible: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, dataset_id: str, upsert: bool = False, irreversible: bool = False, **kwargs: Any) -> None:
         super().__init__(irreversible=irreversible, **kwargs)
         self.dataset_id = dataset_id
+        self.upsert = upsert
 
     def execute(self, context: Context) -> str:
         """Enable the dataset, and return its id."""
-        from airflow_provider_aep.client.validation import validate_id
+        from airflow_provider_aep.client.validation import validate_flag, validate_id
         from airflow_provider_aep.onboarding.lifecycle.profile import enable_dataset
 
         with self.aep() as client:
             self.check_consent()
-            outcome = enable_dataset(client, validate_id(self.dataset_id, "dataset_id"))
+            upsert = validate_flag(native(self.upsert), "upsert") or False
+            outcome = enable_dataset(client, validate_id(self.dataset_id, "dataset_id"), upsert)
             return self.log_outcome(client, "dataset", outcome)

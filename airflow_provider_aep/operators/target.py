@@ -1,18 +1,132 @@
-"""Operators for the target side of an onboarding: schema, dataset and target connection."""
+"""Operators for the target side of an onboarding: class, field group, schema, dataset and target connection."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_aep.operators.base import AepReconcileOperator, native, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-PROFILE_CLASS = "https://ns.adobe.com/xdm/context/profile"
-PERSON_DETAILS = "https://ns.adobe.com/xdm/context/profile-person-details"
-PERSONAL_DETAILS = "https://ns.adobe.com/xdm/context/profile-personal-details"
+
+class AepCreateClassOperator(AepReconcileOperator):
+    """Reconcile a custom class, with the fields that all its schemas have.
+
+    Most onboardings need no custom class: persons have the class ``profile``, and events ``experienceevent``.
+
+    :param title: title of the class, which is unique in the Schema Registry (templated)
+    :param behavior: ``record``, or ``time-series`` for events (templated); it cannot be changed
+    :param fields: fields that all schemas of the class have, in short form (templated); see
+        :doc:`/reference/field-types`
+    :param keep_undeclared_fields: whether an existing class may have fields that are not declared. By default the task
+        fails, as AEP removes no field
+    :param description: description of the class (templated); by default an existing description is not changed
+    :return: the ``$id`` of the class
+    """
+
+    template_fields: Sequence[str] = (
+        *AepReconcileOperator.template_fields,
+        "title",
+        "behavior",
+        "fields",
+        "description",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        behavior: str = "record",
+        fields: Mapping[str, Any] | None = None,
+        keep_undeclared_fields: bool = False,
+        description: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.title = title
+        self.behavior = behavior
+        self.fields = fields
+        self.keep_undeclared_fields = keep_undeclared_fields
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        """Reconcile the class, and return its ``$id``."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import CLASS
+
+        with self.aep() as client:
+            desired = build.xdm_class(
+                client,
+                title=text(self.title),
+                behavior=self.behavior,
+                fields=native(self.fields),
+                keep_undeclared_fields=self.keep_undeclared_fields,
+                description=self.description,
+            )
+            return self.reconcile(client, context, CLASS, desired)
+
+
+class AepCreateFieldGroupOperator(AepReconcileOperator):
+    """Reconcile a custom field group, whose fields are below the namespace of the tenant.
+
+    Changes are additive: the task adds new fields, and values of an enum. It fails before the first write if AEP would
+    refuse a change once data exists, such as another type of a field.
+
+    :param title: title of the field group, which is unique in the Schema Registry (templated)
+    :param fields: type, or attributes, by path, such as ``{"ticket.priority": "integer"}`` (templated); see
+        :doc:`/reference/field-types`
+    :param classes: classes whose schemas may contain the field group (templated): ``$id``, ``meta:altId``, title, or
+        Adobe's short name. Missing ones are added, others are kept
+    :param keep_undeclared_fields: whether an existing field group may have fields that are not declared. By default the
+        task fails, as AEP removes no field
+    :param description: description of the field group (templated); by default an existing description is not changed
+    :return: the ``$id`` of the field group
+    """
+
+    template_fields: Sequence[str] = (
+        *AepReconcileOperator.template_fields,
+        "title",
+        "fields",
+        "classes",
+        "description",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        fields: Mapping[str, Any],
+        classes: str | Sequence[str] = ("profile",),
+        keep_undeclared_fields: bool = False,
+        description: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.title = title
+        self.fields = fields
+        self.classes = classes
+        self.keep_undeclared_fields = keep_undeclared_fields
+        self.description = description
+
+    def execute(self, context: Context) -> str:
+        """Reconcile the field group, and return its ``$id``."""
+        from airflow_provider_aep.onboarding import build
+        from airflow_provider_aep.onboarding.resources import FIELD_GROUP
+
+        with self.aep() as client:
+            desired = build.field_group(
+                client,
+                title=text(self.title),
+                fields=native(self.fields),
+                classes=native(self.classes),
+                keep_undeclared_fields=self.keep_undeclared_fields,
+                description=self.description,
+            )
+            return self.reconcile(client, context, FIELD_GROUP, desired)
 
 
 class AepCreateSchemaOperator(AepReconcileOperator):
@@ -21,8 +135,9 @@ class AepCreateSchemaOperator(AepReconcileOperator):
     The title of a schema is unique in the Schema Registry.
 
     :param title: title of the schema (templated)
-    :param class_id: ``$id`` of the class that the schema extends (templated); the default is XDM Individual Profile
-    :param field_groups: ``$id`` of each field group (templated); the default is Demographic Details and Personal
+    :param class_id: class that the schema extends (templated): ``$id``, ``meta:altId``, title, or Adobe's short name,
+        such as ``experienceevent``; the default is XDM Individual Profile
+    :param field_groups: field groups, in the same forms (templated); the default is Demographic Details and Personal
         Contact Details
     :param description: description of the schema (templated); by default an existing description is not changed
     :return: the ``$id`` of the schema
@@ -40,8 +155,8 @@ class AepCreateSchemaOperator(AepReconcileOperator):
         self,
         *,
         title: str,
-        class_id: str = PROFILE_CLASS,
-        field_groups: Sequence[str] = (PERSON_DETAILS, PERSONAL_DETAILS),
+        class_id: str = "profile",
+        field_groups: Sequence[str] = ("profile-person-details", "profile-personal-details"),
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -58,6 +173,7 @@ class AepCreateSchemaOperator(AepReconcileOperator):
 
         with self.aep() as client:
             desired = build.schema(
+                client,
                 title=text(self.title),
                 class_id=self.class_id,
                 field_groups=native(self.field_groups),

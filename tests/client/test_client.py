@@ -136,15 +136,15 @@ def test_the_token_request_has_the_secret_in_its_body_only(client_of):
 
 
 def test_a_list_names_no_version_and_a_lookup_does():
-    assert "version" not in dict(schema_registry.list_schemas("t").headers)["Accept"]
-    assert dict(schema_registry.get_schema("s").headers)["Accept"] == "application/vnd.adobe.xed+json;version=1"
-    assert dict(schema_registry.get_schema("s", resolved=True).headers)["Accept"].startswith(
+    assert "version" not in dict(schema_registry.find("schemas", "t").headers)["Accept"]
+    assert dict(schema_registry.get("schemas", "s").headers)["Accept"] == "application/vnd.adobe.xed+json;version=1"
+    assert dict(schema_registry.get("schemas", "s", resolved=True).headers)["Accept"].startswith(
         "application/vnd.adobe.xed-full"
     )
 
 
 def test_ids_are_encoded_into_one_path_segment():
-    path = schema_registry.get_schema("https://ns.adobe.com/t/schemas/a").path
+    path = schema_registry.get("schemas", "https://ns.adobe.com/t/schemas/a").path
     assert path.endswith("/tenant/schemas/https%3A%2F%2Fns.adobe.com%2Ft%2Fschemas%2Fa")
     assert flow_service.get_flow("../connections").path.endswith("/flows/..%2Fconnections")
 
@@ -456,7 +456,7 @@ def test_a_create_that_aep_does_not_have_is_not_lost(client_of):
 
 
 def test_adding_to_a_schema_is_never_sent_again(client_of):
-    call = schema_registry.patch_schema("s", [{"op": "add", "path": "/allOf/-", "value": {"$ref": "g"}}])
+    call = schema_registry.patch("schemas", "s", [{"op": "add", "path": "/allOf/-", "value": {"$ref": "g"}}])
     script = Script(GONE)
     with pytest.raises(AepLostResponseError, match="PATCH schemas was lost"):
         client_of(script).send(call)
@@ -688,7 +688,7 @@ def test_nulls_are_blanks(client_of):
         READ
     )
     assert (flow.name, flow.description, flow.state) == ("", "", "")
-    call = schema_registry.get_schema("s")
+    call = schema_registry.get("schemas", "s")
     assert client_of(Script((200, {"$id": "s", "title": None}))).send(call).title == ""
     dataset = client_of(Script((200, {"d": {"name": None}}))).send(catalog.get_dataset("d"))
     assert (dataset.id, dataset.name) == ("d", "")
@@ -729,9 +729,9 @@ def test_links_are_followed_on_our_host_only(client_of):
 def test_the_schema_registry_pages_by_link(client_of, href, wrapped):
     more = {"results": [{"$id": "1"}], "_links": {"next": {"href": href} if wrapped else href}}
     script = Script((200, more), (200, {"results": [{"$id": "2"}], "_links": {"next": None}}))
-    assert [s.id for s in client_of(script).items(schema_registry.list_schemas("t"))] == ["1", "2"]
+    assert [s.id for s in client_of(script).items(schema_registry.find("schemas", "t"))] == ["1", "2"]
     assert script.requests[1].url.path == "/data/foundation/schemaregistry/tenant/schemas"
-    assert script.requests[1].headers["accept"] == "application/vnd.adobe.xed-id+json"
+    assert script.requests[1].headers["accept"] == "application/vnd.adobe.xed+json"
 
 
 @pytest.mark.parametrize("service", ["catalog", "data prep"])

@@ -1,5 +1,7 @@
 """Create, get, list, patch and delete each kind of object, client against emulator."""
 
+from functools import partial
+
 import pytest
 
 from airflow_provider_aep.client import catalog, data_prep, flow_service, schema_registry
@@ -25,9 +27,12 @@ def made(aep):
     ids = {}
     fields = {"_adhoc": {"type": "object", "properties": {"a": {"type": "string"}}}}
     class_body = {"title": "c", "allOf": [{"$ref": schema_registry.AD_HOC}, {"properties": fields}]}
-    ids["class"] = aep.send(schema_registry.create_class(class_body)).id
+    ids["class"] = aep.send(schema_registry.create("classes", class_body)).id
+    own = {"_emulator": {"type": "object", "properties": {"a": {"type": "string"}}}}
+    group = {"title": "g", "definitions": {"own": {"properties": own}}, "allOf": [{"$ref": "#/definitions/own"}]}
+    ids["field group"] = aep.send(schema_registry.create("fieldgroups", group)).id
     groups = [{"$ref": "https://ns.adobe.com/xdm/context/profile-personal-details"}]
-    schema = aep.send(schema_registry.create_schema({"title": "s", "allOf": REFS + groups}))
+    schema = aep.send(schema_registry.create("schemas", {"title": "s", "allOf": REFS + groups}))
     ids["schema"] = schema.id
     ids["descriptor"] = aep.send(schema_registry.create_descriptor(descriptor(schema.id))).id
     ref = {"id": schema.id, "contentType": schema_registry.FULL}
@@ -76,8 +81,9 @@ IN_ORDER = [
     ("mapping_set", data_prep.get_mapping_set, data_prep.delete_mapping_set),
     ("dataset", catalog.get_dataset, catalog.delete_dataset),
     ("descriptor", schema_registry.get_descriptor, schema_registry.delete_descriptor),
-    ("schema", schema_registry.get_schema, schema_registry.delete_schema),
-    ("class", schema_registry.get_class, schema_registry.delete_class),
+    ("schema", partial(schema_registry.get, "schemas"), partial(schema_registry.delete, "schemas")),
+    ("field group", partial(schema_registry.get, "fieldgroups"), partial(schema_registry.delete, "fieldgroups")),
+    ("class", partial(schema_registry.get, "classes"), partial(schema_registry.delete, "classes")),
 ]
 
 
@@ -93,13 +99,13 @@ def test_flow_services_kinds_are_got_listed_and_patched(aep, made, kind):
     assert list(aep.items(list_({"name": found.name}))) == []
 
 
-@pytest.mark.parametrize("kind", ["schema", "class"])
+@pytest.mark.parametrize("kind", ["schema", "class", "field group"])
 def test_the_registrys_kinds_are_got_listed_and_patched(aep, made, kind):
-    plural = {"schema": "schemas", "class": "classes"}[kind]
-    get, list_ = getattr(schema_registry, f"get_{kind}"), getattr(schema_registry, f"list_{plural}")
+    resource = {"schema": "schemas", "class": "classes", "field group": "fieldgroups"}[kind]
+    get, list_ = partial(schema_registry.get, resource), partial(schema_registry.find, resource)
     found = aep.send(get(made[kind]))
     assert [o.id for o in aep.items(list_(found.title))] == [made[kind]]
-    assert aep.send(getattr(schema_registry, f"patch_{kind}")(made[kind], DESCRIBE)).version == "1.1"
+    assert aep.send(schema_registry.patch(resource, made[kind], DESCRIBE)).version == "1.1"
     assert aep.send(get(made[kind])).description == "described"
 
 

@@ -16,8 +16,8 @@ from airflow_provider_aep.onboarding.resources import AD_HOC_CLASS, SCHEMA
 from airflow_provider_aep.onboarding.resources.ad_hoc_class import AdHocClassDesired
 
 NONCE = "0123456789ab"
-CREATES = {**OPERATIONS, "class": "POST */tenant/classes", "descriptor": "POST */tenant/descriptors"}
-ALL_LISTS = {**LISTS, "class": "GET */tenant/classes", "descriptor": "GET */tenant/descriptors"}
+CREATES = {**OPERATIONS, "ad hoc class": "POST */tenant/classes", "descriptor": "POST */tenant/descriptors"}
+ALL_LISTS = {**LISTS, "ad hoc class": "GET */tenant/classes", "descriptor": "GET */tenant/descriptors"}
 
 FAULTS = {
     "before-send": None,
@@ -84,15 +84,15 @@ def subject(virtual):
                 lambda attempt: reconcile(virtual, RESOURCE_TYPES[name], state, attempt).id,
                 lambda: listed_ids(virtual, name, state),
             )
-        if name == "class":
-            state = AdHocClassDesired(name="Y class", description="", properties={"email": {"type": "string"}})
+        if name == "ad hoc class":
+            state = AdHocClassDesired(name="Y ad hoc class", description="", properties={"email": {"type": "string"}})
             return (
                 lambda attempt: reconcile(virtual, AD_HOC_CLASS, state, attempt).id,
-                lambda: [c.id for c in virtual.items(schema_registry.list_classes("Y class"))],
+                lambda: [c.id for c in virtual.items(schema_registry.find("classes", "Y ad hoc class"))],
             )
         schema, field = reconcile(virtual, SCHEMA, desired("schema", "X", {})).id, "person.name.firstName"
         return (
-            lambda attempt: create_identity_descriptor(virtual, schema, field, "CRMID", False, attempt).id,
+            lambda attempt: create_identity_descriptor(virtual, schema, field, "Phone", False, attempt).id,
             lambda: [d.id for d in virtual.items(schema_registry.list_descriptors(schema))],
         )
 

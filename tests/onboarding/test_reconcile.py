@@ -16,6 +16,7 @@ from chain import (
     desired,
     listed_ids,
     onboard,
+    renamed,
     with_field,
 )
 
@@ -32,7 +33,9 @@ from airflow_provider_aep.client.errors import (
 from airflow_provider_aep.client.validation import validate_id
 from airflow_provider_aep.onboarding.reconcile.act import reconcile
 from airflow_provider_aep.onboarding.resources import BASE_CONNECTION, DATASET, FLOW, MAPPING_SET
+from airflow_provider_aep.onboarding.xdm.fields import XdmField
 
+TEXT = XdmField(type="string")
 NUMBER = (ENTRY | {"source": "number"},)
 """Other mappings."""
 
@@ -46,9 +49,9 @@ def states(aep):
 def test_every_kind_is_created_once(emulator, aep, states):
     created = emulator.writes()
     outcomes = [reconcile(aep, resource_type, states[name]) for name, resource_type in RESOURCE_TYPES.items()]
-    assert [o.action for o in outcomes] == ["unchanged"] * 7
+    assert [o.action for o in outcomes] == ["unchanged"] * len(RESOURCE_TYPES)
     assert emulator.writes() == created
-    resources = ["connections", "sourceConnections", "schemas", "dataSets", "targetConnections", "mappingSets", "flows"]
+    resources = [OPERATIONS[name].rpartition("/")[2] for name in RESOURCE_TYPES]
     assert [w for w in created if not w.endswith("validate")] == [
         w for r in resources for w in created if w.endswith(f"/{r}")
     ]
@@ -84,6 +87,18 @@ MANAGED = [
     ("flow", "description", "new", "description"),
     ("flow", "schedule.frequency", "day", "scheduleParams.frequency"),
     ("flow", "schedule.interval", 2, "scheduleParams.interval"),
+    ("class", "description", "new", "description"),
+    ("class", "custom_fields", {"number": TEXT, "year": XdmField(type="integer")}, "fields.year"),
+    ("group", "description", "new", "description"),
+    ("group", "classes", (f"{CONTEXT}experienceevent",), "classes"),
+    (
+        "group",
+        "own",
+        {"ticket": XdmField(type="object", fields={"priority": TEXT, "state": TEXT})},
+        "fields.ticket.state",
+    ),
+    ("namespace", "description", "new", "description"),
+    ("namespace", "display_name", "Numbers", "name"),
 ]
 
 
@@ -130,6 +145,8 @@ IMMUTABLE = [
     ("flow", "schedule.frequency", "once", "runs"),
     ("schema", "class_id", f"{CONTEXT}experienceevent", "class"),
     ("flow", "delta_column.name", "sys_created_on", "steps.Copy.deltaColumn.name"),
+    ("class", "behavior", "https://ns.adobe.com/xdm/data/time-series", "behavior"),
+    ("namespace", "id_type", "EMAIL", "idType"),
 ]
 
 
@@ -155,7 +172,7 @@ def test_several_of_one_name_stop_everything(aep, states):
 
 def test_another_name_is_another_object(emulator, aep, states):
     assert reconcile(aep, BASE_CONNECTION, replace(states["base"], name="Y base")).action == "created"
-    assert len(emulator.writes()) == 8  # validations are no writes
+    assert len(emulator.writes()) == len(RESOURCE_TYPES) + 1  # validations are no writes
 
 
 def test_a_name_that_could_not_be_found_again_is_refused_before_the_first_request(emulator, aep):
@@ -176,7 +193,7 @@ def test_a_mapping_that_aep_refuses_is_named_and_nothing_is_written(emulator, ae
         AepConfigurationError, match=r"The mapping set 'Y mapping' is rejected by AEP's validation.*person\.birthDate"
     ):
         reconcile(aep, MAPPING_SET, replace(states["mapping"], name="Y mapping", mappings=(entry,)))
-    assert not [w for w in emulator.writes()[8:] if not w.endswith("validate")]
+    assert not [w for w in emulator.writes()[len(RESOURCE_TYPES) + 1 :] if not w.endswith("validate")]
 
 
 # -- what AEP does in its own time ----------------------------------------------------------------------------------
@@ -310,7 +327,7 @@ def test_an_id_that_no_task_delivered_is_said(value):
 @pytest.fixture
 def lost(virtual, states):
     """A client on the emulator's clock, and what is states under names that nobody has."""
-    return virtual, {name: replace(state, name=f"Y {name}") for name, state in states.items()}
+    return virtual, {name: renamed(name, state) for name, state in states.items()}
 
 
 NONCE = "0123456789ab"

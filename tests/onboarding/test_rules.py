@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from chain import CRM, FIELD_GROUPS, RESOURCE_TYPES, create_by_hand, desired
+from chain import CONTEXT, CRM, FIELD_GROUPS, RESOURCE_TYPES, create_by_hand, desired
 
 from aep_data_prep.context import lookup
 from aep_data_prep.mapping import attribute_source
@@ -431,15 +431,15 @@ def test_table_names_are_not_columns(emulator, aep, call):
 
 
 def test_one_field_group_needs_no_list():
-    state = build.schema(title="X", class_id="c", field_groups=FIELD_GROUPS[0])
-    assert state.field_groups == FIELD_GROUPS
-    assert build.schema(title="X", class_id="c", field_groups=list(FIELD_GROUPS)).field_groups == FIELD_GROUPS
+    assert build.schema(None, title="X", class_id="profile", field_groups=FIELD_GROUPS[0]).field_groups == FIELD_GROUPS
+    state = build.schema(None, title="X", class_id="profile", field_groups=list(FIELD_GROUPS))
+    assert (state.class_id, state.field_groups) == (f"{CONTEXT}profile", FIELD_GROUPS)
 
 
 @pytest.mark.parametrize("value", [None, 5, "", [""], [None]])
 def test_field_groups_that_are_no_ids_are_refused(value):
     with pytest.raises(AepConfigurationError, match="field_groups is "):
-        build.schema(title="X", class_id="c", field_groups=value)
+        build.schema(None, title="X", class_id="profile", field_groups=value)
 
 
 # -- retired names ----------------------------------------------------------------------------------------------------

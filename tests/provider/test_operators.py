@@ -29,8 +29,6 @@ from airflow_provider_aep.operators.source import (
     AepTestConnectionOperator,
 )
 from airflow_provider_aep.operators.target import (
-    PERSON_DETAILS,
-    PERSONAL_DETAILS,
     AepCreateDatasetOperator,
     AepCreateSchemaOperator,
     AepCreateTargetConnectionOperator,
@@ -139,7 +137,11 @@ def with_tenant_fields(aep, parts):
     """The onboarding with a schema that has fields of the tenant."""
     request = {"method": "POST", "endpoint": "/data/foundation/schemaregistry/tenant/fieldgroups"}
     group = json.loads(run(AepHttpOperator, data=TENANT_FIELDS, **request))["$id"]
-    schema = run(AepCreateSchemaOperator, title="Y schema", field_groups=[PERSON_DETAILS, PERSONAL_DETAILS, group])
+    schema = run(
+        AepCreateSchemaOperator,
+        title="Y schema",
+        field_groups=["profile-person-details", "profile-personal-details", group],
+    )
     return {"schema_id": schema, "columns": parts["columns"]}
 
 

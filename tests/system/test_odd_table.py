@@ -18,7 +18,6 @@ from airflow_provider_aep.operators.source import (
     AepCreateBaseConnectionOperator, AepCreateSourceConnectionOperator, AepExploreOperator,
 )
 from airflow_provider_aep.operators.target import (
-    PERSONAL_DETAILS, PERSON_DETAILS,
     AepCreateDatasetOperator, AepCreateSchemaOperator, AepCreateTargetConnectionOperator,
 )
 from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
@@ -45,7 +44,7 @@ with DAG("ticket_onboarding", schedule=None, default_args={"aep_conn_id": "aep_t
     source = AepCreateSourceConnectionOperator(
         task_id="source", name=NAMES.source, base_connection_id=base.output, table="tickets", columns=explore.output
     )
-    groups = [PERSON_DETAILS, PERSONAL_DETAILS, "https://ns.adobe.com/xdm/context/identitymap", "{{ params.group }}"]
+    groups = ["profile-person-details", "profile-personal-details", "identitymap", "{{ params.group }}"]
     schema = AepCreateSchemaOperator(task_id="schema", title=NAMES.schema, field_groups=groups)
     dataset = AepCreateDatasetOperator(task_id="dataset", name=NAMES.dataset, schema_id=schema.output)
     target = AepCreateTargetConnectionOperator(task_id="target", name=NAMES.target, dataset_id=dataset.output)

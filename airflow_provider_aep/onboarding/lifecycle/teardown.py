@@ -173,7 +173,7 @@ def _find_exactly(client: AepClient, resource_type: ResourceType[Any], name: str
 def _read_complete(client: AepClient, resource_type: ResourceType[Any], observed: Observed) -> Observed | None:
     """Return the complete object for a list's short form; ``None`` if the object is already deleted."""
     try:
-        return read(client, resource_type, observed.id) if resource_type.list_is_partial else observed
+        return read(client, resource_type, observed.id) if observed.is_partial else observed
     except AepNotFoundError:
         return None
 

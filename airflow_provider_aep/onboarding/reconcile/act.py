@@ -382,7 +382,7 @@ def _update_once(
 ) -> Outcome:
     """Read an object and write differences with its etag. The read is necessary, as AEP itself also changes etags."""
     observed = read(client, resource_type, id_)
-    differences = diff(resource_type.policy_for(desired), observed, desired.fields())
+    differences = diff(resource_type, observed, desired)
     if immutable := [difference for difference in differences if difference.immutable]:
         raise AepConflictError(
             f"The {resource_type.label} {observed.name!r} ({observed.id}) has immutable fields that differ: "

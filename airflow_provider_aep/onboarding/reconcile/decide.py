@@ -11,10 +11,11 @@ from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.consistency import wait_until
 from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError, AepError
 from airflow_provider_aep.onboarding.reconcile.consistency import wait_until_stable
-from airflow_provider_aep.onboarding.reconcile.diff import Difference, diff
+from airflow_provider_aep.onboarding.reconcile.diff import diff
 from airflow_provider_aep.onboarding.reconcile.lookup import Lookup, Request
 from airflow_provider_aep.onboarding.reconcile.resource_type import (
     Desired,
+    Difference,
     Observed,
     Replaceable,
     ResourceType,
@@ -121,10 +122,10 @@ def decide_existing(lookup: Lookup[D], observed: Observed) -> Decision[D]:
         observed = _oldest_once_listed(lookup, observed)
     losers = tuple(lookup.losers)
     observed = wait_until_stable(client, resource_type, observed)
-    if resource_type.list_is_partial:
+    if observed.is_partial:
         observed = resource_type.observe(client.send(resource_type.read(observed.id)))
     has_our_marker = request.has_our_marker(observed)
-    differences = diff(resource_type.policy_for(request.desired), observed, request.desired.fields())
+    differences = diff(resource_type, observed, request.desired)
     immutable = tuple(difference for difference in differences if difference.immutable)
     decision = Decision(request, Action.NONE, observed, differences, has_our_marker=has_our_marker, losers=losers)
     # guard: if_exists=fail accepts own object

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_aep.onboarding.reconcile.resource_type import Body, FieldPolicy, Observed, at
+from airflow_provider_aep.onboarding.reconcile.resource_type import Desired, Difference, Observed, ResourceType, at
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The difference of one field.
-
-    :param path: dot path
-    :param immutable: whether AEP cannot update the field in place
-    """
-
-    path: str
-    observed: Any
-    desired: Any
-    immutable: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.path} is {self.observed!r}, desired is {self.desired!r}"
-
-
-def diff(policy: FieldPolicy, observed: Observed, fields: Body) -> tuple[Difference, ...]:
-    """Return the differences of the compared fields, immutable fields first.
-
-    :param policy: which fields are compared
-    :param fields: the desired fields; an absent field is not compared
-    """
+def diff(resource_type: ResourceType[Any], observed: Observed, desired: Desired) -> tuple[Difference, ...]:
+    """Return the differences of the compared fields, immutable fields first."""
+    policy, fields = resource_type.policy_for(desired), desired.fields()
 
     def difference(path: str, immutable: bool = False) -> Difference:
         return Difference(path, at(observed.fields, path), at(fields, path), immutable)
@@ -43,7 +22,7 @@ def diff(policy: FieldPolicy, observed: Observed, fields: Body) -> tuple[Differe
         for path in policy.required_members
         if at(fields, path) is not None and not set(at(fields, path)) <= set(at(observed.fields, path) or ())
     ]
-    return (*immutable, *managed, *members)
+    return (*immutable, *managed, *members, *resource_type.more_differences(observed, desired))
 
 
 def paths(differences: Sequence[Difference]) -> tuple[str, ...]:

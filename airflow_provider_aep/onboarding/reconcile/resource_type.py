@@ -44,6 +44,7 @@ class Observed:
     :param state: AEP's lifecycle state; empty if the object has none
     :param marker: our marker; ``None`` without one
     :param created: creation time in milliseconds since the epoch; 0 if AEP does not return it
+    :param is_partial: whether a list returned a short form, so that the object must be read to compare it
     """
 
     id: str
@@ -53,6 +54,28 @@ class Observed:
     state: str = ""
     marker: Marker | None = None
     created: int = 0
+    is_partial: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of one field.
+
+    :param path: dot path
+    :param immutable: whether AEP cannot update the field in place
+    :param rule: AEP's rule that an update would break, in place of the values; empty for none
+    """
+
+    path: str
+    observed: Any = None
+    desired: Any = None
+    immutable: bool = False
+    rule: str = ""
+
+    def __str__(self) -> str:
+        if self.rule:
+            return f"{self.path}: {self.rule}"
+        return f"{self.path} is {self.observed!r}, desired is {self.desired!r}"
 
 
 @dataclass(frozen=True)
@@ -108,10 +131,10 @@ class ResourceType(ABC, Generic[D]):
     """One kind of AEP object. ``onboarding/resources/`` contains a subclass for each.
 
     :cvar label: Adobe's noun for the objects
-    :cvar parent: dot path of the parent field. Objects with the same name and different parents are different objects
+    :cvar parent: dot path of the parent field; empty for none. Objects with the same name and different parents are
+        different objects
     :cvar policy: how fields are compared
     :cvar name_field: field of the body that contains the name
-    :cvar list_is_partial: whether lists return a short form, so that the reconciler reads an object to compare it
     :cvar allows_duplicates: whether several objects of one name may exist; the oldest is used, the others are unused
     :cvar has_marker: whether objects have our marker; without it the name is a natural key
     :cvar page: path of an object's page in the user interface of Experience Platform; ``{0}`` stands for the id
@@ -124,7 +147,6 @@ class ResourceType(ABC, Generic[D]):
     policy: ClassVar[FieldPolicy]
     page: ClassVar[str]
     name_field: ClassVar[str] = "name"
-    list_is_partial: ClassVar[bool] = False
     allows_duplicates: ClassVar[bool] = False
     has_marker: ClassVar[bool] = True
     dependents: ClassVar[tuple[Dependents, ...]] = ()
@@ -173,6 +195,10 @@ class ResourceType(ABC, Generic[D]):
     def policy_for(self, desired: D) -> FieldPolicy:
         """Return the field policy for one desired state."""
         return self.policy
+
+    def more_differences(self, observed: Observed, desired: D) -> Iterable[Difference]:
+        """Return the differences that a field policy cannot express."""
+        return ()
 
     def validate(self, desired: D) -> Iterable[Call[Sequence[str]]]:
         """Return the calls by which AEP validates a desired state without a write; each result lists problems."""

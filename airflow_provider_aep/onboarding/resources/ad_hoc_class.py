@@ -44,39 +44,38 @@ class AdHocClassType(ResourceType[AdHocClassDesired]):
     name_field = "title"
     policy = FieldPolicy(immutable=("behavior",), managed=("description",))
     page = "schema/browse"
-    list_is_partial = True
     deletion_order = 6
 
     def find(self, name: str) -> Call[Page[XdmSchema]]:
         """Return the call that lists ad hoc classes by title."""
-        return schema_registry.list_classes(name)
+        return schema_registry.find("classes", name)
 
     def read(self, id_: str) -> Call[XdmSchema]:
         """Return the call that reads an ad hoc class."""
-        return schema_registry.get_class(id_)
+        return schema_registry.get("classes", id_)
 
     def observe(self, answer: XdmSchema) -> Observed:
         """Return the observed state of an ad hoc class."""
         refs = [part["$ref"] for part in answer.allOf if "$ref" in part]
         description, marker = split_marker(answer.description)
         fields = {"title": answer.title, "description": description, "behavior": next(iter(refs), "")}
-        return Observed(answer.id, answer.title, fields, answer.id, marker=marker)
+        return Observed(answer.id, answer.title, fields, answer.id, marker=marker, is_partial=not answer.allOf)
 
     def create(self, desired: AdHocClassDesired, options: CreateOptions) -> Call[XdmSchema]:
         """Return the call that creates an ad hoc class. AEP replaces ``_adhoc`` by a namespace of the class."""
         body = {key: value for key, value in self.body(desired, options).items() if key != "behavior"}
         namespace = {"_adhoc": {"type": "object", "properties": dict(desired.properties)}}
         parts = [{"$ref": schema_registry.AD_HOC}, {"properties": namespace}]
-        return schema_registry.create_class({**body, "type": "object", "allOf": parts})
+        return schema_registry.create("classes", {**body, "type": "object", "allOf": parts})
 
     def update(self, observed: Observed, fields: Body, paths: Sequence[str]) -> Call[XdmSchema]:
         """Return the call that writes some fields of an ad hoc class."""
         operation = {"op": "add", "path": "/description", "value": fields["description"]}
-        return schema_registry.patch_class(observed.id, [operation])
+        return schema_registry.patch("classes", observed.id, [operation])
 
     def delete(self, id_: str) -> Call[None]:
         """Return the call that deletes an ad hoc class."""
-        return schema_registry.delete_class(id_)
+        return schema_registry.delete("classes", id_)
 
 
 def xdm_fields(columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from airflow_provider_aep.onboarding.reconcile.resource_type import (
     drop_none,
 )
 from airflow_provider_aep.onboarding.resources.dependents import DATASETS_BY_SCHEMA, SOURCES_BY_SCHEMA
+from airflow_provider_aep.onboarding.xdm.parts import container_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +51,16 @@ class SchemaType(ResourceType[SchemaDesired]):
     name_field = "title"
     policy = FieldPolicy(immutable=("class",), managed=("description",), required_members=("refs",))
     page = "schema/browse"
-    list_is_partial = True
     dependents = (DATASETS_BY_SCHEMA, SOURCES_BY_SCHEMA)
     deletion_order = 5
 
     def find(self, name: str) -> Call[Page[XdmSchema]]:
         """Return the call that lists schemas by title."""
-        return schema_registry.list_schemas(name)
+        return schema_registry.find("schemas", name)
 
     def read(self, id_: str) -> Call[XdmSchema]:
         """Return the call that reads a schema."""
-        return schema_registry.get_schema(id_)
+        return schema_registry.get("schemas", id_)
 
     def observe(self, answer: XdmSchema) -> Observed:
         """Return the observed state of a schema."""
@@ -74,13 +74,18 @@ class SchemaType(ResourceType[SchemaDesired]):
             "refs": [ref for ref in refs if ref != class_id],
             "union": "union" in answer.immutable_tags,
         }
-        return Observed(answer.id, answer.title, fields, answer.id, marker=marker)
+        return Observed(answer.id, answer.title, fields, answer.id, marker=marker, is_partial=not answer.allOf)
 
     def create(self, desired: SchemaDesired, options: CreateOptions) -> Call[XdmSchema]:
         """Return the call that creates a schema."""
         body = {key: value for key, value in self.body(desired, options).items() if key not in {"class", "refs"}}
         parts = [{"$ref": ref} for ref in (desired.class_id, *desired.field_groups)]
-        return schema_registry.create_schema({**body, "type": "object", "allOf": parts})
+        return schema_registry.create("schemas", {**body, "type": "object", "allOf": parts})
+
+    def validate(self, desired: SchemaDesired) -> Iterable[Call[Sequence[str]]]:
+        """Return the call that reads the class, which AEP answers with 404 if it is none."""
+        call = schema_registry.get("classes", desired.class_id, container=container_of(desired.class_id))
+        return [call.then(lambda _: ())]
 
     def update(self, observed: Observed, fields: Body, paths: Sequence[str]) -> Call[XdmSchema]:
         """Return the call that writes some fields of a schema."""
@@ -90,8 +95,8 @@ class SchemaType(ResourceType[SchemaDesired]):
         ]
         if "description" in paths:
             operations.append({"op": "add", "path": "/description", "value": fields["description"]})
-        return schema_registry.patch_schema(observed.id, operations)
+        return schema_registry.patch("schemas", observed.id, operations)
 
     def delete(self, id_: str) -> Call[None]:
         """Return the call that deletes a schema."""
-        return schema_registry.delete_schema(id_)
+        return schema_registry.delete("schemas", id_)

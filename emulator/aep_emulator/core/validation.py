@@ -112,7 +112,7 @@ _NAMES = {"type": "array", "items": {"type": "string"}}
 _PART = {
     "properties": _FIELDS,
     "required": _NAMES,
-    "enum": _NAMES,
+    "enum": _list(_ANY),
     "type": {"type": "string"},
     "format": {"type": "string"},
     "items": {"$ref": "#/definitions/field"},

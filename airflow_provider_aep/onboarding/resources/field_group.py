@@ -1,0 +1,58 @@
+"""Resource type field group: custom fields, which schemas of some classes may contain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airflow_provider_aep.client import schema_registry
+from airflow_provider_aep.client.call import Call
+from airflow_provider_aep.client.models import XdmSchema
+from airflow_provider_aep.onboarding.reconcile.resource_type import Body, CreateOptions, FieldPolicy, Observed
+from airflow_provider_aep.onboarding.resources.custom_fields import CustomFieldsDesired, CustomFieldsType
+from airflow_provider_aep.onboarding.resources.dependents import CLASSES_BY_PART, SCHEMAS_BY_PART
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldGroupDesired(CustomFieldsDesired):
+    """The desired state of a field group.
+
+    :param classes: ``$id`` of the classes whose schemas may contain it; missing ones are added, others are kept
+    """
+
+    classes: tuple[str, ...]
+
+    def fields(self) -> Body:
+        """Return the comparable fields; see :meth:`.Desired.fields`."""
+        return {**super().fields(), "classes": list(self.classes)}
+
+
+class FieldGroupType(CustomFieldsType[FieldGroupDesired]):
+    """The resource type of custom field groups."""
+
+    label = "field group"
+    resource = "fieldgroups"
+    parent = ""
+    policy = FieldPolicy(managed=("description",), required_members=("classes",))
+    page = "schema/mixin"
+    dependents = (SCHEMAS_BY_PART, CLASSES_BY_PART)
+    deletion_order = 6
+
+    def observe_more(self, answer: XdmSchema) -> Body:
+        """Return the classes of a field group."""
+        return {"classes": answer.intended_classes}
+
+    def create(self, desired: FieldGroupDesired, options: CreateOptions) -> Call[XdmSchema]:
+        """Return the call that creates a field group."""
+        body = {
+            "meta:intendedToExtend": list(desired.classes),
+            **self.create_body(desired, self.body(desired, options)),
+        }
+        return schema_registry.create(self.resource, body)
+
+    def more_operations(self, observed: Observed, fields: Body, paths: Sequence[str]) -> list[Body]:
+        """Return the JSON Patch operation that adds classes."""
+        if "classes" not in paths:
+            return []
+        union = dict.fromkeys([*observed.fields["classes"], *fields["classes"]])
+        return [{"op": "add", "path": "/meta:intendedToExtend", "value": [*union]}]
