@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native, text
+from airflow_provider_aep.operators.base import AepOperator, AepReconcileOperator, native, optional_text, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -165,6 +165,77 @@ class AepExploreOperator(AepOperator):
                 ", ".join(c["name"] for c in columns),
             )
             return columns
+
+
+class AepProposeFieldsOperator(AepOperator):
+    """Propose custom fields, and mappings to them, for the columns of a table. The operator writes nothing.
+
+    Names are made legal. Types come from AEP's explore, and from sample rows where a column is text: dates, yes and no,
+    email addresses, lists. The log has the proposal as YAML, with a comment where it is a guess. The same table gives
+    the same proposal.
+
+    Copy the proposal into a DAG and correct it there. A DAG that passes it on as it is creates other fields when the
+    source gets other columns.
+
+    :param base_connection_id: id of the source's base connection (templated)
+    :param table: name of the table (templated); not for a REST source
+    :param object_name: name of the object that has the fields (templated); default: the table, or ``record``
+    :param columns: columns as :class:`AepExploreOperator` returns them (templated); default: all of the table
+    :param rows: sample rows by column (templated); by default AEP reads some of the source
+    :param source_params: parameters of a REST source (templated)
+    :return: ``{"fields", "mappings", "comments"}``. ``fields`` is an argument of
+        :class:`~.target.AepCreateFieldGroupOperator`, and ``mappings`` of :class:`~.flow.AepCreateMappingSetOperator`.
+        Values of rows are not part of it
+    """
+
+    template_fields: Sequence[str] = (
+        *AepOperator.template_fields,
+        "base_connection_id",
+        "table",
+        "object_name",
+        "columns",
+        "rows",
+        "source_params",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"columns": "json", "rows": "json", "source_params": "json"}
+
+    def __init__(
+        self,
+        *,
+        base_connection_id: str,
+        table: str | None = None,
+        object_name: str | None = None,
+        columns: list[dict[str, Any]] | None = None,
+        rows: list[dict[str, Any]] | None = None,
+        source_params: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.base_connection_id = base_connection_id
+        self.table = table
+        self.object_name = object_name
+        self.columns = columns
+        self.rows = rows
+        self.source_params = source_params
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Propose fields and mappings, log them as YAML, and return them."""
+        from airflow_provider_aep.client.validation import validate_columns
+        from airflow_provider_aep.onboarding.sources.explore import explore_columns, explore_rows
+        from airflow_provider_aep.onboarding.xdm.proposal import propose
+
+        table, params = optional_text(self.table), native(self.source_params)
+        with self.aep() as client:
+            self._link_target = ("base connection", self.base_connection_id)
+            columns = validate_columns(native(self.columns))
+            if columns is None:
+                columns = explore_columns(client, self.base_connection_id, table, params)
+            rows = native(self.rows)
+            if rows is None:
+                rows = explore_rows(client, self.base_connection_id, table, params)
+            proposal = propose(columns, rows, optional_text(self.object_name) or table or "record")
+            self.log.info("Proposal from %d columns and %d rows:\n%s", len(columns), len(rows), proposal.text())
+            return {"fields": proposal.fields, "mappings": proposal.mappings, "comments": proposal.comments}
 
 
 class AepCreateSourceConnectionOperator(AepReconcileOperator):

@@ -93,7 +93,7 @@ MANAGED = [
     ("group", "classes", (f"{CONTEXT}experienceevent",), "classes"),
     (
         "group",
-        "own",
+        "custom_fields",
         {"ticket": XdmField(type="object", fields={"priority": TEXT, "state": TEXT})},
         "fields.ticket.state",
     ),
