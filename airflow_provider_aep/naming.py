@@ -78,9 +78,10 @@ def flow_name_of(mapping_set_name: str) -> str | None:
 class Names:
     """The names of all objects of one onboarding.
 
-    Each attribute is the name of one object: ``base``, ``source_class``, ``source_schema``, ``schema``, ``dataset``,
-    ``dataset_base``, ``source``, ``target``, ``mapping`` and ``flow``. ``Names("Contacts").flow`` is ``Contacts flow``.
-    The titles of the class and the schemas differ, because titles are unique in the Schema Registry.
+    Each attribute is the name of one object: ``base``, ``source_class``, ``source_schema``, ``xdm_class``,
+    ``field_group``, ``schema``, ``dataset``, ``dataset_base``, ``source``, ``target``, ``mapping`` and ``flow``.
+    ``Names("Contacts").flow`` is ``Contacts flow``. The titles of classes, field groups and schemas differ, because
+    titles are unique in the Schema Registry.
 
     :param onboarding: the onboarding's name, which may be a template
     """
@@ -90,6 +91,8 @@ class Names:
         self.base = f"{onboarding} base"
         self.source_class = f"{onboarding} source class"
         self.source_schema = f"{onboarding} source schema"
+        self.xdm_class = f"{onboarding} class"
+        self.field_group = f"{onboarding} field group"
         self.schema = f"{onboarding} schema"
         self.dataset = f"{onboarding} dataset"
         self.dataset_base = f"{onboarding} dataset base"

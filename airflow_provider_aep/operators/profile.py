@@ -91,7 +91,8 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
     keeps the links between identities that it has found.
 
     :param schema_id: ``$id`` of the schema (templated)
-    :param path: path of a text field, with dots as in mappings, such as ``personalEmail.address`` (templated)
+    :param path: path of a text field, with dots as in mappings, such as ``personalEmail.address`` or
+        ``_{tenant}.ticket.email`` (templated)
     :param namespace: code of an identity namespace, such as ``Email`` (templated). The operator checks before a create
         that the namespace exists
     :param primary: whether the field becomes the schema's primary identity, the key of its profiles. A schema has at

@@ -1,7 +1,7 @@
 """Operators that delete the objects of an onboarding.
 
-They delete only objects with the onboarding's marker that no other object refers to. They delete datasets, schemas and
-classes only if the task names them.
+They delete only objects with the onboarding's marker that no other object refers to. They delete datasets, schemas,
+field groups and classes only if the task names them.
 """
 
 from __future__ import annotations
@@ -165,19 +165,63 @@ class AepDeleteSchemaOperator(_AepDeleteOperator):
         self.title = title
 
 
+class AepDeleteFieldGroupOperator(_AepDeleteOperator):
+    """Delete a custom field group that an onboarding created and that no schema or class uses.
+
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param field_group_id: ``$id`` of the field group (templated)
+    :param title: title that the field group must have (templated)
+    :return: the ``$id`` of the field group
+    :raises AepPermanentError: the title differs, a schema or class uses the field group, no onboarding created it, or
+        the sandbox is not allowed
+    """
+
+    label, id_field, name_field = "field group", "field_group_id", "title"
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "field_group_id", "title")
+
+    def __init__(self, *, field_group_id: str, title: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.field_group_id = field_group_id
+        self.title = title
+
+
+class AepDeleteClassOperator(_AepDeleteOperator):
+    """Delete a custom class that an onboarding created and that no schema uses.
+
+    An object that does not exist is skipped. The task fails unless the sandbox is a development sandbox, or the
+    configuration sets ``[aep] allow_production_teardown``.
+
+    :param class_id: ``$id`` of the class (templated)
+    :param title: title that the class must have (templated)
+    :return: the ``$id`` of the class
+    :raises AepPermanentError: the title differs, a schema uses the class, no onboarding created it, or the sandbox is
+        not allowed
+    """
+
+    label, id_field, name_field = "class", "class_id", "title"
+    template_fields: Sequence[str] = (*AepOperator.template_fields, "class_id", "title")
+
+    def __init__(self, *, class_id: str, title: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.class_id = class_id
+        self.title = title
+
+
 class AepTeardownOnboardingOperator(AepOperator):
-    """Delete the objects of an onboarding: its flow, its connections and, if named, its dataset, schemas and class.
+    """Delete the objects of an onboarding: its flow, its connections and, if named, what holds or describes its data.
 
     The operator disables the flow first, and waits until the flow is deleted. Objects that do not exist are skipped.
-    Mapping sets are not deleted.
+    Mapping sets and identity namespaces are not deleted.
 
     Before the first deletion the operator checks that this onboarding created each object, and that no other object
     uses it. It fails unless the sandbox is a development sandbox, or the configuration sets
     ``[aep] allow_production_teardown``.
 
     :param onboarding: name of the onboarding, as in :class:`~airflow_provider_aep.naming.Names` (templated)
-    :param data: names of the dataset, the schemas and the class to delete in addition (templated). A dataset is deleted
-        **with its rows**. By default none of them is deleted
+    :param data: names of the dataset, schemas, field group and classes to delete in addition (templated). A dataset is
+        deleted **with its rows**. By default none of them is deleted
     :param keep: names of objects to keep, for instance objects that the onboarding did not create (templated)
     :return: ids by name, in the order of deletion
     :raises AepPermanentError: a check failed; nothing is deleted

@@ -58,6 +58,25 @@ def test_contacts_are_onboarded(emulator, dags_test, tmp_path):
     assert [f["name"] for _, f in emulator.world.store.everywhere("flows")] == ["Contacts flow"]
 
 
+def test_incidents_get_a_custom_schema_and_a_second_run_writes_nothing(emulator, dags_test, tmp_path):
+    name = "aep_incidents_custom_schema"
+    dag = (DAGS / f"{name}.py").read_text()
+    for slow, quick in {
+        "partial_ingestion_percent=5,": "partial_ingestion_percent=5, start_in_minutes=0.02,",
+        "deferrable=True,": "deferrable=True, poke_interval=0.2,",
+    }.items():
+        assert dag.count(slow) == 1
+        dag = dag.replace(slow, quick)
+    (tmp_path / f"{name}.py").write_text(dag)
+    code, said = dags_test({}, dags=tmp_path, dag=name)
+    assert code == 0, said
+    [(_, group)] = emulator.world.store.everywhere("fieldgroups")
+    assert group["title"] == "X field group"
+    writes = emulator.writes()
+    assert dags_test({}, dags=tmp_path, dag=name)[0] == 0
+    assert emulator.writes() == writes
+
+
 def test_a_table_is_onboarded_and_a_second_run_writes_nothing(emulator, dags_test, commands):
     code, said = dags_test({})
     assert code == 0, said

@@ -11,6 +11,7 @@ PUBLIC = (
     "airflow.sdk",
     "airflow_provider_aep.assets",
     "airflow_provider_aep.hooks",
+    "airflow_provider_aep.mappings",
     "airflow_provider_aep.naming",
     "airflow_provider_aep.onboarding.names",
     "airflow_provider_aep.onboarding.systems",

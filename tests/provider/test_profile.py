@@ -7,11 +7,17 @@ from aep_emulator.core.faults import Rule
 from airflow_provider_aep.client import consistency
 from airflow_provider_aep.operators.profile import (
     AepCreateIdentityDescriptorOperator,
+    AepCreateIdentityNamespaceOperator,
     AepEnableDatasetForProfileOperator,
     AepEnableSchemaForProfileOperator,
 )
-from airflow_provider_aep.operators.target import AepCreateDatasetOperator, AepCreateSchemaOperator
+from airflow_provider_aep.operators.target import (
+    AepCreateDatasetOperator,
+    AepCreateFieldGroupOperator,
+    AepCreateSchemaOperator,
+)
 
+REGISTRY = "/data/foundation/schemaregistry"
 EMAIL = {"path": "personalEmail.address", "namespace": "Email"}
 
 
@@ -125,3 +131,97 @@ def test_tags_of_old_with_a_space_are_enough(aep, made):
     before = aep.writes()
     enable(AepEnableDatasetForProfileOperator, made, "dataset_id")
     assert aep.writes() == before
+
+
+# -- identity namespaces ----------------------------------------------------------------------------------------------
+
+
+LOYALTY = {"code": "Loyalty", "name": "Loyalty program", "id_type": "cross_device"}
+
+
+def test_a_namespace_is_created_once_and_serves_a_descriptor(aep, made):
+    for _ in range(2):
+        assert run(AepCreateIdentityNamespaceOperator, **LOYALTY, irreversible=True) == "Loyalty"
+        enable(AepCreateIdentityDescriptorOperator, made, "schema_id", path="person.name.lastName", namespace="Loyalty")
+        assert aep.writes()[-2:] == ["POST /data/core/idnamespace/identities", f"POST {REGISTRY}/tenant/descriptors"]
+    [(_, namespace)] = aep.world.store.everywhere("namespaces")
+    assert namespace["idType"] == "CROSS_DEVICE"
+    run(AepCreateIdentityNamespaceOperator, **LOYALTY, description="Numbers of cards", irreversible=True)
+    [(_, namespace)] = aep.world.store.everywhere("namespaces")
+    assert namespace["description"].startswith("Numbers of cards [aep:1:")
+
+
+def test_a_namespace_of_adobe_is_used_and_not_changed(aep):
+    taken = {"code": "Email", "name": "Email", "id_type": "EMAIL", "irreversible": True}
+    assert run(AepCreateIdentityNamespaceOperator, **taken) == "Email"
+    refused(
+        aep, "was not created by this onboarding, and differs: name is 'Email'", AepCreateIdentityNamespaceOperator,
+        **{**taken, "name": "Our mail"},
+    )  # fmt: skip
+    refused(aep, "immutable fields differ: idType", AepCreateIdentityNamespaceOperator, **{**taken, "id_type": "PHONE"})
+
+
+def test_a_namespace_needs_consent_and_valid_arguments(aep):
+    refused(aep, "AEP deletes no identity namespace", AepCreateIdentityNamespaceOperator, **LOYALTY)
+    message = refused(
+        aep, "code is 'A B'", AepCreateIdentityNamespaceOperator, code="A B", name=" ", id_type="X", irreversible=True
+    )
+    assert "name is ' '" in message
+    assert "id_type is 'X'. Use one of COOKIE, CROSS_DEVICE" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "namespace", "says"),
+    [
+        ("personalEmail.adress", "Email", "Did you mean 'personalEmail.address'"),
+        ("personalEmail.address", "Emai", "there is no identity namespace 'Emai'. Did you mean 'Email'"),
+        ("personalEmail.address", "email", "Did you mean 'Email'"),
+        ("personalEmail", "Email", "not a text field"),
+        ("person.birthYear", "Email", "not a text field"),
+        ("identityMap.Email[0].id", "Email", "in a list or a map"),
+        ("personalEmail..address", "Email", "not a text field"),
+    ],
+)
+def test_a_field_or_a_namespace_that_cannot_be_an_identity_is_refused(aep, monkeypatch, path, namespace, says):
+    monkeypatch.setattr(consistency, "NOT_FOUND_WAITS", (0.01,))
+    groups = ["profile-person-details", "profile-personal-details", "identitymap"]
+    schema = run(AepCreateSchemaOperator, title="I schema", field_groups=groups)
+    identity = {"schema_id": schema, "path": path, "namespace": namespace, "irreversible": True}
+    refused(aep, says, AepCreateIdentityDescriptorOperator, **identity)
+
+
+def test_all_that_is_wrong_with_an_identity_is_said_at_once(aep, made, monkeypatch):
+    monkeypatch.setattr(consistency, "NOT_FOUND_WAITS", (0.01,))
+    enable(AepCreateIdentityDescriptorOperator, made, "schema_id", **EMAIL)
+    message = refused(
+        aep, "The identity is invalid: path is 'nothing'", AepCreateIdentityDescriptorOperator,
+        schema_id=made["schema_id"], path="nothing", namespace="Nothing", irreversible=True,
+    )  # fmt: skip
+    assert "there is no identity namespace 'Nothing'" in message
+    assert "already has another primary identity: /personalEmail/address" in message
+
+
+def test_a_field_of_the_tenant_is_an_identity(aep, made):
+    fields = {"member.number": "string", "member.numbers": "string[]"}
+    group = run(AepCreateFieldGroupOperator, title="G", fields=fields)
+    schema = run(AepCreateSchemaOperator, title="T schema", field_groups=[group])
+    identity = {"schema_id": schema, "namespace": "Phone", "irreversible": True}
+    run(AepCreateIdentityDescriptorOperator, path="_{tenant}.member.number", **identity)
+    [(_, descriptor)] = aep.world.store.everywhere("descriptors")
+    assert descriptor["xdm:sourceProperty"] == "/_emulator/member/number"
+    refused(aep, "in a list or a map", AepCreateIdentityDescriptorOperator, path="_{tenant}.member.numbers", **identity)
+
+
+# -- upsert -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dataset_is_tagged_for_upsert_and_keeps_its_other_tags(aep, made):
+    enable(AepCreateIdentityDescriptorOperator, made, "schema_id", **EMAIL)
+    enable(AepEnableSchemaForProfileOperator, made, "schema_id")
+    enable(AepEnableDatasetForProfileOperator, made, "dataset_id")
+    for upsert in (True, "True", True, False):
+        enable(AepEnableDatasetForProfileOperator, made, "dataset_id", upsert=upsert)
+        [(_, dataset)] = aep.world.store.everywhere("dataSets")
+        assert dataset["tags"]["unifiedProfile"] == ["enabled:true", "isUpsert:true"]
+        assert dataset["tags"]["unifiedIdentity"] == ["enabled:true"]
+    assert len(aep.requests("PATCH */dataSets/{id}")) == 2

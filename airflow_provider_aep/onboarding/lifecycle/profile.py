@@ -14,6 +14,7 @@ from airflow_provider_aep.client.client import AepClient
 from airflow_provider_aep.client.consistency import becomes_true, send_retrying_not_found
 from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError
 from airflow_provider_aep.client.models import DataSet, Descriptor, XdmSchema
+from airflow_provider_aep.onboarding.mapping import TENANT
 from airflow_provider_aep.onboarding.reconcile.act import Outcome, reconcile
 from airflow_provider_aep.onboarding.reconcile.terms import Terms
 from airflow_provider_aep.onboarding.resources.identity_descriptor import (
@@ -40,7 +41,7 @@ def create_identity_descriptor(
 ) -> Outcome:
     """Make a field of a schema an identity.
 
-    :param path: dot path of a text field, as in mappings
+    :param path: dot path of a text field, as in mappings; it may have ``{tenant}``
     :param namespace: code of an identity namespace, such as ``Email``
     :param primary: whether the field becomes the primary identity
     :param attempt: the try of the task; default: the first try of an unknown task
@@ -50,6 +51,8 @@ def create_identity_descriptor(
     :raises AepConflictError: the field is an identity of another kind, or the schema has another primary identity
     """
     schema = send_retrying_not_found(client, schema_registry.get("schemas", schema_id, resolved=True))
+    if TENANT in path:
+        path = path.replace(TENANT, client.send(schema_registry.stats()).tenantId)
     slashed = "/" + path.replace(".", "/")
     subject = f"{path} ({namespace}, {'primary' if primary else 'secondary'})"
     identities = sorted(_identities(client, schema.id), key=lambda d: d.id)  # all tasks choose the same duplicate

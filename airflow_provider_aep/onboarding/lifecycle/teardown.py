@@ -31,7 +31,9 @@ from airflow_provider_aep.onboarding.reconcile.resource_type import (
 from airflow_provider_aep.onboarding.resources import (
     AD_HOC_CLASS,
     BASE_CONNECTION,
+    CLASS,
     DATASET,
+    FIELD_GROUP,
     FLOW,
     SCHEMA,
     SOURCE_CONNECTION,
@@ -53,11 +55,12 @@ def teardown(
 ) -> list[Outcome]:
     """Delete the objects of an onboarding, the flow first. Objects that do not exist are skipped.
 
-    Mapping sets are kept: AEP documents no deletion, and unused mapping sets have no effect.
+    Mapping sets are kept: AEP documents no deletion, and unused mapping sets have no effect. AEP deletes no identity
+    namespace.
 
     :param onboarding: name of the onboarding, as in :class:`~airflow_provider_aep.naming.Names`
-    :param data: names of the dataset, the schemas and the class that are deleted, too. A dataset is deleted with its
-        rows. Default: none
+    :param data: names of the dataset, schemas, field group and classes that are deleted, too. A dataset is deleted with
+        its rows. Default: none
     :param keep: names of objects to keep; default: none
     :param production: whether deletions in a production sandbox are allowed
     :param grace_period: read lag of AEP's lists after a create, in seconds
@@ -71,6 +74,8 @@ def teardown(
         names.schema: SCHEMA,
         names.source_schema: SCHEMA,
         names.source_class: AD_HOC_CLASS,
+        names.field_group: FIELD_GROUP,
+        names.xdm_class: CLASS,
     }
     if unknown := [name for name in data if name not in data_types]:
         raise AepConfigurationError(
