@@ -173,8 +173,8 @@ def test_a_namespace_needs_consent_and_valid_arguments(aep):
 @pytest.mark.parametrize(
     ("path", "namespace", "says"),
     [
-        ("personalEmail.adress", "Email", "Did you mean 'personalEmail.address'"),
-        ("personalEmail.address", "Emai", "there is no identity namespace 'Emai'. Did you mean 'Email'"),
+        ("personalEmail.addresses", "Email", "Did you mean 'personalEmail.address'"),
+        ("personalEmail.address", "Emails", "there is no identity namespace 'Emails'. Did you mean 'Email'"),
         ("personalEmail.address", "email", "Did you mean 'Email'"),
         ("personalEmail", "Email", "not a text field"),
         ("person.birthYear", "Email", "not a text field"),
