@@ -26,12 +26,12 @@ from airflow_provider_aep.naming import Names
 from airflow_provider_aep.operators import flow, source, target
 
 SIZES = (10, 10_000)
-NAMES = Names("Contacts")
+NAMES, CUSTOM = Names("Contacts"), Names("Custom contacts")
 MAPPINGS = {"_id": "sys_id", "person.name.lastName": "last_name", "personalEmail.address": "email"}
 
 
-def chain(**changes: Any) -> None:
-    """The README's DAG up to the flow, a task after the other.
+def chain(names: Names = NAMES, **changes: Any) -> None:
+    """The README's DAG up to the flow, a task after the other; with ``CUSTOM``, also a class and a field group.
 
     :param changes: by kind, arguments of its operator that differ
     """
@@ -39,19 +39,26 @@ def chain(**changes: Any) -> None:
     def run(kind: str, operator: Any, **arguments: Any) -> Any:
         return operator(task_id=kind, **arguments, **changes.get(kind, {})).execute({})
 
-    base = run("base", source.AepCreateBaseConnectionOperator, name=NAMES.base)
+    base = run("base", source.AepCreateBaseConnectionOperator, name=names.base)
     columns = run("explore", source.AepExploreOperator, base_connection_id=base, table="customer_contact")
     rows = {"base_connection_id": base, "table": "customer_contact", "columns": columns}
-    origin = run("source", source.AepCreateSourceConnectionOperator, name=NAMES.source, **rows)
-    schema = run("schema", target.AepCreateSchemaOperator, title=NAMES.schema)
-    dataset = run("dataset", target.AepCreateDatasetOperator, name=NAMES.dataset, schema_id=schema)
-    lake = run("target", target.AepCreateTargetConnectionOperator, name=NAMES.target, dataset_id=dataset)
+    origin = run("source", source.AepCreateSourceConnectionOperator, name=names.source, **rows)
+    parts: dict[str, Any] = {}
+    if names is CUSTOM:
+        class_ = run("class", target.AepCreateClassOperator, title=names.xdm_class, fields={"contact.number": "string"})
+        fields = {"contact.state": "string", "contact.tags": "string[]"}
+        group = run("group", target.AepCreateFieldGroupOperator, title=names.field_group, fields=fields, classes=class_)
+        groups = ["profile-person-details", "profile-personal-details", group]
+        parts = {"class_id": class_, "field_groups": groups}
+    schema = run("schema", target.AepCreateSchemaOperator, title=names.schema, **parts)
+    dataset = run("dataset", target.AepCreateDatasetOperator, name=names.dataset, schema_id=schema)
+    lake = run("target", target.AepCreateTargetConnectionOperator, name=names.target, dataset_id=dataset)
     mappings = changes.pop("mappings", MAPPINGS)
     pairs = {"schema_id": schema, "columns": columns, "mappings": mappings}
-    mapping = run("mapping", flow.AepCreateMappingSetOperator, name=NAMES.mapping, **pairs)
+    mapping = run("mapping", flow.AepCreateMappingSetOperator, name=names.mapping, **pairs)
     spec = run("flow_spec", flow.AepGetFlowSpecOperator)
     ends = {"source_connection_id": origin, "target_connection_id": lake, "mapping_set": mapping, "flow_spec": spec}
-    run("flow", flow.AepCreateFlowOperator, name=NAMES.flow, start_in_minutes=10_000, **ends)
+    run("flow", flow.AepCreateFlowOperator, name=names.flow, start_in_minutes=10_000, **ends)
 
 
 def counted(admin: httpx.Client, act: Callable[[], None]) -> tuple[int, int]:
@@ -91,7 +98,10 @@ def measured(size: int) -> dict[str, tuple[int, int]]:
         there = {"conn_type": "http", "host": "https://source.example", "login": "any", "password": "any password"}
         os.environ["AIRFLOW_CONN_AEP_SERVICENOW"] = json.dumps(there)
         found = {"the first run": counted(admin, chain)}
-        return found | {what: counted(admin, lambda: chain(**dict(change))) for what, change in CHANGES.items()}  # noqa: B023
+        found |= {what: counted(admin, lambda: chain(**dict(change))) for what, change in CHANGES.items()}  # noqa: B023
+        found["the first run, with a custom class and field group"] = counted(admin, lambda: chain(CUSTOM))
+        found["nothing, with a custom class and field group"] = counted(admin, lambda: chain(CUSTOM))
+        return found
 
 
 def main() -> None:
