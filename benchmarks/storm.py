@@ -135,7 +135,7 @@ def by_http_operator(url: str, now: Any) -> Step:
             return {"id": answer["id"], "version": answer["version"]}
         if step == "dataset":
             return answer[0].rsplit("/", 1)[-1]
-        return answer["$id" if step == "schema" else "id"]
+        return answer.get("$id") or answer["code" if step == "namespace" else "id"]
 
     def take(onboarding: str, step: str, results: dict[str, Any], tries: int) -> Any:
         token = login.post("/ims/token/v3", data=form).raise_for_status().json()["access_token"]

@@ -99,6 +99,31 @@ def test_a_part_that_is_not_there_is_named_with_the_option(aep, ref):
     )
 
 
+def test_an_unknown_data_type_of_a_field_is_named_too(aep):
+    own = {"_emulator": {"type": "object", "properties": {"at": {"$ref": f"{XDM}datatypes/berth"}}}}
+    body = {"type": "object", "title": "G", "definitions": {"own": {"properties": own}},
+            "allOf": [{"$ref": "#/definitions/own"}]}  # fmt: skip
+    says = aep.refused(400, "problem", "POST", f"{REGISTRY}/tenant/fieldgroups", json=body)
+    assert says.startswith(f"The emulator has no {XDM}datatypes/berth. If it is a standard part")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [(["a", "b"], ["a", "b", "c"], 200), (["a", "b"], ["a"], 400), (None, ["a"], 400), (["a"], None, 200)],
+)
+def test_a_field_in_use_loses_no_value(aep, before, after, status):
+    field = {"type": "string", **({"enum": before} if before else {})}
+    own = {"_emulator": {"type": "object", "properties": {"state": field}}}
+    body = {"type": "object", "title": "G", "definitions": {"own": {"properties": own}},
+            "allOf": [{"$ref": "#/definitions/own"}]}  # fmt: skip
+    group = aep.post(f"{REGISTRY}/tenant/fieldgroups", body)["$id"]
+    made(aep, PROFILE, group)
+    path = "/definitions/own/properties/_emulator/properties/state/enum"
+    op = {"op": "add", "path": path, "value": after} if after else {"op": "remove", "path": path}
+    url = f"{REGISTRY}/tenant/fieldgroups/{quote(group, safe='')}"
+    assert aep("PATCH", url, json=[op]).status_code == status
+
+
 # -- a copy of Adobe's repository -------------------------------------------------------------------------------------
 
 

@@ -286,12 +286,12 @@ def field_at(resolved: Body, path: str) -> Body | None:
     return node
 
 
-def leaves(resolved: Body, prefix: str = "") -> dict[str, str]:
-    """Return the type of every field by dot path."""
-    found: dict[str, str] = {}
+def leaves(resolved: Body, prefix: str = "") -> dict[str, Body]:
+    """Return every field by dot path."""
+    found: dict[str, Body] = {}
     for name, field in (resolved.get("properties") or {}).items():
         if not isinstance(field, dict):
             continue
-        found[f"{prefix}{name}"] = str(field.get("type"))
+        found[f"{prefix}{name}"] = field
         found |= leaves(field, f"{prefix}{name}.")
     return found

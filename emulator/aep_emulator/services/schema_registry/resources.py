@@ -19,6 +19,7 @@ from aep_emulator.core.ids import sandbox_id
 from aep_emulator.core.world import World
 from aep_emulator.data import xdm
 from aep_emulator.data.xdm import Registry
+from aep_emulator.data.xdm_files import references as references_in
 from aep_emulator.services.schema_registry.lists import BASE, LIST, Body, equal_to, filtered, page
 
 _FORMS = "id|full|notext|desc|full-notext|full-desc|deprecatefield"
@@ -268,8 +269,10 @@ def _rewritten(world: World, request: Request, kind: _Kind, found: Body, body: B
     if _is_used(world, request, kind, found):
         before = xdm.leaves(Registry(world, request.scope).resolve(found))
         after = xdm.leaves(resolved)
-        if lost := [f for f, type_ in before.items() if after.get(f) != type_]:
+        if lost := [f for f, field in before.items() if after.get(f, {}).get("type") != field.get("type")]:
             raise problem(400, "BadRequestError", f"It is in use, so {lost[0]} can neither go nor change its type")
+        if restricted := [f for f, field in before.items() if not _allows_all(field, after[f])]:
+            raise problem(400, "BadRequestError", f"It is in use, so {restricted[0]} cannot lose a value")
     major, minor = found["version"].split(".")
     body["version"] = f"{major}.{int(minor) + 1}"
     body["meta:registryMetadata"] = {
@@ -280,6 +283,12 @@ def _rewritten(world: World, request: Request, kind: _Kind, found: Body, body: B
     }
     world.store.put(kind.name, request.scope, found["$id"], body, name=title, uses=body.get("refs", []))
     return shown(body)
+
+
+def _allows_all(before: Body, after: Body) -> bool:
+    """Return whether a field allows all values that it allowed before."""
+    values = after.get("enum")
+    return values is None or ("enum" in before and set(map(str, before["enum"])) <= set(map(str, values)))
 
 
 def _is_used(world: World, request: Request, kind: _Kind, found: Body) -> bool:
@@ -344,7 +353,8 @@ def _as_schema(world: World, request: Request, body: Body) -> Body:
 
 def _known_references(world: World, request: Request, body: Body, kinds: set[str]) -> list[str]:
     registry, refs = Registry(world, request.scope), xdm.references(body)
-    if unknown := [r for r in refs if not registry.kind_of(r)]:
+    everywhere = [*refs, *(ref.partition("#")[0] for ref in references_in(body))]  # also in fields
+    if unknown := [r for r in everywhere if r and not registry.kind_of(r)]:
         raise problem(
             400,
             "BadRequestError",
