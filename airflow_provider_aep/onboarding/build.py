@@ -37,7 +37,7 @@ from airflow_provider_aep.onboarding.schedule import validate_delta_column, vali
 from airflow_provider_aep.onboarding.sources import flow_specs
 from airflow_provider_aep.onboarding.sources.auth_specs import validate_auth
 from airflow_provider_aep.onboarding.xdm.fields import parse_fields
-from airflow_provider_aep.onboarding.xdm.parts import part_ids
+from airflow_provider_aep.onboarding.xdm.parts import PartResource, part_ids, standard_parts
 from airflow_provider_aep.systems import System
 
 
@@ -167,6 +167,7 @@ def xdm_class(
             f"behavior is {behavior!r}, which is no behavior",
             next_step=f"Set behavior to one of {', '.join(schema_registry.BEHAVIORS)}.",
         )
+    _check_title(title, "classes")
     return ClassDesired(
         name=title,
         description=description,
@@ -193,11 +194,16 @@ def field_group(
     :param keep_undeclared_fields: whether an existing field group may have fields that are not declared
     :raises AepConfigurationError: a field is invalid, or a class does not exist; the message lists all of them
     """
+    _check_title(title, "fieldgroups")
+    names = _names(classes, "classes")
+    if not names:
+        raise AepConfigurationError("classes is empty", next_step="Set classes to the classes of the schemas.")
+    custom_fields, class_ids = _all(lambda: parse_fields(fields), lambda: part_ids(client, "classes", names, "classes"))
     return FieldGroupDesired(
         name=title,
         description=description,
-        custom_fields=parse_fields(fields),
-        classes=part_ids(client, "classes", _names(classes, "classes"), "classes"),
+        custom_fields=custom_fields,
+        classes=class_ids,
         keep_undeclared=_flag(keep_undeclared_fields, "keep_undeclared_fields"),
         tenant_id=lambda: client.send(schema_registry.stats()).tenantId,
     )
@@ -212,9 +218,37 @@ def schema(
     :param field_groups: a list of field groups, or one; see :func:`~.xdm.parts.part_ids`
     :raises AepConfigurationError: a name is empty or unknown, or ``field_groups`` is not a list
     """
-    [class_] = part_ids(client, "classes", [validate_id(class_id, "class_id")], "class_id")
-    groups = part_ids(client, "fieldgroups", _names(field_groups, "field_groups"), "field_groups")
-    return SchemaDesired(name=title, description=description, class_id=class_, field_groups=groups)
+    class_name, group_names = validate_id(class_id, "class_id"), _names(field_groups, "field_groups")
+    classes, groups = _all(
+        lambda: part_ids(client, "classes", [class_name], "class_id"),
+        lambda: part_ids(client, "fieldgroups", group_names, "field_groups"),
+    )
+    return SchemaDesired(name=title, description=description, class_id=classes[0], field_groups=groups)
+
+
+def _all(*checks: Callable[[], Any]) -> list[Any]:
+    """Return the results of all checks; their errors become one."""
+    results: list[Any] = []
+    errors: list[AepConfigurationError] = []
+    for check in checks:
+        try:
+            results.append(check())
+        except AepConfigurationError as e:
+            errors.append(e)
+    if len(errors) > 1:
+        message = "\n".join(e.message for e in errors)
+        raise AepConfigurationError(message, next_step=" ".join(e.next_step for e in errors))
+    if errors:
+        raise errors[0]
+    return results
+
+
+def _check_title(title: str, resource: PartResource) -> None:
+    if title in standard_parts(resource):
+        raise AepConfigurationError(
+            f"title is {title!r}, which is the short name of one of Adobe's {resource}",
+            next_step="Choose another title, so that the name means one of them.",
+        )
 
 
 def _names(value: object, argument: str) -> list[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from aep_data_prep import Column, Field, Grade, Kind, MappingEntry, check, field_of
-from aep_data_prep.catalogue import RESERVED, functions
+from aep_data_prep import Column, Field, Grade, Kind, MappingEntry, Problem, check, field_of
 from aep_data_prep.errors import ExpressionSyntaxError
+from aep_data_prep.mapping import wrap_reserved
 from aep_data_prep.syntax import Path, escape_name, parse, steps_of
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.onboarding.resources.mapping_set import literal_text
@@ -131,7 +130,7 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
     if isinstance(source, str) and source:
         column = (columns or {}).get(source)
         path = source if column is None else str(column.get("path") or escape_name(source))
-        return MappingEntry(destination, _wrap_reserved(path), Kind.ATTRIBUTE)
+        return MappingEntry(destination, wrap_reserved(path), Kind.ATTRIBUTE)
     if not isinstance(source, Mapping) or len(source) != 1:
         return None
     [(kind, value)] = source.items()
@@ -147,12 +146,6 @@ def _entry(destination: object, source: object, columns: Mapping[str, Mapping[st
     return None
 
 
-def _wrap_reserved(path: str) -> str:
-    """Return a path whose first name is wrapped if AEP would read it as a word of the language."""
-    first = re.split(r"[.\[]", path, maxsplit=1)[0]
-    return f"${{{first}}}{path[len(first) :]}" if first in RESERVED or first in functions() else path
-
-
 def _column(column: Mapping[str, Any]) -> Column:
     xdm = column.get("xdm") or {}
     form = str(xdm.get("format") or "")
@@ -162,3 +155,18 @@ def _column(column: Mapping[str, Any]) -> Column:
         form if form in {"date", "date-time"} else "",
         is_nested="path" in column,
     )
+
+
+def entries_offline(
+    mappings: Mapping[str, Any], columns: list[dict[str, Any]] | None
+) -> tuple[list[MappingEntry], list[Problem]]:
+    """Return the entries of a mapping set and their problems, as far as no schema is needed.
+
+    ``{tenant}`` stays in the paths of fields, so that a problem names the field as its author wrote it.
+
+    :param mappings: as for :func:`entries_of`
+    :param columns: ``None`` if unknown
+    """
+    known = None if columns is None else {str(c["name"]): c for c in columns}
+    entries = [entry for d, s in mappings.items() if (entry := _entry(d, s, known))]
+    return entries, check(entries, columns=None if columns is None else [_column(c) for c in columns])

@@ -138,8 +138,8 @@ class AepCreateIdentityDescriptorOperator(_AepIrreversibleOperator):
             outcome = create_identity_descriptor(
                 client,
                 schema_id,
-                self.path,
-                self.namespace,
+                text(self.path),
+                text(self.namespace),
                 self.primary,
                 attempt_of(context),
                 Terms(concurrent_writers=self.concurrent_writers),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 from aep_data_prep import choices as named_choices
+from aep_data_prep.catalogue import RESERVED, functions
 from aep_data_prep.context import MISSING, Context, Row, lookup
 from aep_data_prep.conversions import Convert, converter
 from aep_data_prep.errors import UNCOMPUTABLE, EvaluationError, uncomputable
 from aep_data_prep.evaluate import compile_expression
 from aep_data_prep.schema import Field
-from aep_data_prep.syntax import Each, Step, is_wrapped, steps_of, unescape_name
+from aep_data_prep.syntax import Each, Step, escape_name, is_wrapped, steps_of, unescape_name
 
 
 class Kind(StrEnum):
@@ -70,6 +72,21 @@ class MappedRow:
     data: dict[str, Any] = field(default_factory=dict)
     errors: list[TransformError] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+
+
+def column_path(name: str) -> str:
+    """Return the path of a column, for a mapping and for an expression: a word of the language is wrapped, too.
+
+    >>> column_path("sys_id"), column_path("E-mail"), column_path("date")
+    ('sys_id', '${E-mail}', '${date}')
+    """
+    return wrap_reserved(escape_name(name))
+
+
+def wrap_reserved(path: str) -> str:
+    """Return a path whose first name is wrapped if AEP would read it as a word of the language."""
+    first = re.split(r"[.\[]", path, maxsplit=1)[0]
+    return f"${{{first}}}{path[len(first) :]}" if first in RESERVED or first in functions() else path
 
 
 def attribute_source(text: str) -> tuple[tuple[Step, ...], str]:

@@ -124,6 +124,37 @@ def test_a_field_in_use_loses_no_value(aep, before, after, status):
     assert aep("PATCH", url, json=[op]).status_code == status
 
 
+OWN = "/definitions/own/properties/_emulator/properties"
+
+
+@pytest.mark.parametrize(
+    ("op", "path", "value"),
+    [
+        ("replace", "list/items/properties/k/type", "integer"), ("remove", "list/items/properties/k", None),
+        ("replace", "map/additionalProperties", {"type": "integer"}), ("add", "text/format", "date"),
+    ],
+)  # fmt: skip
+def test_a_field_in_use_keeps_its_type_also_in_lists_and_maps(aep, op, path, value):
+    text = {"type": "string"}
+    fields = {
+        "list": {"type": "array", "items": {"type": "object", "properties": {"k": text}}},
+        "map": {"type": "object", "additionalProperties": text}, "text": text,
+    }  # fmt: skip
+    own = {"_emulator": {"type": "object", "properties": fields}}
+    body = {"type": "object", "title": "G", "definitions": {"own": {"properties": own}},
+            "allOf": [{"$ref": "#/definitions/own"}]}  # fmt: skip
+    group = aep.post(f"{REGISTRY}/tenant/fieldgroups", body)["$id"]
+    made(aep, PROFILE, group)
+    url = f"{REGISTRY}/tenant/fieldgroups/{quote(group, safe='')}"
+    says = aep.refused(400, "problem", "PATCH", url, json=[{"op": op, "path": f"{OWN}/{path}", "value": value}])
+    assert "It is in use" in says
+
+
+def test_a_field_group_extends_classes_alone(aep):
+    body = {"type": "object", "title": "G", "meta:intendedToExtend": [f"{CONTEXT}profile-person-details"]}
+    assert "which is no class" in aep.refused(400, "problem", "POST", f"{REGISTRY}/tenant/fieldgroups", json=body)
+
+
 # -- a copy of Adobe's repository -------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """custom fields: their short form, and their changes in field groups and classes."""
 
+from dataclasses import replace
+
 import pytest
 from chain import CONTEXT, create_by_hand
 
@@ -77,7 +79,8 @@ def test_the_short_form_becomes_the_json_schema_that_adobe_describes():
 @pytest.mark.parametrize("kind", [t for t in TYPES if t not in {"object", "array", "map"}])
 def test_each_type_is_read_as_it_is_written(kind):
     fields = parse_fields({"a": kind, "b": f"{kind}[]", "c": {"type": "map", "values": kind}})
-    assert read_object(object_of(fields)) == fields
+    read = {path: replace(field, items=None, required=None) for path, field in walk(read_object(object_of(fields)))}
+    assert read == {path: replace(field, items=None) for path, field in walk(fields)}
 
 
 def test_all_fields_are_read_as_they_are_written():
@@ -103,8 +106,11 @@ def test_all_fields_are_read_as_they_are_written():
         ({"a": {"type": "string", "enum": ["x", 1]}}, "a: enum has 1, and the values of string are texts"),
         ({"a": {"type": "integer", "enum": [1, "x"]}}, "a: enum has 'x', and the values of integer are whole numbers"),
         ({"a": {"type": "integer", "enum": [True]}}, "a: enum has True"),
-        ({"a": {"type": "string", "enum": []}}, "a: enum is []"),
-        ({"a": {"type": "string", "enum": [["x"]]}}, "a: enum is [['x']]"),
+        ({"a": {"type": "string", "enum": "x"}}, "a: enum is 'x'. Use a list of values"),
+        ({"a": {"type": "string", "enum": [["x"]]}}, "a: enum has ['x'], and the values of string are texts"),
+        ({"a": {"type": "string", "enum": [{"x"}]}}, "a: enum has {'x'}, and the values of string are texts"),
+        ({"a": {"type": "byte", "enum": [500]}}, "a: enum has 500, which is no byte"),
+        ({"a": {"type": "string", "format": ["email"]}}, "a: string has no format \"['email']\""),
         ({"a": {"type": "number", "enum": [1.5]}}, "a: enum is [1.5]. Only text and whole numbers have values"),
         ({"a": {"type": "string", "enum": {"x": 1}}}, "a: the label of 'x' in enum is 1, not text"),
         ({"a": {"type": "object"}}, "a: object without fields. Add fields."),
@@ -153,15 +159,16 @@ def test_fields_are_created_once_below_the_tenant(emulator, aep, make):
          ("fields.ticket.priority",), "ticket.priority.enum", ["1", "2", "3"]),
         ({"ticket.priority": {"type": "string", "enum": {"1": "Burning", "2": "High"}}},
          ("fields.ticket.priority",), "ticket.priority.meta:enum", {"1": "Burning", "2": "High"}),
-        ({"ticket.priority": "string"}, ("fields.ticket.priority",), "ticket.priority.enum", None),
+        ({"ticket.priority": {"type": "string", "enum": []}},
+         ("fields.ticket.priority",), "ticket.priority.enum", None),
         ({"ticket.number": {"type": "string", "description": "Other"}},
-         ("fields.ticket.number", "fields.ticket.number"), "ticket.number.description", "Other"),
+         ("fields.ticket.number",), "ticket.number.description", "Other"),
         ({"ticket.opened": {"type": "date-time", "title": "Opened at"}},
          ("fields.ticket.opened",), "ticket.opened.title", "Opened at"),
         ({"score": {"type": "object", "title": "Score", "fields": {"value": "number", "of": "long", "on": "date"}}},
          ("fields.score.on",), "score.on.format", "date"),
         ({"ticket.state": {"type": "string", "suggested_values": {"open": "Open"}}},
-         ("fields.ticket.state",), "ticket.state.meta:enum", {"open": "Open"}),
+         ("fields.ticket.state",), "ticket.state.meta:enum", {"open": "Open", "closed": "closed"}),
     ],
 )  # fmt: skip
 def test_an_additive_change_is_one_write(emulator, aep, make, changed, written, path, value):
@@ -243,6 +250,106 @@ def test_a_field_group_of_a_person_keeps_what_the_short_form_does_not_have(aep):
     assert reconcile(aep, FIELD_GROUP, more, terms=Terms(take_over=True)).action == "updated"
     found = aep.send(schema_registry.get("fieldgroups", made.id)).definitions["mine"]["properties"]["_emulator"]
     assert found["properties"]["ticket"]["properties"] == {"no": number, "state": {"type": "string"}}
+
+
+def test_values_of_numbers_and_both_kinds_of_values_change_nothing_twice(make):
+    """AEP has the labels of all values in one object, whose keys are texts."""
+    fields = {
+        "n": {"type": "integer", "suggested_values": [1, 2]},
+        "m": {"type": "integer", "enum": {"1": "One"}},  # as JSON has it
+        "p": {"type": "string", "enum": ["a"], "suggested_values": ["a", "b"]},
+    }
+    assert [make(fields).action for _ in range(3)] == ["created", "unchanged", "unchanged"]
+
+
+def patched(aep, id_, *ops):
+    path = "/definitions/customFields/properties/_emulator/properties"
+    aep.send(
+        schema_registry.patch("fieldgroups", id_, [{"op": "add", **op, "path": f"{path}{op['path']}"} for op in ops])
+    )
+
+
+def test_what_a_person_adds_and_the_author_does_not_declare_is_kept(aep, make):
+    fields = {"q": "string", "p": {"type": "string", "enum": ["a"]}}
+    id_ = make(fields).id
+    patched(
+        aep, id_, {"path": "/q/enum", "value": ["u"]}, {"path": "/q/title", "value": "Q"},
+        {"path": "/p/meta:enum", "value": {"a": "A of a person", "s": "Suggested"}},
+    )  # fmt: skip
+    assert make(fields).action == "unchanged"
+    assert make({**fields, "p": {"type": "string", "enum": ["a", "b"]}}).action == "updated"
+    found = stored(aep, id_)["properties"]
+    assert found["p"]["meta:enum"] == {"a": "A of a person", "s": "Suggested", "b": "b"}
+    assert (found["q"]["enum"], found["q"]["title"]) == (["u"], "Q")
+
+
+def required_of(aep, id_):
+    body = aep.send(schema_registry.get("fieldgroups", id_)).definitions["customFields"]
+    namespace = body["properties"]["_emulator"]
+    return body.get("required"), namespace.get("required"), namespace["properties"]["o"].get("required")
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ({"o.a": {"type": "string", "required": True}}, (["_emulator"], ["o"], ["a"])),
+        ({"o": {"type": "object", "required": True, "fields": {"a": "string"}}}, (["_emulator"], ["o"], None)),
+    ],
+)
+def test_a_field_that_becomes_required_later_is_as_one_that_was_at_first(aep, make, declared, expected):
+    first = reconcile(aep, FIELD_GROUP, build.field_group(aep, title="At first", fields=declared, classes="profile"))
+    assert required_of(aep, first.id) == expected
+    later = make({"o.a": "string"})
+    assert required_of(aep, later.id) == (None, None, None)
+    assert make(declared).action == "updated"
+    assert required_of(aep, later.id) == expected
+    assert make(declared).action == "unchanged"
+    assert make({"o.a": "string"}).action == "unchanged"  # what is not declared is kept
+    assert make({"o.a": {"type": "string", "required": False}}).action in {"updated", "unchanged"}
+
+
+def test_a_field_group_of_several_definitions_is_changed_where_its_fields_are(aep):
+    """As a person made it: two definitions with fields of one object; one has a name with a slash."""
+
+    def namespace(**fields):
+        return {"properties": {"_emulator": {"type": "object", "properties": fields}}}
+
+    kept = {"type": "string", "title": "K", "pattern": "^k"}
+    body = {
+        "title": "Tickets", "type": "object", "meta:intendedToExtend": [f"{CONTEXT}profile"],
+        "definitions": {
+            "o/ne": namespace(a={"type": "string"}),
+            "two": namespace(b={"type": "string", "enum": ["x"]}, o={"type": "object", "properties": {"k": kept}}),
+        },
+        "allOf": [{"$ref": "#/definitions/o~1ne"}, {"$ref": "#/definitions/two"}],
+    }  # fmt: skip
+    body["allOf"][0]["$ref"] = "#/definitions/o/ne"
+    id_ = aep.send(schema_registry.create("fieldgroups", body)).id
+    fields = {
+        "a": "string",
+        "b": {"type": "string", "enum": ["x", "y"]},
+        "o.k": "string",
+        "o.new": "string",
+        "c": "date",
+    }
+    assert reconcile(aep, FIELD_GROUP, group(aep, fields), terms=Terms(take_over=True)).action == "updated"
+    assert reconcile(aep, FIELD_GROUP, group(aep, fields)).action == "unchanged"
+    found = aep.send(schema_registry.get("fieldgroups", id_)).definitions
+    one, two = (found[name]["properties"]["_emulator"]["properties"] for name in ("o/ne", "two"))
+    assert one.keys() == {"a", "c"}
+    assert two["b"]["enum"] == ["x", "y"]
+    assert two["o"]["properties"] == {"k": kept, "new": {"type": "string"}}
+
+
+def test_a_name_that_differs_in_case_from_one_that_exists_is_refused(make):
+    make({"Prio": "string"})
+    with pytest.raises(AepConflictError, match="fields.prio: Prio exists, and differs in case only"):
+        make({"prio": "string"}, keep_undeclared_fields=True)
+
+
+def test_a_long_with_a_bound_of_a_person_is_a_long(aep):
+    number = {"type": "integer", "meta:xdmType": "long", "maximum": 1_000_000}
+    assert read_object({"properties": {"n": number}})["n"].type == "long"
 
 
 def test_a_class_gets_its_first_fields_later(aep):

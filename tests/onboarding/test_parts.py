@@ -3,7 +3,7 @@
 import pytest
 from chain import CONTEXT
 
-from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.client.errors import AepConfigurationError, AepNotFoundError
 from airflow_provider_aep.onboarding import build
 from airflow_provider_aep.onboarding.reconcile.act import reconcile
 from airflow_provider_aep.onboarding.resources import CLASS, FIELD_GROUP, SCHEMA
@@ -53,8 +53,34 @@ def test_the_title_of_an_object_that_is_not_listed_yet_is_found(emulator, virtua
 def test_all_unknown_names_are_listed_with_the_nearest(virtual):
     with pytest.raises(AepConfigurationError) as caught:
         part_ids(virtual, "fieldgroups", ["profile-persn-details", "Nothing", PERSON], "field_groups")
-    assert "short name 'profile-persn-details'. Did you mean 'profile-person-details'?" in str(caught.value)
-    assert "short name 'Nothing'" in str(caught.value)
+    assert "is named 'profile-persn-details'. Did you mean 'profile-person-details'?" in str(caught.value)
+    assert "is named 'Nothing'" in str(caught.value)
+
+
+def test_a_part_of_two_names_counts_once(aep):
+    assert part_ids(aep, "fieldgroups", ["profile-person-details", PERSON], "field_groups") == (PERSON,)
+
+
+def test_all_that_is_wrong_with_a_field_group_is_said_at_once(virtual):
+    with pytest.raises(AepConfigurationError) as caught:
+        build.field_group(virtual, title="G", fields={"a b": "string"}, classes=["profil", "_xdm.context.nope", "nope"])
+    for part in ("'a b' is no name", "'profil'. Did you mean 'profile'?", "'_xdm.context.nope'", "'nope'"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [[PERSON], ["https://ns.adobe.com/xdm/context/nope"]])
+def test_the_class_of_a_field_group_is_a_class(emulator, virtual, classes):
+    state = build.field_group(virtual, title="G", fields={"a": "string"}, classes=classes)
+    with pytest.raises(AepNotFoundError):
+        reconcile(virtual, FIELD_GROUP, state)
+    assert emulator.writes() == []
+    with pytest.raises(AepConfigurationError, match="classes is empty"):
+        build.field_group(virtual, title="G", fields={"a": "string"}, classes=[])
+
+
+def test_a_short_name_of_adobe_is_no_title(virtual):
+    with pytest.raises(AepConfigurationError, match="title is 'product', which is the short name"):
+        build.xdm_class(virtual, title="product")
 
 
 def test_a_class_that_is_none_is_refused_before_the_first_write(emulator, virtual):

@@ -50,6 +50,18 @@ def test_a_name_is_made_legal(name, legal):
         (["yes", "no", None], "string", None, "boolean", "c"),
         (["2026-01-31 14:05:00", ""], "string", None, "date-time", {"expr": 'date(c, "yyyy-MM-dd HH:mm:ss")'}),
         (["2026-01-31"], "string", None, "date", "c"),
+        (["2026-01-31T10:00:00Z", None], "string", None, "date-time", "c"),
+        (
+            ["2026-01-31T10:00:00.000+01:00"],
+            "string",
+            None,
+            "date-time",
+            {"expr": """date(c, "yyyy-MM-dd'T'HH:mm:ss.SSSXXX")"""},
+        ),
+        (["2026-01-31 10:00:00.123"], "string", None, "date-time", "c"),
+        (["2026-01-31T10:00:00"], "string", None, "date-time", {"expr": """date(c, "yyyy-MM-dd'T'HH:mm:ss")"""}),
+        ([2**60], "integer", None, "string", "c"),
+        (["20260131"], "string", None, "string", "c"),
         (["31.01.2026"], "string", None, "date", {"expr": 'date(c, "dd.MM.yyyy")'}),
         (["31/01/2026"], "string", None, "date", {"expr": 'date(c, "dd/MM/yyyy")'}),
         (["01/31/2026"], "string", None, "date", {"expr": 'date(c, "MM/dd/yyyy")'}),
@@ -82,6 +94,18 @@ def test_a_guess_is_marked(values, says):
 def test_a_special_column_is_escaped_in_an_expression():
     field, mapping, _ = of(["31.01.2026"], name="Opened (local)")
     assert (field, mapping) == ("date", {"expr": 'date(${Opened (local)}, "dd.MM.yyyy")'})
+
+
+def test_a_column_that_is_a_word_of_the_language_is_wrapped():
+    assert of(["31.01.2026"], name="date")[1] == {"expr": 'date(${date}, "dd.MM.yyyy")'}
+
+
+def test_the_fields_of_a_record_have_values():
+    columns = [{**column("result.id"), "path": "result.id"}, {**column("result.at"), "path": "result.at"}]
+    rows = [{"result": {"id": f"a{n}", "at": "2026-01-31T10:00:00Z"}} for n in range(3)]
+    found = propose(columns, rows, "user")
+    assert found.fields == {"user.resultId": "string", "user.resultAt": "date-time"}
+    assert found.mappings["_id"] == "result.id"
 
 
 def test_names_that_become_equal_stay_apart():

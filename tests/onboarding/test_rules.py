@@ -55,7 +55,7 @@ def test_the_pattern_refuses_what_would_make_a_bad_name(name):
 
 def test_everything_of_an_onboarding_has_a_name_of_its_own():
     names = vars(Names("X"))
-    assert len(set(names.values())) == len(names) == 10
+    assert len(set(names.values())) == len(names) == 12
     assert names["source_class"] == "X source class"
     assert all(validate_name(n) and n.startswith("X ") for n in names.values())
 

@@ -155,10 +155,28 @@ def test_a_namespace_of_adobe_is_used_and_not_changed(aep):
     taken = {"code": "Email", "name": "Email", "id_type": "EMAIL", "irreversible": True}
     assert run(AepCreateIdentityNamespaceOperator, **taken) == "Email"
     refused(
-        aep, "was not created by this onboarding, and differs: name is 'Email'", AepCreateIdentityNamespaceOperator,
+        aep, "immutable fields differ: name: the namespace is one of Adobe's", AepCreateIdentityNamespaceOperator,
         **{**taken, "name": "Our mail"},
     )  # fmt: skip
     refused(aep, "immutable fields differ: idType", AepCreateIdentityNamespaceOperator, **{**taken, "id_type": "PHONE"})
+
+
+def test_a_code_that_differs_in_case_only_is_refused(aep):
+    run(AepCreateIdentityNamespaceOperator, **LOYALTY, irreversible=True)
+    alike = {**LOYALTY, "code": "loyalty", "irreversible": True}
+    refused(
+        aep,
+        "the namespace 'Loyalty' exists, whose code differs in case only",
+        AepCreateIdentityNamespaceOperator,
+        **alike,
+    )
+
+
+def test_a_code_of_digits_is_text(aep, made):
+    run(AepCreateIdentityNamespaceOperator, code=2024, name="Numbers", irreversible=True)
+    enable(AepCreateIdentityDescriptorOperator, made, "schema_id", path="person.name.lastName", namespace=2024)
+    [(_, descriptor)] = aep.world.store.everywhere("descriptors")
+    assert descriptor["xdm:namespace"] == "2024"
 
 
 def test_a_namespace_needs_consent_and_valid_arguments(aep):

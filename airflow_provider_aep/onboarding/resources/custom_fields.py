@@ -20,7 +20,7 @@ from airflow_provider_aep.onboarding.reconcile.resource_type import (
     drop_none,
 )
 from airflow_provider_aep.onboarding.xdm.evolution import changes, operations
-from airflow_provider_aep.onboarding.xdm.fields import XdmField, custom_fields, namespaces, object_of
+from airflow_provider_aep.onboarding.xdm.fields import XdmField, custom_fields, object_of, parts_of
 
 _OWN = "customFields"
 """Name of the definition that has the fields, as the user interface of Experience Platform names it."""
@@ -83,14 +83,17 @@ class CustomFieldsType(ResourceType[D], Generic[D]):
 
     def more_differences(self, observed: Observed, desired: D) -> Iterable[Difference]:
         """Return the changes of fields; those that AEP would refuse are immutable."""
-        found = changes(
-            custom_fields(observed.fields["body"]), desired.custom_fields, keep_undeclared=desired.keep_undeclared
-        )
+        namespace = observed.fields["namespace"]
+        old = {namespace: custom_fields(observed.fields["body"], namespace)}
+        new = {namespace: XdmField(type="object", fields=desired.custom_fields)}
+        found = changes(old, new, keep_undeclared=desired.keep_undeclared) if desired.custom_fields else ()
+        written: set[str] = set()
         for change in found:
-            path = f"fields.{change.path}"
+            path = f"fields.{change.path.removeprefix(f'{namespace}.')}"
             if change.refusal:
                 yield Difference(path, immutable=True, rule=change.refusal)
-            else:
+            elif path not in written:
+                written.add(path)
                 yield Difference(path, rule=change.what)
 
     def create_body(self, desired: D, fields: Body, parts: Sequence[str] = ()) -> Body:
@@ -132,11 +135,11 @@ def _definition(namespace: str, own: Mapping[str, XdmField]) -> Body:
     return object_of({namespace: XdmField(type="object", fields=own)})
 
 
-def _operations(body: Body, namespace: str, own: Mapping[str, XdmField]) -> Iterator[Body]:
-    for pointer, definition in namespaces(body):
-        yield from operations(pointer, definition, own)
+def _operations(body: Body, namespace: str, declared: Mapping[str, XdmField]) -> Iterator[Body]:
+    if places := parts_of(body, namespace):
+        yield from operations(places, {namespace: XdmField(type="object", fields=declared)})
         return
-    definition = _definition(namespace, own)  # it has no custom fields yet
+    definition = _definition(namespace, declared)  # it has no custom fields yet
     if body["definitions"]:
         yield {"op": "add", "path": f"/definitions/{_OWN}", "value": definition}
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_aep.client import schema_registry
@@ -11,6 +11,7 @@ from airflow_provider_aep.client.models import XdmSchema
 from airflow_provider_aep.onboarding.reconcile.resource_type import Body, CreateOptions, FieldPolicy, Observed
 from airflow_provider_aep.onboarding.resources.custom_fields import CustomFieldsDesired, CustomFieldsType
 from airflow_provider_aep.onboarding.resources.dependents import CLASSES_BY_PART, SCHEMAS_BY_PART
+from airflow_provider_aep.onboarding.xdm.parts import class_exists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,10 @@ class FieldGroupType(CustomFieldsType[FieldGroupDesired]):
             **self.create_body(desired, self.body(desired, options)),
         }
         return schema_registry.create(self.resource, body)
+
+    def validate(self, desired: FieldGroupDesired) -> Iterable[Call[Sequence[str]]]:
+        """Return the calls that read the classes, which AEP answers with 404 if one is none."""
+        return [class_exists(id_) for id_ in desired.classes]
 
     def more_operations(self, observed: Observed, fields: Body, paths: Sequence[str]) -> list[Body]:
         """Return the JSON Patch operation that adds classes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_aep.client import identity
@@ -13,6 +13,7 @@ from airflow_provider_aep.onboarding.reconcile.resource_type import (
     Body,
     CreateOptions,
     Desired,
+    Difference,
     FieldPolicy,
     Observed,
     ResourceType,
@@ -65,8 +66,26 @@ class IdentityNamespaceType(ResourceType[IdentityNamespaceDesired]):
             "description": description,
             "code": answer.code,
             "idType": answer.id_type.upper(),
+            "custom": answer.custom,
         }
         return Observed(str(answer.id), answer.code, fields, answer.code, marker=marker)
+
+    def more_differences(self, observed: Observed, desired: IdentityNamespaceDesired) -> Iterable[Difference]:
+        """Return the texts of one of Adobe's namespaces that differ, which nobody can change."""
+        if not observed.fields["custom"]:
+            wanted = desired.fields()
+            for path in self.policy.managed:
+                if wanted.get(path) not in (None, "", observed.fields[path]):
+                    yield Difference(path, immutable=True, rule="the namespace is one of Adobe's")
+
+    def validate(self, desired: IdentityNamespaceDesired) -> Iterable[Call[Sequence[str]]]:
+        """Return the call that finds a namespace whose code differs in case only."""
+
+        def problems(page: Page[IdentityNamespace]) -> Sequence[str]:
+            alike = [n.code for n in page.items if n.code.lower() == desired.name.lower() and n.code != desired.name]
+            return [f"the namespace {code!r} exists, whose code differs in case only" for code in alike]
+
+        return [identity.list_namespaces().then(problems)]
 
     def create(self, desired: IdentityNamespaceDesired, options: CreateOptions) -> Call[IdentityNamespace]:
         """Return the call that creates a namespace."""
@@ -78,4 +97,7 @@ class IdentityNamespaceType(ResourceType[IdentityNamespaceDesired]):
 
     def update(self, observed: Observed, fields: Body, paths: Sequence[str]) -> Call[IdentityNamespace]:
         """Return the call that writes name and description."""
-        return identity.put_namespace(observed.id, {**observed.fields, **fields})
+        body = {**observed.fields, **fields}
+        return identity.put_namespace(
+            observed.id, {name: body[name] for name in ("name", "description", "code", "idType")}
+        )

@@ -20,7 +20,7 @@ from airflow_provider_aep.onboarding.reconcile.resource_type import (
     drop_none,
 )
 from airflow_provider_aep.onboarding.resources.dependents import DATASETS_BY_SCHEMA, SOURCES_BY_SCHEMA
-from airflow_provider_aep.onboarding.xdm.parts import container_of
+from airflow_provider_aep.onboarding.xdm.parts import class_exists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,7 @@ class SchemaType(ResourceType[SchemaDesired]):
 
     def validate(self, desired: SchemaDesired) -> Iterable[Call[Sequence[str]]]:
         """Return the call that reads the class, which AEP answers with 404 if it is none."""
-        call = schema_registry.get("classes", desired.class_id, container=container_of(desired.class_id))
-        return [call.then(lambda _: ())]
+        return [class_exists(desired.class_id)]
 
     def update(self, observed: Observed, fields: Body, paths: Sequence[str]) -> Call[XdmSchema]:
         """Return the call that writes some fields of a schema."""

@@ -6,10 +6,17 @@ Nothing may be removed, renamed, moved, or restricted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_aep.onboarding.xdm.fields import Definition, XdmField, definition_of, is_required
+from airflow_provider_aep.onboarding.xdm.fields import (
+    Definition,
+    XdmField,
+    definition_of,
+    escaped,
+    is_required,
+    labels_of,
+)
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,13 @@ def changes(
     :param keep_undeclared: whether fields may exist that are not declared
     :param prefix: path of the object that has the fields, with a dot at its end
     """
+    in_lower_case = {name.lower(): name for name in observed}
     for name, mine in declared.items():
         path = f"{prefix}{name}"
         if name in observed:
             yield from _of_field(path, observed[name], mine, keep_undeclared)
+        elif other := in_lower_case.get(name.lower()):
+            yield Change(path, "new field", f"{other} exists, and differs in case only")
         else:
             yield Change(path, "new field")
     for name in [] if keep_undeclared else observed:
@@ -54,7 +64,8 @@ def _of_field(path: str, old: XdmField, new: XdmField, keep_undeclared: bool) ->
         yield Change(path, "type", f"it is {old.label}, declared is {new.label}, and a field keeps its type")
         return
     yield from _of_values(path, old, new)
-    if old.required != new.required and new.type != "object":
+    wanted = None if path.endswith(("[*]", ".*")) else wanted_required(new)  # an element is not required
+    if wanted is not None and wanted != bool(old.required):
         yield Change(path, "required")
     for text in ("title", "description"):
         declared = getattr(new, text)
@@ -63,58 +74,71 @@ def _of_field(path: str, old: XdmField, new: XdmField, keep_undeclared: bool) ->
     if new.type == "object":
         yield from changes(old.fields, new.fields, keep_undeclared=keep_undeclared, prefix=f"{path}.")
     if old.items and new.items:
-        yield from _of_field(
-            f"{path}[*]" if new.type == "array" else f"{path}.*", old.items, new.items, keep_undeclared
-        )
+        inside = f"{path}[*]" if new.type == "array" else f"{path}.*"
+        yield from _of_field(inside, old.items, new.items, keep_undeclared)
+
+
+def wanted_required(field: XdmField) -> bool | None:
+    """Return whether a field is to be required; ``None`` keeps it as it is. A required field needs its parents."""
+    return True if is_required(field) else field.required
 
 
 def _of_values(path: str, old: XdmField, new: XdmField) -> Iterator[Change]:
-    if new.enum is not None and old.enum is None:
+    if new.enum and old.enum is None:
         yield Change(path, "enum", "it allows all values, and an enum would restrict them")
-    elif new.enum is not None and old.enum is not None and (gone := [v for v in old.enum if v not in new.enum]):
+    elif new.enum and old.enum and (gone := [v for v in old.enum if v not in new.enum]):
         yield Change(path, "enum", f"it allows {', '.join(map(repr, gone))}, and AEP removes no value of an enum")
-    elif new.enum != old.enum:
+    elif new.enum is not None and [*new.enum] != [*(old.enum or ())]:
         yield Change(path, "enum")
-    if new.suggested_values is not None and new.suggested_values != old.suggested_values:
-        yield Change(path, "suggested values")
+    labels = {str(v): str(label) for v, label in (old.suggested_values or {}).items()}
+    if labels_of(new, labels) != labels:
+        yield Change(path, "labels of values")
 
 
-def operations(pointer: str, definition: Definition, declared: Mapping[str, XdmField]) -> Iterator[Definition]:
+def operations(places: Sequence[tuple[str, Definition]], declared: Mapping[str, XdmField]) -> Iterator[Definition]:
     """Yield the JSON Patch operations that make the accepted changes of an object, and keep all else as it is.
 
-    :param pointer: JSON Pointer of the object's definition
-    :param definition: JSON Schema of the object
+    :param places: the definitions of the object, each with its JSON Pointer; several parts of a field group may have
+        fields of one object. A field is changed where it is; the first place gets new fields
     """
-    properties = definition.get("properties")
-    if not isinstance(properties, Mapping):
-        yield {"op": "add", "path": f"{pointer}/properties", "value": {}}
-        properties = {}
+    added: set[str] = set()
     for name, field in declared.items():
-        at = f"{pointer}/properties/{name}"
-        if name in properties:
-            yield from _field_operations(at, properties[name], field)
-        else:
-            yield {"op": "add", "path": at, "value": definition_of(field)}
-    before = set(definition.get("required") or ())
-    after = {*(before - declared.keys()), *(name for name, field in declared.items() if is_required(field))}
-    yield from _member(pointer, "required", sorted(before), sorted(after) or None)
+        holders = [
+            (f"{pointer}/properties/{escaped(name)}", properties[name])
+            for pointer, definition in places
+            if name in (properties := definition.get("properties") or {})
+        ]
+        if holders:
+            yield from _field_operations(holders, field)
+            continue
+        pointer, definition = places[0]
+        if not added and not isinstance(definition.get("properties"), Mapping):
+            yield {"op": "add", "path": f"{pointer}/properties", "value": {}}
+        added.add(name)
+        yield {"op": "add", "path": f"{pointer}/properties/{escaped(name)}", "value": definition_of(field)}
+    for number, (pointer, definition) in enumerate(places):
+        here = {*(definition.get("properties") or {}), *(added if number == 0 else ())}
+        wanted = {name: wanted_required(field) for name, field in declared.items() if name in here}
+        before = {*(definition.get("required") or ())}
+        after = {*(name for name in before if wanted.get(name) is not False), *(n for n, w in wanted.items() if w)}
+        yield from _member(pointer, "required", sorted(before), sorted(after) or None)
 
 
-def _field_operations(pointer: str, definition: Definition, field: XdmField) -> Iterator[Definition]:
-    wanted = definition_of(field)
-    for text in ("title", "description"):
-        yield from _member(pointer, text, definition.get(text), wanted.get(text, definition.get(text)))
+def _field_operations(holders: Sequence[tuple[str, Definition]], field: XdmField) -> Iterator[Definition]:
     if field.type == "object":
-        yield from operations(pointer, definition, field.fields)
-    elif field.items:
-        member = "items" if field.type == "array" else "additionalProperties"
-        yield from _field_operations(f"{pointer}/{member}", definition[member], field.items)
-    else:
-        yield from _member(pointer, "enum", definition.get("enum"), wanted.get("enum"))
-        labels = definition.get("meta:enum")
-        if field.enum is not None or field.suggested_values is not None:
-            labels = wanted.get("meta:enum")
-        yield from _member(pointer, "meta:enum", definition.get("meta:enum"), labels)
+        yield from operations(holders, field.fields)
+    wanted = definition_of(field)
+    for pointer, definition in holders:
+        for text in ("title", "description"):
+            yield from _member(pointer, text, definition.get(text), wanted.get(text, definition.get(text)))
+        if field.items:
+            member = "items" if field.type == "array" else "additionalProperties"
+            yield from _field_operations([(f"{pointer}/{member}", definition[member])], field.items)
+        elif field.type != "object":
+            if field.enum is not None:
+                yield from _member(pointer, "enum", definition.get("enum"), wanted.get("enum"))
+            labels = definition.get("meta:enum") or {}
+            yield from _member(pointer, "meta:enum", labels, labels_of(field, labels))
 
 
 def _member(pointer: str, name: str, before: object, after: object) -> Iterator[Definition]:

@@ -47,9 +47,10 @@ class XdmField:
 
     :param type: one of :data:`TYPES`, or the ``$id`` of a data type
     :param format: one of :data:`FORMATS`; empty for none
-    :param enum: label by allowed value; ``None`` allows all values
-    :param suggested_values: label by value that the user interface suggests
-    :param required: whether each row needs a value
+    :param enum: label by allowed value, where ``None`` keeps an existing label. An empty one allows all values, and
+        ``None`` keeps the values of an existing field
+    :param suggested_values: label by value that the user interface suggests; others are kept
+    :param required: whether each row needs a value; ``None`` keeps that of an existing field
     :param title: name in the user interface; ``None`` keeps the title of an existing field
     :param description: text for users; ``None`` keeps the description of an existing field
     :param fields: fields of an object, by name
@@ -58,9 +59,9 @@ class XdmField:
 
     type: str
     format: str = ""
-    enum: Mapping[str | int, str] | None = None
-    suggested_values: Mapping[str | int, str] | None = None
-    required: bool = False
+    enum: Mapping[str | int, str | None] | None = None
+    suggested_values: Mapping[str | int, str | None] | None = None
+    required: bool | None = None
     title: str | None = None
     description: str | None = None
     fields: Mapping[str, XdmField] = field(default_factory=dict)
@@ -137,8 +138,7 @@ class _Parser:
         }
 
     def _nested(self, fields: _Nested, where: str) -> XdmField:
-        inner = self.tree(fields, where)
-        return XdmField(type="object", fields=inner, required=any(f.required for f in inner.values()))
+        return XdmField(type="object", fields=self.tree(fields, where))
 
     def field(self, attributes: object, where: str) -> XdmField:
         """Return one field."""
@@ -170,16 +170,18 @@ class _Parser:
         if items and (items.required or items.type == "array"):
             self.problems.append(f"{inside}: an element is neither required nor an array itself. Use an object.")
         form = attributes.get("format") or ""
+        if not isinstance(form, str):
+            form = repr(form)
         if form in {"date", "date-time"} and kind == "string":
-            kind, form = str(form), ""
+            kind, form = form, ""
         elif form and (kind != "string" or form not in FORMATS):
             self.problems.append(f"{where}: {kind} has no format {form!r}. A string has one of {', '.join(FORMATS)}.")
         return XdmField(
             type=kind,
-            format=str(form),
+            format=form,
             enum=self._values("enum", kind, attributes, where),
             suggested_values=self._values("suggested_values", kind, attributes, where),
-            required=self._typed("required", bool, attributes, where) or False,
+            required=self._typed("required", bool, attributes, where),
             title=self._typed("title", str, attributes, where),
             description=self._typed("description", str, attributes, where),
             fields=children,
@@ -202,27 +204,32 @@ class _Parser:
 
     def _values(
         self, name: str, kind: str, attributes: Mapping[str, Any], where: str
-    ) -> Mapping[str | int, str] | None:
+    ) -> Mapping[str | int, str | None] | None:
         given = attributes.get(name)
         if given is None:
             return None
-        labels = dict(given) if isinstance(given, Mapping) else None
-        if labels is None and isinstance(given, list | tuple):
-            unhashable = any(isinstance(v, list | dict) for v in given)
-            labels = None if unhashable else {v: str(v) for v in given}
         wanted = str if kind == "string" else int if kind in _BOUNDS else None
-        if not labels or wanted is None:
+        if wanted is None or not isinstance(given, Mapping | list | tuple):
             step = "Use a list of values, or labels by value." if wanted else "Only text and whole numbers have values."
             self.problems.append(f"{where}: {name} is {given!r}. {step}")
             return None
-        if wrong := [v for v in labels if not isinstance(v, wanted) or isinstance(v, bool)]:
-            values = "texts" if wanted is str else "whole numbers"
-            self.problems.append(f"{where}: {name} has {wrong[0]!r}, and the values of {kind} are {values}.")
-            return None
-        if wrong := [v for v, label in labels.items() if not isinstance(label, str)]:
-            self.problems.append(f"{where}: the label of {wrong[0]!r} in {name} is {labels[wrong[0]]!r}, not text.")
-            return None
-        return labels
+        labels = list(given.items()) if isinstance(given, Mapping) else [(value, None) for value in given]
+        if wanted is int:  # JSON has only texts as keys
+            labels = [
+                (int(v) if isinstance(v, str) and re.fullmatch("-?[0-9]{1,18}", v) else v, lb) for v, lb in labels
+            ]
+        for value, label in labels:
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                values = "texts" if wanted is str else "whole numbers"
+                self.problems.append(f"{where}: {name} has {value!r}, and the values of {kind} are {values}.")
+                return None
+            if wanted is int and not -_BOUNDS[kind] <= int(value) <= _BOUNDS[kind]:
+                self.problems.append(f"{where}: {name} has {value!r}, which is no {kind}.")
+                return None
+            if label is not None and not isinstance(label, str):
+                self.problems.append(f"{where}: the label of {value!r} in {name} is {label!r}, not text.")
+                return None
+        return dict(labels)
 
     def _is_name(self, name: str, at: str) -> bool:
         if _NAME.fullmatch(name):
@@ -261,11 +268,19 @@ def definition_of(field_: XdmField) -> Definition:
     found |= _SCALARS[field_.type]
     if field_.format:
         found["format"] = field_.format
-    if field_.enum is not None:
+    if field_.enum:
         found["enum"] = list(field_.enum)
-    labels = {**(field_.suggested_values or {}), **(field_.enum or {})}
-    if labels:
-        found["meta:enum"] = {str(value): label for value, label in labels.items()}
+    if labels := labels_of(field_, {}):
+        found["meta:enum"] = labels
+    return found
+
+
+def labels_of(field_: XdmField, existing: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of a field's values: the existing ones, and those that are declared."""
+    declared = {**(field_.suggested_values or {}), **(field_.enum or {})}
+    found = dict(existing)
+    for value, label in declared.items():
+        found[str(value)] = existing.get(str(value), str(value)) if label is None else label
     return found
 
 
@@ -282,7 +297,7 @@ def object_of(fields: Mapping[str, XdmField]) -> Definition:
 
 def is_required(field_: XdmField) -> bool:
     """Return whether a field, or one within its objects, is required."""
-    return field_.required or any(map(is_required, field_.fields.values()))
+    return bool(field_.required) or any(map(is_required, field_.fields.values()))
 
 
 def read_field(definition: object, required: bool = False) -> XdmField:
@@ -302,7 +317,7 @@ def read_field(definition: object, required: bool = False) -> XdmField:
     labels = known.get("meta:enum") if isinstance(known.get("meta:enum"), Mapping) else {}
     values = known.get("enum")
     enum = {v: str((labels or {}).get(str(v), v)) for v in values} if isinstance(values, list) else None
-    suggested = {v: str(label) for v, label in (labels or {}).items() if enum is None or v not in map(str, enum)}
+    suggested: dict[str | int, str | None] = {str(v): str(label) for v, label in (labels or {}).items()}
     form = str(known.get("format") or "")
     kind = form if form in {"date", "date-time"} else _integer_type(known) if kind == "integer" else str(kind)
     return XdmField(
@@ -316,10 +331,11 @@ def read_field(definition: object, required: bool = False) -> XdmField:
 
 
 def _integer_type(definition: Mapping[str, Any]) -> str:
+    known = {"int": "integer", "long": "long", "short": "short", "byte": "byte"}
+    if named := known.get(str(definition.get("meta:xdmType"))):
+        return named
     largest = definition.get("maximum")
-    if isinstance(largest, int | float):
-        return next((name for name, bound in _BOUNDS.items() if largest in {bound, bound - 1}), "integer")
-    return {"long": "long", "short": "short", "byte": "byte"}.get(str(definition.get("meta:xdmType")), "integer")
+    return next((name for name, bound in _BOUNDS.items() if largest in {bound, bound - 1}), "integer")
 
 
 def read_object(definition: Mapping[str, Any]) -> dict[str, XdmField]:
@@ -329,25 +345,28 @@ def read_object(definition: Mapping[str, Any]) -> dict[str, XdmField]:
     return {name: read_field(child, name in required) for name, child in properties.items()}
 
 
-def namespaces(body: Mapping[str, Any]) -> Iterator[tuple[str, Definition]]:
-    """Yield the definitions of the tenant's namespace in a raw class or field group, each with its JSON Pointer."""
+def parts_of(body: Mapping[str, Any], namespace: str) -> list[tuple[str, Definition]]:
+    """Return the parts of a raw class or field group that have fields in a namespace, each with its JSON Pointer."""
     parts = [
-        *((f"/definitions/{name}", part) for name, part in (body.get("definitions") or {}).items()),
+        *((f"/definitions/{escaped(name)}", part) for name, part in (body.get("definitions") or {}).items()),
         *((f"/allOf/{number}", part) for number, part in enumerate(body.get("allOf") or ())),
         ("", body),
     ]
-    for pointer, part in parts:
-        for name, definition in ((part or {}).get("properties") or {}).items():
-            if name.startswith("_") and isinstance(definition, Mapping):
-                yield f"{pointer}/properties/{name}", dict(definition)
+    return [(pointer, dict(part)) for pointer, part in parts if namespace in ((part or {}).get("properties") or {})]
 
 
-def custom_fields(body: Mapping[str, Any]) -> dict[str, XdmField]:
-    """Return the custom fields in a raw class or field group, by name below the tenant's namespace."""
-    found: dict[str, XdmField] = {}
-    for _, definition in namespaces(body):
-        found = merged(found, read_object(definition))
-    return found
+def escaped(name: str) -> str:
+    """Return a name as a step of a JSON Pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def custom_fields(body: Mapping[str, Any], namespace: str) -> XdmField:
+    """Return the object of a namespace in a raw class or field group, with the fields of all parts."""
+    found: dict[str, XdmField] = {namespace: XdmField(type="object")}
+    for _, part in parts_of(body, namespace):
+        inner = read_object(part)
+        found = merged(found, {namespace: inner[namespace]})
+    return found[namespace]
 
 
 def merged(one: Mapping[str, XdmField], other: Mapping[str, XdmField]) -> dict[str, XdmField]:
@@ -360,7 +379,7 @@ def merged(one: Mapping[str, XdmField], other: Mapping[str, XdmField]) -> dict[s
             found[name] = XdmField(
                 type="object",
                 fields=inner,
-                required=mine.required or field_.required,
+                required=bool(mine.required or field_.required),
                 title=mine.title or field_.title,
                 description=mine.description or field_.description,
             )

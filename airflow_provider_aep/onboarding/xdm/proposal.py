@@ -12,23 +12,25 @@ import yaml
 
 from aep_data_prep.dates import parse_date
 from aep_data_prep.errors import EvaluationError
-from aep_data_prep.syntax import escape_name
+from aep_data_prep.mapping import column_path, wrap_reserved
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.mappings import Expression
 
+_PLAIN_DATE_TIMES = (
+    "yyyy-MM-dd'T'HH:mm:ss'Z'", "yyyy-MM-dd'T'HH:mm:ss.SSSX", "yyyy-MM-dd HH:mm:ssZ", "yyyy-MM-dd HH:mm:ss.SSSZ",
+    "yyyy-MM-dd HH:mm:ss.SSS",
+)  # fmt: skip
+_PLAIN_DATES = ("yyyy-MM-dd", "yyyy/MM/dd", "yyyy.MM.dd")
+"""Patterns that AEP reads without an expression."""
+
 _DATE_TIMES = (
-    "yyyy-MM-dd HH:mm:ss",
-    "yyyy-MM-dd HH:mm",
-    "yyyy/MM/dd HH:mm:ss",
-    "dd.MM.yyyy HH:mm:ss",
-    "dd.MM.yyyy HH:mm",
-)
-_DATES = ("yyyy-MM-dd", "yyyy/MM/dd", "dd.MM.yyyy")
+    "yyyy-MM-dd'T'HH:mm:ssXXX", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "yyyy-MM-dd'T'HH:mm:ss",
+    "yyyy-MM-dd HH:mm:ss", "yyyy-MM-dd HH:mm",
+    "yyyy/MM/dd HH:mm:ss", "dd.MM.yyyy HH:mm:ss", "dd.MM.yyyy HH:mm",
+)  # fmt: skip
+_DATES = ("dd.MM.yyyy",)
 _AMBIGUOUS = (("dd/MM/yyyy", "MM/dd/yyyy"), ("dd/MM/yyyy HH:mm:ss", "MM/dd/yyyy HH:mm:ss"))
 """Pairs of patterns that the same text may fit, by the order of day and month."""
-
-_PLAIN = ("yyyy-MM-dd", "yyyy/MM/dd")
-"""Patterns that AEP reads without an expression."""
 
 _BOOLEANS = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"on", "off"})
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
@@ -99,8 +101,8 @@ def propose(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, An
             legal = f"{legal_name(name)[0]}{number}"
         used.add(legal.lower())
         path = f"{parent}.{legal}"
-        values = [row.get(name) for row in rows]
-        source = str(column.get("path") or escape_name(name))
+        values = [_value(row, name) for row in rows]
+        source = wrap_reserved(str(column["path"])) if column.get("path") else column_path(name)
         guess = _guess(column, values, source)
         proposal.fields[path] = guess.type
         proposal.mappings[f"_{{tenant}}.{path}"] = Expression(guess.expression) if guess.expression else name
@@ -115,6 +117,16 @@ def propose(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, An
         proposal.mappings.update(mappings)
         proposal.comments["_id"] = f"guess: {key} differs in all {len(rows)} rows of the sample"
     return proposal
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a column; the name of a record's field is a path."""
+    if name in row:
+        return row[name]
+    node: Any = row
+    for step in name.split("."):
+        node = node.get(step) if isinstance(node, Mapping) else None
+    return node
 
 
 def legal_name(name: str) -> tuple[str, bool]:
@@ -140,6 +152,8 @@ def _guess(column: Mapping[str, Any], values: Sequence[Any], source: str) -> _Gu
     if form in {"date", "date-time"}:
         return _Guess(str(form))
     if kind == "integer":
+        if any(isinstance(value, int) and abs(value) >= 2**53 for value in values):
+            return _Guess("string", comment="guess: the numbers are too large for long")
         return _Guess("long")
     if kind in {"number", "boolean"}:
         return _Guess(kind)
@@ -156,10 +170,16 @@ def _of_texts(texts: list[str], source: str) -> _Guess:
     lowered = {text.lower() for text in texts}
     if len(texts) > 1 and any(lowered <= words for words in _BOOLEANS):
         return _Guess("boolean", comment=f"guess: {many} are {' or '.join(sorted(lowered))}")
-    for kind, patterns in (("date-time", _DATE_TIMES), ("date", _DATES)):
+    kinds = (
+        ("date-time", _PLAIN_DATE_TIMES, True),
+        ("date", _PLAIN_DATES, True),
+        ("date-time", _DATE_TIMES, False),
+        ("date", _DATES, False),
+    )
+    for kind, patterns, is_plain in kinds:
         for pattern in patterns:
             if _fits(texts, pattern):
-                expression = "" if pattern in _PLAIN else f'date({source}, "{pattern}")'
+                expression = "" if is_plain else f'date({source}, "{pattern}")'
                 return _Guess(kind, expression, f"guess: {many} fit {pattern}")
     for pair in _AMBIGUOUS:
         if fitting := [pattern for pattern in pair if _fits(texts, pattern)]:
@@ -190,10 +210,10 @@ def _key(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
     """Return the column that most likely identifies a row; ``None`` if none has a value of its own in each row."""
 
     def identifies(name: str) -> bool:
-        values = [row.get(name) for row in rows]
+        values = [_value(row, name) for row in rows]
         return bool(values) and None not in values and "" not in values and len(set(map(str, values))) == len(values)
 
     names = [str(column["name"]) for column in columns]
-    known = [name for wanted in _KEYS for name in names if name.lower() == wanted]
+    known = [name for wanted in _KEYS for name in names if name.lower().rpartition(".")[2] == wanted]
     likely = [name for name in names if name.lower().endswith(("_id", "id", "_key", "number"))]
     return next((name for name in (*known, *likely) if identifies(name)), None)

@@ -269,7 +269,7 @@ def _merge(into: Body, other: Body) -> None:
             _merge(inner, field["properties"])
             needed = sorted({*mine.get("required", ()), *field.get("required", ())})
             into[name] = {**mine, "properties": inner, **({"required": needed} if needed else {})}
-        elif mine.get("type") != field.get("type"):
+        elif mine.get("type") and field.get("type") and mine["type"] != field["type"]:
             raise Incompatible(f"{name} is {mine.get('type')} and {field.get('type')}")
         else:
             into[name] = field
@@ -287,11 +287,13 @@ def field_at(resolved: Body, path: str) -> Body | None:
 
 
 def leaves(resolved: Body, prefix: str = "") -> dict[str, Body]:
-    """Return every field by dot path."""
+    """Return every field by path, also within arrays (``[*]``) and maps (``.*``)."""
     found: dict[str, Body] = {}
     for name, field in (resolved.get("properties") or {}).items():
-        if not isinstance(field, dict):
-            continue
-        found[f"{prefix}{name}"] = field
-        found |= leaves(field, f"{prefix}{name}.")
+        if isinstance(field, dict):
+            path = f"{prefix}.{name}" if prefix else name
+            found |= {path: field, **leaves(field, path)}
+    for member, mark in (("items", "[*]"), ("additionalProperties", ".*")):
+        if isinstance(field := resolved.get(member), dict):
+            found |= {f"{prefix}{mark}": field, **leaves(field, f"{prefix}{mark}")}
     return found

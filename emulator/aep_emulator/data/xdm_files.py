@@ -74,8 +74,12 @@ def _normal(node: Any) -> Any:
         for name, field in node["properties"].items():
             _place(found["properties"], field_path(name), _normal(field))
     if isinstance(node.get("required"), list):
-        found["required"] = [path[0] for path in map(field_path, node["required"]) if len(path) == 1]
+        found["required"] = [path[0] for path in map(field_path, filter(_is_text, node["required"])) if len(path) == 1]
     return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_context(item: Any) -> bool:

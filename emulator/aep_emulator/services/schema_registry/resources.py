@@ -269,7 +269,7 @@ def _rewritten(world: World, request: Request, kind: _Kind, found: Body, body: B
     if _is_used(world, request, kind, found):
         before = xdm.leaves(Registry(world, request.scope).resolve(found))
         after = xdm.leaves(resolved)
-        if lost := [f for f, field in before.items() if after.get(f, {}).get("type") != field.get("type")]:
+        if lost := [f for f, field in before.items() if _kind_of(after.get(f)) != _kind_of(field)]:
             raise problem(400, "BadRequestError", f"It is in use, so {lost[0]} can neither go nor change its type")
         if restricted := [f for f, field in before.items() if not _allows_all(field, after[f])]:
             raise problem(400, "BadRequestError", f"It is in use, so {restricted[0]} cannot lose a value")
@@ -285,6 +285,11 @@ def _rewritten(world: World, request: Request, kind: _Kind, found: Body, body: B
     return shown(body)
 
 
+def _kind_of(field: Body | None) -> tuple[Any, ...] | None:
+    """Return what a field in use keeps; ``None`` if there is no field."""
+    return None if field is None else (field.get("type"), field.get("format"))
+
+
 def _allows_all(before: Body, after: Body) -> bool:
     """Return whether a field allows all values that it allowed before."""
     values = after.get("enum")
@@ -293,7 +298,7 @@ def _allows_all(before: Body, after: Body) -> bool:
 
 def _is_used(world: World, request: Request, kind: _Kind, found: Body) -> bool:
     if kind is SCHEMAS:
-        return bool(world.store.count("dataSets", request.scope, parent=found["$id"]))
+        return _in_union(found) or bool(world.store.count("dataSets", request.scope, parent=found["$id"]))
     return any(
         world.store.users(k, request.scope, found["$id"]) for k in ("schemas", "classes", "fieldgroups", "datatypes")
     )
@@ -401,6 +406,10 @@ def _as_field_group(world: World, request: Request, body: Body) -> Body:
     """Return the server's fields of a field group; its own fields must be under the tenant's namespace."""
     _check_namespace(world, request, body)
     refs = _known_references(world, request, body, {"fieldgroups", "datatypes"})
+    registry = Registry(world, request.scope)
+    for class_id in body.get("meta:intendedToExtend") or []:
+        if registry.kind_of(class_id) != "classes":
+            raise problem(400, "BadRequestError", f"meta:intendedToExtend has {str(class_id)[:200]}, which is no class")
     return {"refs": refs, "meta:extensible": True, "meta:abstract": True, "meta:extends": refs}
 
 
