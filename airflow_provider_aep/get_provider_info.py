@@ -54,6 +54,7 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "cli": ["airflow_provider_aep.cli.definitions.airflow_commands"],
         "triggers": [
             {
                 "integration-name": integration,

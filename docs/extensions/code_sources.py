@@ -156,7 +156,7 @@ class ResourceTypes(SphinxDirective):
         rows = [
             {
                 "object": resource_type.label,
-                "parent": [f"`{resource_type.parent}`"],
+                "parent": [f"`{resource_type.parent}`"] if resource_type.parent else [],
                 "managed": [f"`{path}`" for path in (*policy.managed, *policy.required_members)],
                 "immutable": [f"`{path}`" for path in policy.immutable],
             }

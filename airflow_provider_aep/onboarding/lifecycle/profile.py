@@ -50,17 +50,32 @@ def create_identity_descriptor(
         all problems
     :raises AepConflictError: the field is an identity of another kind, or the schema has another primary identity
     """
+    subject, desired, existing = find_identity(client, schema_id, path, namespace, primary)
+    if existing:
+        return Outcome(subject, existing, existing, "unchanged")
+    outcome = reconcile(client, IdentityDescriptorType(desired.schema_id), desired, attempt, terms)
+    return replace(outcome, name=subject)
+
+
+def find_identity(
+    client: AepClient, schema_id: str, path: str, namespace: str, primary: bool
+) -> tuple[str, IdentityDescriptorDesired, str | None]:
+    """Return an identity as text, its desired descriptor, and the id of an existing one; the function only reads.
+
+    :raises AepError: see :func:`create_identity_descriptor`
+    """
     schema = send_retrying_not_found(client, schema_registry.get("schemas", schema_id, resolved=True))
     if TENANT in path:
         path = path.replace(TENANT, client.send(schema_registry.stats()).tenantId)
     slashed = "/" + path.replace(".", "/")
     subject = f"{path} ({namespace}, {'primary' if primary else 'secondary'})"
+    desired = IdentityDescriptorDesired(name=slashed, schema_id=schema.id, namespace=namespace, primary=primary)
     identities = sorted(_identities(client, schema.id), key=lambda d: d.id)  # all tasks choose the same duplicate
     conflict: AepConflictError | None = None
     for existing in identities:
         if existing.property_path == slashed:
             if (existing.namespace, existing.is_primary) == (namespace, primary):
-                return Outcome(subject, existing.id, existing.id, "unchanged")
+                return subject, desired, existing.id
             conflict = conflict or _conflict(schema.title, existing, "identity of this field")
     if primary and (other := next((d for d in identities if d.is_primary), None)):
         conflict = conflict or _conflict(schema.title, other, "primary identity")
@@ -72,9 +87,7 @@ def create_identity_descriptor(
         )
     if conflict:
         raise conflict
-    desired = IdentityDescriptorDesired(name=slashed, schema_id=schema.id, namespace=namespace, primary=primary)
-    outcome = reconcile(client, IdentityDescriptorType(schema.id), desired, attempt, terms)
-    return replace(outcome, name=subject)
+    return subject, desired, None
 
 
 def _path_problems(schema: XdmSchema, path: str) -> Iterator[str]:
@@ -144,21 +157,11 @@ def enable_dataset(client: AepClient, dataset_id: str, upsert: bool = False) -> 
     :param upsert: whether a row updates the fields of a profile that it has, and keeps the others
     :raises AepConfigurationError: the schema of the dataset is not enabled for Profile
     """
-    dataset = send_retrying_not_found(client, catalog.get_dataset(dataset_id))
-    wanted = {**PROFILE_TAGS, "unifiedProfile": (*PROFILE_TAGS["unifiedProfile"], *((UPSERT,) if upsert else ()))}
-    missing = {
-        name: tuple(dict.fromkeys((*dataset.tags.get(name, ()), *values)))  # other tags stay as they are
-        for name, values in wanted.items()
-        if not all(_has_tag(dataset, name, value) for value in values)
-    }
+    dataset, missing = missing_tags(client, dataset_id, upsert)
     if not missing:
         return Outcome(dataset.name, dataset.id, dataset.id, "unchanged")
     schema_id = dataset.schemaRef.id if dataset.schemaRef else ""
-
-    def is_schema_enabled() -> bool:
-        return "union" in client.send(schema_registry.get("schemas", schema_id)).immutable_tags
-
-    if not schema_id or not becomes_true(client, is_schema_enabled):
+    if not schema_id or not becomes_true(client, lambda: is_schema_enabled(client, schema_id)):
         raise AepConfigurationError(
             f"The dataset {dataset.name!r} ({dataset.id}) has the schema {schema_id or '(none)'}, which is not enabled "
             "for Profile",
@@ -166,6 +169,22 @@ def enable_dataset(client: AepClient, dataset_id: str, upsert: bool = False) -> 
         )
     client.send(catalog.tag_dataset(dataset.id, missing))
     return Outcome(dataset.name, dataset.id, dataset.id, "updated", tuple(f"tags.{name}" for name in missing))
+
+
+def is_schema_enabled(client: AepClient, schema_id: str) -> bool:
+    """Return whether a schema is in the union schema of its class."""
+    return "union" in client.send(schema_registry.get("schemas", schema_id)).immutable_tags
+
+
+def missing_tags(client: AepClient, dataset_id: str, upsert: bool) -> tuple[DataSet, dict[str, tuple[str, ...]]]:
+    """Return a dataset, and the tags that it lacks for Profile, each with all values that it needs then."""
+    dataset = send_retrying_not_found(client, catalog.get_dataset(dataset_id))
+    wanted = {**PROFILE_TAGS, "unifiedProfile": (*PROFILE_TAGS["unifiedProfile"], *((UPSERT,) if upsert else ()))}
+    return dataset, {
+        name: tuple(dict.fromkeys((*dataset.tags.get(name, ()), *values)))  # other tags stay as they are
+        for name, values in wanted.items()
+        if not all(_has_tag(dataset, name, value) for value in values)
+    }
 
 
 def _has_tag(dataset: DataSet, tag: str, value: str) -> bool:

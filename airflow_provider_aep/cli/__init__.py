@@ -1,0 +1,1 @@
+"""The commands ``airflow aep`` and ``airflow-aep``."""

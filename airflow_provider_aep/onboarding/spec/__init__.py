@@ -1,0 +1,1 @@
+"""The onboarding file: models, loader, checks, plan and apply."""

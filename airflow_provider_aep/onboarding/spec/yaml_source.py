@@ -1,0 +1,172 @@
+"""Read YAML with the position of each key, and refuse what YAML 1.1 reads in another way than a person does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KeyPath = tuple["str | int", ...]
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BOOLEAN_WORDS = {"true", "True", "TRUE", "false", "False", "FALSE"}
+_TAG = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """A mistake at one place of a file.
+
+    :param line: from 1
+    :param column: from 1
+    :param key: path of the key, with dots; empty for the whole file
+    :param grade: ``error``, ``warning`` or ``note``
+    """
+
+    file: str
+    line: int
+    column: int
+    key: str
+    message: str
+    grade: str = "error"
+
+    def __str__(self) -> str:
+        grade = "" if self.grade == "error" else f"{self.grade}: "
+        return f"{self.file}:{self.line}:{self.column} {self.key}{': ' if self.key else ''}{grade}{self.message}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML document of a file.
+
+    :param data: mappings, lists and plain values
+    :param positions: line and column of each value by its path; those of a key, if there is one
+    """
+
+    file: Path
+    data: dict[str, Any]
+    positions: dict[KeyPath, tuple[int, int]] = field(repr=False)
+
+    def problem(self, path: KeyPath, message: str, grade: str = "error") -> Problem:
+        """Return a problem at a path, or at the nearest parent that the file has."""
+        known = path
+        while known and known not in self.positions:
+            known = known[:-1]
+        line, column = self.positions.get(known, (1, 1))
+        return Problem(str(self.file), line, column, dotted(path), message, grade)
+
+
+def dotted(path: KeyPath) -> str:
+    """Return a path as text; a name with a dot is in quotation marks.
+
+    >>> dotted(("mappings", "person.name", 0))
+    'mappings."person.name"[0]'
+    """
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + (f'"{step}"' if "." in step else step)
+    return text
+
+
+def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
+    """Return the documents of a file, and all problems of its YAML."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as e:
+        return [], [Problem(str(file), 1, 1, "", f"The file cannot be read: {e}")]
+    try:
+        nodes = [node for node in yaml.compose_all(text, Loader=_Loader) if node is not None]
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return [], [Problem(str(file), line, column, "", f"This is no YAML: {e.problem or e.context}")]
+    except yaml.YAMLError as e:
+        return [], [Problem(str(file), 1, 1, "", f"This is no YAML: {e}")]
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    for node in nodes:
+        reader = _Reader(str(file))
+        data = reader.value(node, ())
+        problems += reader.problems
+        if isinstance(data, dict):
+            documents.append(Document(file, data, reader.positions))
+        elif not reader.problems:
+            problems.append(reader.problem(node, (), "A document is a mapping of keys to values."))
+    if not nodes:
+        problems.append(Problem(str(file), 1, 1, "", "The file is empty."))
+    return documents, problems
+
+
+class _Reader:
+    """Turns nodes into values."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self.positions: dict[KeyPath, tuple[int, int]] = {}
+        self.problems: list[Problem] = []
+
+    def problem(self, node: yaml.Node, path: KeyPath, message: str) -> Problem:
+        mark = node.start_mark
+        return Problem(self._file, mark.line + 1, mark.column + 1, dotted(path), message)
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._entries(node, path))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, number)) for number, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _entries(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[tuple[str, Any]]:
+        seen: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == f"{_TAG}merge":
+                self.problems.append(self.problem(key, path, "Merge keys and keys that are no text are not supported."))
+                continue
+            name = str(key.value)
+            if key.tag != f"{_TAG}str" and not key.style:
+                self.problems.append(self.problem(key, (*path, name), f"{name} is no text to YAML. Quote the key."))
+            if name in seen:
+                self.problems.append(self.problem(key, (*path, name), "The key is repeated. Remove one of them."))
+                continue
+            seen.add(name)
+            self.positions[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            yield name, self.value(value, (*path, name))
+
+    def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
+        text, tag = str(node.value), node.tag.removeprefix(_TAG)
+        if tag == "null":
+            return None
+        if tag == "bool":
+            if text not in _BOOLEAN_WORDS:
+                self.problems.append(
+                    self.problem(node, path, f"YAML reads {text} as a boolean. Write true or false, or quote it.")
+                )
+            return text.lower() == "true"
+        if tag == "int":
+            if not text.lstrip("+-").isdigit() or (text.lstrip("+-").startswith("0") and len(text.lstrip("+-")) > 1):
+                self.problems.append(
+                    self.problem(
+                        node,
+                        path,
+                        f"YAML reads {text} as another number. Quote it, or write it without 0 or : in front.",
+                    )
+                )
+                return 0
+            return int(text)
+        if tag == "float":
+            try:
+                return float(text)
+            except ValueError:
+                self.problems.append(self.problem(node, path, f"{text} is no plain number. Quote it."))
+                return 0.0
+        if tag == "timestamp":
+            self.problems.append(self.problem(node, path, f"YAML reads {text} as a date. Quote it."))
+        elif tag != "str":
+            self.problems.append(self.problem(node, path, f"The tag {node.tag} is not supported. Remove it."))
+        return text

@@ -1,0 +1,192 @@
+"""The commands ``airflow-aep``: what they print, how they end, and what they write."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from airflow_provider_aep.cli.commands import json_schema
+from airflow_provider_aep.cli.definitions import COMMANDS
+from airflow_provider_aep.cli.main import main
+
+FILES = Path(__file__).parents[2] / "onboardings"
+
+
+@pytest.fixture
+def aep(emulator, monkeypatch):
+    """An emulator behind the connection of the environment ``dev``."""
+    for name in ("DEV", "PROD"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_AEP_{name}", json.dumps(emulator.connection(sandbox=name.lower())))
+    source = {"conn_type": "http", "host": "https://x.service-now.com", "login": "u", "password": "source-canary"}
+    monkeypatch.setenv("AIRFLOW_CONN_AEP_SERVICENOW", json.dumps(source))
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "0")
+    return emulator
+
+
+@pytest.fixture
+def run(capsys):
+    """``run(*arguments)`` returns the exit code, the output and the errors of a command."""
+
+    def command(*arguments):
+        code = 0
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as e:
+            code = int(e.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return command
+
+
+# -- without AEP ------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_files_are_valid_and_pass_their_tests(run):
+    assert run("validate", FILES)[0] == 0
+    code, _, err = run("test", FILES)
+    assert (code, err.strip().splitlines()[-1]) == (0, "0 errors, 0 other remarks; 4 of 4 tests passed.")
+
+
+@pytest.mark.parametrize("output", ["text", "json", "github"])
+def test_a_mistake_is_reported_in_each_format(run, tmp_path, output):
+    (tmp_path / "x.yaml").write_text((FILES / "contacts.yaml").read_text().replace("table:", "tables:"))
+    code, out, _ = run("validate", tmp_path, "-o", output)
+    assert code == 4
+    place = f"{tmp_path}/x.yaml"
+    message = "There is no such key. Did you mean 'table'?"
+    if output == "json":
+        assert json.loads(out) == [
+            {"file": place, "line": 4, "column": 30, "key": "source.tables", "message": message, "grade": "error"}
+        ]
+    else:
+        assert (
+            out.strip()
+            == {
+                "text": f"{place}:4:30 source.tables: {message}",
+                "github": f"::error file={place},line=4,col=30::source.tables: {message}",
+            }[output]
+        )
+
+
+def test_a_test_that_fails_is_reported(run, tmp_path):
+    (tmp_path / "x.yaml").write_text((FILES / "contacts.yaml").read_text().replace("lower(trim(email))", "email"))
+    code, out, err = run("test", tmp_path)
+    assert code == 4
+    assert "tests[0].expect.\"personalEmail.address\": expected 'a.lee@example.org'" in out
+    assert "1 of 2 tests passed" in err
+
+
+def test_explain_shows_each_value_with_its_place(run):
+    code, out, _ = run("explain", FILES / "contacts.yaml", "--env", "dev")
+    assert code == 0
+    assert f'schedule.every: "once"  # {FILES}/contacts.yaml:20' in out
+    assert f"quality.max_failed_ratio: 0.01  # {FILES}/aep.yaml:8" in out
+
+
+def test_the_json_schema_accepts_the_example_files_and_refuses_unknown_keys(run):
+    code, out, _ = run("schema")
+    assert (code, out) == (0, json_schema())
+    validator = jsonschema.Draft202012Validator(json.loads(out))
+    for name in ("contacts", "incidents"):
+        data = yaml.safe_load((FILES / f"{name}.yaml").read_text())
+        assert list(validator.iter_errors(data)) == []
+        assert list(validator.iter_errors({**data, "colour": "red"}))
+
+
+def test_a_command_that_needs_no_airflow_does_not_import_it():
+    code = (
+        "import sys; from airflow_provider_aep.cli.main import main; "
+        f"main(['validate', {str(FILES)!r}]); assert not [m for m in sys.modules if m.split('.')[0] == 'airflow']"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_definitions_import_nothing_of_the_provider():
+    code = (
+        "import sys; import airflow_provider_aep.cli.definitions; "
+        "print([m for m in sys.modules if m.split('.')[0] == 'airflow_provider_aep' and '.cli' not in m][1:])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+# -- with AEP ---------------------------------------------------------------------------------------------------------
+
+
+def test_plan_apply_plan(aep, run):
+    code, out, err = run("plan", FILES, "--env", "dev", "--exit-code")
+    assert code == 2, err
+    assert out.count("Plan: 7 to create.") == 1
+    assert {r["method"] for r in aep.requests() if r["operation"] != "POST token"} == {"GET"}
+    code, out, err = run("apply", FILES, "--env", "dev", "--yes")
+    assert code == 0, err
+    assert out.count(": created") == 7 + 9
+    writes = aep.writes()
+    code, out, _ = run("plan", FILES, "--env", "dev", "--exit-code", "-o", "json")
+    assert code == 0
+    plans = json.loads(out)
+    assert {action["action"] for plan in plans for action in plan["actions"]} == {"unchanged"}
+    assert {plan["format_version"] for plan in plans} == {1}
+    assert run("apply", FILES, "--env", "dev", "--yes")[0] == 0
+    assert aep.writes() == writes
+    assert "source-canary" not in out
+
+
+def test_an_apply_asks_and_production_wants_its_name(aep, run, monkeypatch):
+    for answer, env, written in (("no", "dev", False), ("yes", "prod", False), ("prod", "prod", True)):
+        asked = []
+        monkeypatch.setattr("builtins.input", lambda text, answer=answer, asked=asked: asked.append(text) or answer)
+        before = len(aep.writes())
+        code, _, _ = run("apply", FILES / "contacts.yaml", "--env", env)
+        assert len(asked) == 1
+        assert (code == 0, len(aep.writes()) > before) == (written, written)
+
+
+def test_what_a_person_must_decide_ends_with_its_code(aep, run):
+    run("apply", FILES / "contacts.yaml", "--env", "dev", "--yes")
+    scope, body = aep.world.store.everywhere("connections")[0]
+    aep.world.store.put("connections", scope, body["id"], {**body, "description": ""}, name=body["name"])
+    code, out, _ = run("plan", FILES / "contacts.yaml", "--env", "dev", "--exit-code")
+    assert code == 5
+    assert "Add adopt: true to use it as it is" in out
+    before = aep.writes()
+    assert run("apply", FILES / "contacts.yaml", "--env", "dev", "--yes")[0] == 5
+    assert aep.writes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("plan", FILES, "--env", "stage"), 4, "There is no environment 'stage'"),
+        (("plan", FILES / "nothing", "--env", "dev"), 4, "cannot be read"),
+    ],
+)
+def test_a_wrong_environment_or_file_is_one_line(aep, run, arguments, code, says):
+    found, _, err = run(*arguments)
+    assert found == code
+    assert says in err
+    assert aep.requests() == []
+
+
+def test_a_missing_connection_is_one_sentence(run, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_AEP_DEV", raising=False)
+    code, _, err = run("plan", FILES, "--env", "dev")
+    assert code == 1
+    assert err.strip().splitlines()[-1].startswith("There is no Airflow connection 'aep_dev'. Next step:")
+
+
+def test_airflow_has_the_same_commands():
+    from airflow.cli.cli_config import GroupCommand
+
+    from airflow_provider_aep.cli.definitions import airflow_commands
+
+    [group] = airflow_commands()
+    assert isinstance(group, GroupCommand)
+    assert group.name == "aep"
+    assert [command.name for command in group.subcommands] == [command.name for command in COMMANDS]
