@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_aep.operators.flow",
                     "airflow_provider_aep.operators.control",
                     "airflow_provider_aep.operators.run",
+                    "airflow_provider_aep.operators.onboarding",
                     "airflow_provider_aep.operators.profile",
                     "airflow_provider_aep.operators.teardown",
                     "airflow_provider_aep.operators.http",

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DAGS = sorted((ROOT / "dags").glob("*.py"))
+# The DAGs of aep_onboardings.py come from files, not from statements.
+DAGS = sorted(f for f in (ROOT / "dags").glob("*.py") if f.stem != "aep_onboardings")
 PUBLIC = (
     "airflow.sdk",
     "airflow_provider_aep.assets",

@@ -32,7 +32,7 @@ def apply(
     an apply is kept. So the function waits once before it creates anything, and then lists the objects once more.
 
     :param report: called with each outcome
-    :param grace_period: read lag of AEP's lists after a create, in seconds; 0 if no apply has just run
+    :param grace_period: read lag of AEP's lists after a create, in seconds; 0 if no apply ran within it
     :raises AepConflictError: a person must decide first; nothing is written
     """
     plan = make_plan(client, loaded, credentials)

@@ -60,9 +60,8 @@ class Chain:
     results: dict[Kind, Any] = field(default_factory=dict)
 
     def name(self, kind: Kind) -> str:
-        """Return the name of an object: that of the file, or the one that derives from the onboarding's."""
-        names = Names(self.spec.onboarding)
-        return self.spec.names.get(kind) or getattr(names, kind)
+        """Return the name of an object."""
+        return name_of(self.spec, kind)
 
     def terms(self, kind: Kind) -> Terms:
         """Return the terms of the file for an object."""
@@ -179,6 +178,11 @@ class Chain:
             error_diagnostics=self.spec.options.error_diagnostics,
             description=self.spec.description,
         )
+
+
+def name_of(spec: Onboarding, kind: Kind) -> str:
+    """Return the name of an object: that of the file, or the one that derives from the onboarding's."""
+    return spec.names.get(kind) or str(getattr(Names(spec.onboarding), kind))
 
 
 _XDM = {

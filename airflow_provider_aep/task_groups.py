@@ -1,0 +1,269 @@
+"""Onboarding files as DAGs: a task group for one file, and a DAG for each file of a folder.
+
+A file is read while a DAG is parsed, without AEP and without a connection.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import DAG, TaskGroup, XComArg
+
+from airflow_provider_aep.operators.flow import (
+    AepCreateFlowOperator,
+    AepCreateMappingSetOperator,
+    AepGetFlowSpecOperator,
+)
+from airflow_provider_aep.operators.onboarding import AepReportProblemsOperator
+from airflow_provider_aep.operators.profile import (
+    AepCreateIdentityDescriptorOperator,
+    AepEnableDatasetForProfileOperator,
+    AepEnableSchemaForProfileOperator,
+)
+from airflow_provider_aep.operators.source import (
+    AepCreateBaseConnectionOperator,
+    AepCreateSourceConnectionOperator,
+    AepExploreOperator,
+)
+from airflow_provider_aep.operators.target import (
+    AepCreateDatasetOperator,
+    AepCreateFieldGroupOperator,
+    AepCreateSchemaOperator,
+    AepCreateTargetConnectionOperator,
+)
+from airflow_provider_aep.sensors.flow_run import AepFlowRunSensor
+
+if TYPE_CHECKING:
+    from airflow_provider_aep.onboarding.spec.loader import Loaded
+
+
+class AepOnboarding(TaskGroup):
+    """The tasks of one onboarding file: an operator for each object, then a sensor for the flow's run.
+
+    Each task has its retries, logs and link, as in a DAG of operators.
+
+    :param group_id: id of the task group
+    :param file: path of the onboarding file
+    :param env: name of the environment
+    :param deferrable: whether the wait for the run defers; default: as for the sensor
+    :raises ValueError: the file has a mistake; the message lists all of them
+    """
+
+    def __init__(
+        self, group_id: str, *, file: str | Path, env: str, deferrable: bool | None = None, **kwargs: Any
+    ) -> None:
+        loaded, problems = _load(Path(file), env)
+        if problems or loaded is None:
+            raise ValueError("\n".join(problems) or f"{file} has no onboarding for the environment {env!r}")
+        super().__init__(group_id, **kwargs)
+        with self:
+            self._build(loaded, {} if deferrable is None else {"deferrable": deferrable})
+
+    def _build(self, loaded: Loaded, waiting: dict[str, Any]) -> None:
+        from airflow_provider_aep.onboarding.spec.chain import columns_of, name_of
+        from airflow_provider_aep.systems import default_source_conn_id, find_system
+
+        assert loaded.environment is not None
+        spec, source, schema = loaded.spec, loaded.spec.source, loaded.spec.schema_
+        common: dict[str, Any] = {"aep_conn_id": loaded.environment.connection}
+        described = {**common, "description": spec.description}
+        frequency, interval = spec.schedule.frequency()
+        delta_column = spec.schedule.delta_column or find_system(source.system).delta_column
+
+        base = AepCreateBaseConnectionOperator(
+            task_id="base_connection",
+            name=name_of(spec, "base"),
+            system=source.system,
+            source_conn_id=source.connection or default_source_conn_id(source.system, None),
+            **described,
+        )
+        columns: Any = columns_of(spec)
+        if source.columns == "explore":
+            explore = AepExploreOperator(
+                task_id="explore",
+                base_connection_id=_output(base),
+                table=source.table,
+                source_params=source.params,
+                **common,
+            )
+            columns = _output(explore)
+        source_connection = AepCreateSourceConnectionOperator(
+            task_id="source_connection",
+            name=name_of(spec, "source"),
+            base_connection_id=_output(base),
+            table=source.table,
+            columns=columns,
+            source_params=source.params,
+            replace="source" in spec.replace,
+            **self._terms(loaded, "source"),
+            **described,
+        )
+        groups: list[Any] = list(schema.field_groups)
+        if schema.fields:
+            group = AepCreateFieldGroupOperator(
+                task_id="field_group",
+                title=name_of(spec, "field_group"),
+                fields=schema.fields,
+                classes=[schema.class_],
+                **self._terms(loaded, "field_group"),
+                **described,
+            )
+            groups.append(_output(group))
+        xdm_schema = AepCreateSchemaOperator(
+            task_id="schema",
+            title=name_of(spec, "schema"),
+            class_id=schema.class_,
+            field_groups=groups,
+            **self._terms(loaded, "schema"),
+            **described,
+        )
+        dataset = AepCreateDatasetOperator(
+            task_id="dataset",
+            name=name_of(spec, "dataset"),
+            schema_id=_output(xdm_schema),
+            **self._terms(loaded, "dataset"),
+            **described,
+        )
+        target = AepCreateTargetConnectionOperator(
+            task_id="target_connection",
+            name=name_of(spec, "target"),
+            dataset_id=_output(dataset),
+            data_format=find_system(source.system).target_format,
+            replace="target" in spec.replace,
+            **self._terms(loaded, "target"),
+            **described,
+        )
+        mapping_set = AepCreateMappingSetOperator(
+            task_id="mapping_set",
+            name=name_of(spec, "mapping"),
+            schema_id=_output(xdm_schema),
+            mappings=spec.mappings,
+            columns=columns,
+            flow_name=name_of(spec, "flow"),
+            **self._terms(loaded, "mapping"),
+            **common,
+        )
+        flow_spec = AepGetFlowSpecOperator(task_id="flow_spec", base_connection_id=_output(base), **common)
+        flow = AepCreateFlowOperator(
+            task_id="flow",
+            name=name_of(spec, "flow"),
+            source_connection_id=_output(source_connection),
+            target_connection_id=_output(target),
+            mapping_set=_output(mapping_set),
+            flow_spec=_output(flow_spec),
+            frequency=frequency,
+            interval=interval,
+            backfill=spec.schedule.backfill,
+            delta_column=delta_column if frequency != "once" else None,
+            columns=columns,
+            partial_ingestion_percent=spec.options.partial_ingestion_percent,
+            error_diagnostics=spec.options.error_diagnostics,
+            replace="flow" in spec.replace,
+            **self._terms(loaded, "flow"),
+            **described,
+        )
+        self._profile(loaded, xdm_schema, dataset, flow, common)
+        AepFlowRunSensor(
+            task_id="run",
+            flow_id=_output(flow),
+            **{name: value for name, value in spec.quality if value is not None},
+            **waiting,
+            **common,
+        )
+        self.flow_id: XComArg = _output(flow)
+        self.dataset_id: XComArg = _output(dataset)
+
+    @staticmethod
+    def _terms(loaded: Loaded, kind: str) -> dict[str, Any]:
+        return {"take_over": kind in loaded.spec.take_over}
+
+    @staticmethod
+    def _profile(loaded: Loaded, schema: Any, dataset: Any, flow: Any, common: dict[str, Any]) -> None:
+        spec = loaded.spec
+        identities = [
+            AepCreateIdentityDescriptorOperator(
+                task_id=f"identity_{number}" if number else "identity",
+                schema_id=_output(schema),
+                path=identity.path,
+                namespace=identity.namespace,
+                primary=identity.primary,
+                irreversible=True,
+                **common,
+            )
+            for number, identity in enumerate(spec.identities)
+        ]
+        if not spec.profile.enabled:
+            for identity in identities:
+                identity >> flow
+            return
+        enable_schema = AepEnableSchemaForProfileOperator(
+            task_id="enable_schema", schema_id=_output(schema), irreversible=spec.profile.irreversible, **common
+        )
+        enable_dataset = AepEnableDatasetForProfileOperator(
+            task_id="enable_dataset",
+            dataset_id=_output(dataset),
+            upsert=spec.profile.upsert,
+            irreversible=spec.profile.irreversible,
+            **common,
+        )
+        for identity in identities:
+            identity >> enable_schema
+        enable_schema >> enable_dataset >> flow
+
+
+def _output(task: Any) -> Any:
+    """Return the result of a task, as arguments of other tasks take it."""
+    return task.output
+
+
+def load_onboardings(
+    namespace: dict[str, Any],
+    folder: str | Path,
+    *,
+    env: str,
+    schedule: Any = None,
+    deferrable: bool | None = None,
+    **dag_arguments: Any,
+) -> None:
+    """Make one DAG for each onboarding file of a folder: ``aep_`` and the name of the file.
+
+    A file with a mistake gets a DAG whose one task fails and lists all mistakes, so that the other files still load.
+
+    Airflow skips a DAG file without the words ``airflow`` and ``dag``, so a comment must have the second one.
+
+    :param namespace: ``globals()`` of the DAG file
+    :param folder: of the onboarding files; a path without a root begins at the DAG file
+    :param env: name of the environment
+    :param schedule: of each DAG
+    :param deferrable: as for :class:`AepOnboarding`
+    :param dag_arguments: further arguments of each DAG, such as ``default_args``
+    """
+    from airflow_provider_aep.onboarding.spec.loader import onboarding_files
+
+    root = Path(folder)
+    if not root.is_absolute():
+        root = Path(namespace.get("__file__", ".")).parent / root
+    for file in onboarding_files([root]):
+        dag_id = f"aep_{file.stem}"
+        loaded, problems = _load(file, env)
+        if loaded is None and not problems:
+            continue  # it belongs to other environments
+        arguments: dict[str, Any] = {"max_active_runs": 1, "tags": ["aep", "onboarding"], **dag_arguments}
+        with DAG(dag_id, schedule=schedule, **arguments) as dag:
+            if problems:
+                AepReportProblemsOperator(task_id="problems", problems=problems)
+            else:
+                AepOnboarding("onboarding", file=file, env=env, deferrable=deferrable)
+        namespace[dag_id] = dag
+
+
+def _load(file: Path, env: str) -> tuple[Loaded | None, list[str]]:
+    """Return the onboarding of a file, and its mistakes as text."""
+    from airflow_provider_aep.onboarding.spec import offline
+    from airflow_provider_aep.onboarding.spec.loader import load
+
+    loaded, problems = load([file], env)
+    found = [*problems, *(problem for one in loaded for problem in offline.check(one))]
+    errors = [str(problem) for problem in found if problem.grade == "error"]
+    return (loaded[0] if loaded and not errors else None), errors
