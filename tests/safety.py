@@ -242,6 +242,8 @@ MUTATIONS: dict[str, Mutation] = {
     "landing: wait for an unlisted batch": operand(0),
     "landing: wait for an unnamed batch": drop,
     "landing: wait no longer than Catalog lags": without(2),
+    # -- apply
+    "apply: wait for an earlier apply": drop,
     # -- teardown
     "teardown: wait for recent creates": false,
     "teardown: wait for recent dependents": operand(0),
