@@ -5,11 +5,13 @@ A file is read while a DAG is parsed, without AEP and without a connection.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG, TaskGroup, XComArg
 
+from airflow_provider_aep.operators.base import AepOperator
 from airflow_provider_aep.operators.flow import (
     AepCreateFlowOperator,
     AepCreateMappingSetOperator,
@@ -53,15 +55,21 @@ class AepOnboarding(TaskGroup):
     def __init__(
         self, group_id: str, *, file: str | Path, env: str, deferrable: bool | None = None, **kwargs: Any
     ) -> None:
-        loaded, problems = _load(Path(file), env)
-        if problems or loaded is None:
-            raise ValueError("\n".join(problems) or f"{file} has no onboarding for the environment {env!r}")
+        loaded, problems = _load([Path(file)], env).get(Path(file), ([], []))
+        if problems or len(loaded) != 1:
+            raise ValueError(
+                "\n".join(problems)
+                or f"{file} has {len(loaded)} onboardings for the environment {env!r}, and needs one"
+            )
         super().__init__(group_id, **kwargs)
         with self:
-            self._build(loaded, {} if deferrable is None else {"deferrable": deferrable})
+            self._build(loaded[0], {} if deferrable is None else {"deferrable": deferrable})
+        for task in self.children.values():
+            if isinstance(task, AepOperator):
+                task.renders_texts = False  # a file has no templates
 
     def _build(self, loaded: Loaded, waiting: dict[str, Any]) -> None:
-        from airflow_provider_aep.onboarding.spec.chain import columns_of, name_of
+        from airflow_provider_aep.onboarding.spec.chain import columns_of, delta_column_of, name_of
         from airflow_provider_aep.systems import default_source_conn_id, find_system
 
         assert loaded.environment is not None
@@ -69,13 +77,13 @@ class AepOnboarding(TaskGroup):
         common: dict[str, Any] = {"aep_conn_id": loaded.environment.connection}
         described = {**common, "description": spec.description}
         frequency, interval = spec.schedule.frequency()
-        delta_column = spec.schedule.delta_column or find_system(source.system).delta_column
 
         base = AepCreateBaseConnectionOperator(
             task_id="base_connection",
             name=name_of(spec, "base"),
             system=source.system,
             source_conn_id=source.connection or default_source_conn_id(source.system, None),
+            **self._terms(loaded, "base"),
             **described,
         )
         columns: Any = columns_of(spec)
@@ -155,7 +163,7 @@ class AepOnboarding(TaskGroup):
             frequency=frequency,
             interval=interval,
             backfill=spec.schedule.backfill,
-            delta_column=delta_column if frequency != "once" else None,
+            delta_column=delta_column_of(spec),
             columns=columns,
             partial_ingestion_percent=spec.options.partial_ingestion_percent,
             error_diagnostics=spec.options.error_diagnostics,
@@ -176,7 +184,7 @@ class AepOnboarding(TaskGroup):
 
     @staticmethod
     def _terms(loaded: Loaded, kind: str) -> dict[str, Any]:
-        return {"take_over": kind in loaded.spec.take_over}
+        return {"take_over": kind in loaded.spec.take_over, "adopt": loaded.spec.adopt}
 
     @staticmethod
     def _profile(loaded: Loaded, schema: Any, dataset: Any, flow: Any, common: dict[str, Any]) -> None:
@@ -239,31 +247,39 @@ def load_onboardings(
     :param deferrable: as for :class:`AepOnboarding`
     :param dag_arguments: further arguments of each DAG, such as ``default_args``
     """
-    from airflow_provider_aep.onboarding.spec.loader import onboarding_files
-
     root = Path(folder)
     if not root.is_absolute():
         root = Path(namespace.get("__file__", ".")).parent / root
-    for file in onboarding_files([root]):
-        dag_id = f"aep_{file.stem}"
-        loaded, problems = _load(file, env)
-        if loaded is None and not problems:
-            continue  # it belongs to other environments
+    for file, (loaded, problems) in _load([root], env).items():
+        stem = file.relative_to(root).with_suffix("").as_posix() if root.is_dir() else file.stem
+        dag_id = "aep_" + re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
         arguments: dict[str, Any] = {"max_active_runs": 1, "tags": ["aep", "onboarding"], **dag_arguments}
         with DAG(dag_id, schedule=schedule, **arguments) as dag:
-            if problems:
-                AepReportProblemsOperator(task_id="problems", problems=problems)
+            if problems or len(loaded) != 1:
+                lines = problems or [f"{file} has {len(loaded)} onboardings. Write each into a file of its own."]
+                AepReportProblemsOperator(task_id="problems", problems=lines)
             else:
                 AepOnboarding("onboarding", file=file, env=env, deferrable=deferrable)
         namespace[dag_id] = dag
 
 
-def _load(file: Path, env: str) -> tuple[Loaded | None, list[str]]:
-    """Return the onboarding of a file, and its mistakes as text."""
-    from airflow_provider_aep.onboarding.spec import offline
-    from airflow_provider_aep.onboarding.spec.loader import load
+def _load(paths: list[Path], env: str) -> dict[Path, tuple[list[Loaded], list[str]]]:
+    """Return the onboardings and the mistakes of each file; a file of other environments is left out.
 
-    loaded, problems = load([file], env)
-    found = [*problems, *(problem for one in loaded for problem in offline.check(one))]
-    errors = [str(problem) for problem in found if problem.grade == "error"]
-    return (loaded[0] if loaded and not errors else None), errors
+    A mistake in the file of the folder is one of each file.
+    """
+    from airflow_provider_aep.onboarding.spec import offline
+    from airflow_provider_aep.onboarding.spec.loader import load, onboarding_files
+
+    loaded, problems = load(paths, env)
+    errors = [p for p in (*problems, *(p for one in loaded for p in offline.check(one))) if p.grade == "error"]
+    files = onboarding_files(paths)
+    folder_problems = [str(problem) for problem in errors if Path(problem.file) not in files]
+    found = {
+        file: (
+            [one for one in loaded if one.document.file == file],
+            [*folder_problems, *(str(problem) for problem in errors if Path(problem.file) == file)],
+        )
+        for file in files
+    }
+    return {file: content for file, content in found.items() if any(content)}

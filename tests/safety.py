@@ -242,6 +242,7 @@ MUTATIONS: dict[str, Mutation] = {
     "landing: wait for an unlisted batch": operand(0),
     "landing: wait for an unnamed batch": drop,
     "landing: wait no longer than Catalog lags": without(2),
+    "use another's object only if allowed": false,
     # -- apply
     "apply: wait for an earlier apply": drop,
     # -- teardown

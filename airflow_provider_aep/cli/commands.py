@@ -11,6 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
+from airflow_provider_aep.client.clock import SYSTEM_CLOCK
 from airflow_provider_aep.client.errors import AepConflictError, AepError
 from airflow_provider_aep.onboarding.reconcile.act import Outcome
 from airflow_provider_aep.onboarding.spec import offline
@@ -75,12 +76,12 @@ def apply(args: Namespace) -> None:
         _end(Code.FAILED, "Nothing was written.")
     grace_period = _grace_period()
     if grace_period and any(a.action == "create" for p in plans for a in p.actions):
-        print(f"Waiting {grace_period:.0f} s, in case an earlier apply has just created some of this.", file=sys.stderr)
+        print(f"Waiting {grace_period:.0f} s: AEP may not list what an earlier apply has created.", file=sys.stderr)
+        SYSTEM_CLOCK.sleep(grace_period)  # once for all files
     with _errors():
         for one in loaded:
             with _client(one) as client:
-                apply_onboarding(client, one, _credentials, _print_outcome, grace_period=grace_period)
-                grace_period = 0.0  # one wait is enough for all files
+                apply_onboarding(client, one, _credentials, _print_outcome, grace_period=grace_period, wait=False)
 
 
 def explain(args: Namespace) -> None:

@@ -86,6 +86,10 @@ class AepConfigurationError(AepError):
     """The configuration is invalid. Most of these errors are raised before a request is sent."""
 
 
+class AepMissingConnectionError(AepConfigurationError):
+    """There is no Airflow connection of an id."""
+
+
 class AepHostNotAllowedError(AepConfigurationError):
     """A connection names a host that the configuration does not allow."""
 

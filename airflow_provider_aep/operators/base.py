@@ -31,6 +31,8 @@ class AepOperator(BaseOperator):
     template_fields: Sequence[str] = ("aep_conn_id",)
     operator_extra_links = (AepLink(),)
     ui_color = "#fbe9e7"
+    renders_texts = True
+    """Whether texts in the arguments may be templates; those of an onboarding file are not."""
 
     def __init__(self, *, aep_conn_id: str = "aep_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -64,6 +66,8 @@ class AepOperator(BaseOperator):
 
     def render_template(self, content: Any, context: Context, jinja_env: Any = None, *args: Any) -> Any:
         """Render a template. A text without a template is kept: native rendering would make ``"1.10"`` 1.1."""
+        if isinstance(content, str) and not self.renders_texts:
+            return content
         if isinstance(content, str) and jinja_env is not None:
             names = ("variable_start_string", "block_start_string", "line_statement_prefix")
             marks = filter(None, (getattr(jinja_env, name) for name in names))
@@ -103,17 +107,25 @@ class AepReconcileOperator(AepOperator):
     :param take_over: whether to update an existing object that this onboarding did not create, and to mark it as
         created by this onboarding. By default, such an object is used if it matches the desired state. Otherwise the
         task fails
+    :param adopt: whether an existing object that this onboarding did not create may be used if it matches
     :param concurrent_writers: whether another DAG or another Airflow deployment may create the same object at the
         same time. After a create, the task then waits ``[aep] creation_grace_period`` seconds and uses the oldest
         object
     """
 
     def __init__(
-        self, *, if_exists: str = "update", take_over: bool = False, concurrent_writers: bool = False, **kwargs: Any
+        self,
+        *,
+        if_exists: str = "update",
+        take_over: bool = False,
+        adopt: bool = True,
+        concurrent_writers: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.if_exists = if_exists
         self.take_over = take_over
+        self.adopt = adopt
         self.concurrent_writers = concurrent_writers
 
     def reconcile(
@@ -134,6 +146,7 @@ class AepReconcileOperator(AepOperator):
         author_terms = Terms(
             if_exists=self.if_exists,
             take_over=self.take_over,
+            adopt=self.adopt,
             concurrent_writers=self.concurrent_writers,
             **terms,
         )

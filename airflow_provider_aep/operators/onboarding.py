@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_aep.operators.base import AepOperator
 
@@ -21,7 +21,7 @@ class AepApplyOnboardingOperator(AepOperator):
 
     The connection of the environment is used, not ``aep_conn_id``.
 
-    :param file: path of the onboarding file (templated)
+    :param file: path of the onboarding file on the worker (templated); an absolute one does not depend on its folder
     :param env: name of the environment (templated)
     :return: ``{"onboarding", "written"}``: its name, and the number of objects that were written
     :raises AepPermanentError: the file has mistakes, or a person must decide; nothing is written
@@ -52,6 +52,8 @@ class AepApplyOnboardingOperator(AepOperator):
             found = [*problems, *(problem for one in loaded for problem in offline.check(one))]
             if errors := [str(problem) for problem in found if problem.grade == "error"]:
                 raise AepConfigurationError("The file has mistakes:\n" + "\n".join(errors), next_step="Correct them.")
+            if not loaded:
+                raise AirflowSkipException(f"{self.file} is for other environments than {self.env!r}")
             if len(loaded) != 1 or loaded[0].environment is None:
                 raise AepConfigurationError(
                     f"{self.file} has {len(loaded)} onboardings for the environment {self.env!r}",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
-from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.client.errors import AepConfigurationError, AepMissingConnectionError
 from airflow_provider_aep.client.hosts import AllowedHosts
 from airflow_provider_aep.client.settings import AepSettings
 from airflow_provider_aep.runtime.configuration import allowed_hosts
@@ -26,7 +26,7 @@ def get_connection(conn_id: str) -> Connection:
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        raise AepConfigurationError(
+        raise AepMissingConnectionError(
             f"There is no Airflow connection {conn_id!r}", next_step="Add it in Airflow under Admin, Connections."
         ) from None
 

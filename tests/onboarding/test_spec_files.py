@@ -82,6 +82,18 @@ BROKEN = [
         GOOD.replace("contact}", "contact, columns: [{name: a}, {name: a}]}").replace("sys_id", "a"),
         "x.yaml:3:77 source.columns[1].name: The column 'a' is repeated.",
     ),
+    (GOOD + "meta: {a: &x [*x]}\n", "x.yaml:6:11 meta.a[0]: The value contains itself"),
+    (GOOD.replace("\n  _id: sys_id", " {}"), "x.yaml:4:1 mappings: There is no mapping."),
+    (GOOD + '  "": x\n', "x.yaml:6:3 mappings.: The path of a field is empty."),
+    (GOOD.replace("contact}", "contact, params: {}}"), "x.yaml:3:55 source.params: servicenow has tables"),
+    (GOOD.replace("contact}", "contact, columns: []}"), "x.yaml:3:55 source.columns: The list is empty."),
+    (GOOD.replace("servicenow", "zendesk"), "x.yaml:3:27 source.table: zendesk has no tables."),
+    (GOOD + "names: {base: 'x '}\n", "x.yaml:6:9 names.base: base is 'x ', which is not a name"),
+    (GOOD + "schedule: {delta_column: x}\n", "x.yaml:6:12 schedule.delta_column: A flow that runs once has no"),
+    (
+        GOOD.replace("contact}", "contact, columns: [{name: sys_id}]}") + "schedule: {every: hour}\n",
+        "x.yaml:6:1 schedule: The delta column 'sys_updated_on' is not one of the columns.",
+    ),
     (
         GOOD.replace("contact}", "contact, columns: [{name: sysid}]}"),
         "x.yaml:5:3 mappings._id: The source has no column 'sys_id'. Did you mean 'sysid'?",
@@ -152,6 +164,11 @@ def test_without_aep_yaml_an_environment_has_the_connection_of_its_name(tmp_path
         (GOOD + "only: [stage]\n", None, "x.yaml:6:1 only: aep.yaml has no environment 'stage'."),
         (GOOD + "environments: {stage: {}}\n", None, "x.yaml:6:16 environments.stage: aep.yaml has no environment"),
         (
+            GOOD + "environments:\n  dev: {sourse: {table: x}}\n",
+            None,
+            "x.yaml:7:9 sourse: There is no such key. Did you mean 'source'?",
+        ),
+        (
             GOOD + "environments: {dev: {onboarding: X}}\n",
             "dev",
             "x.yaml:6:22 environments.dev.onboarding: An overlay cannot change this key.",
@@ -167,6 +184,33 @@ def test_a_mistake_about_environments_is_reported(tmp_path, text, env, says):
     found = reported(tmp_path, text, env, aep=FOLDER)
     assert found
     assert found[0].startswith(says)
+
+
+def test_the_nearest_aep_yaml_above_a_file_counts(tmp_path):
+    (tmp_path / "crm").mkdir()
+    (tmp_path / "crm" / "deep.yaml").write_text(GOOD)
+    (tmp_path / "aep.yaml").write_text(FOLDER)
+    for given in (tmp_path, tmp_path / "crm", tmp_path / "crm" / "deep.yaml"):
+        [one], problems = load([given], "prod")
+        assert problems == []
+        assert (one.environment.type, one.spec.quality.max_failed_ratio) == ("production", 0.01)
+
+
+@pytest.mark.parametrize("key", ["only: [dev]", "environments: {dev: {}}", "onboarding: X", "version: 1"])
+def test_some_keys_have_no_default(tmp_path, key):
+    found = reported(tmp_path, GOOD, aep=f"version: 1\ndefaults:\n  {key}\n")
+    assert f"aep.yaml:3:3 defaults.{key.split(':')[0]}: There is no default of this key." in found
+
+
+def test_aep_yaml_has_one_document(tmp_path):
+    assert "aep.yaml has one document" in reported(tmp_path, GOOD, aep=f"{FOLDER}---\n{FOLDER}")[0]
+
+
+def test_a_test_may_fill_a_field_of_another_field_group(tmp_path):
+    text = GOOD + '  "_{tenant}.c.d": x\nschema: {fields: {a.b: string}}\n'
+    text += 'tests: [{name: t, row: {x: "1"}, expect: {"_{tenant}.c.d": "1"}}]\n'
+    [result] = offline.run_tests(loaded(tmp_path, text, None))
+    assert result.failures == ()
 
 
 def test_a_file_may_belong_to_some_environments(tmp_path):

@@ -136,15 +136,75 @@ def test_an_object_of_a_person_needs_a_word(emulator, aep, one):
     }
     aep.send(flow_service.create_connection(body))
     plan = make_plan(aep, one(), credentials)
-    assert (plan.actions[0].action, plan.needs_decision) == ("adopt", True)
+    assert (plan.actions[0].action, plan.needs_decision) == ("refuse", True)
     before = emulator.writes()
-    with pytest.raises(AepConflictError, match="Add adopt: true to use it as it is"):
+    with pytest.raises(AepConflictError, match="was not created by this onboarding. Next step: Set adopt to true"):
         apply_at_once(aep, one(), credentials)
     assert emulator.writes() == before
     loaded = one(("version: 1", "version: 1\nadopt: true"))
     assert not make_plan(aep, loaded, credentials).needs_decision
     apply_at_once(aep, loaded, credentials)
     assert set(actions(make_plan(aep, loaded, credentials))) == {"adopt", "unchanged"}
+
+
+def test_a_new_field_is_made_with_its_mapping_and_its_identity(aep, one):
+    first = one(("    incident.openedAt: date-time\n", ""), ('  "_{tenant}.incident.openedAt": opened_at\n', ""))
+    apply_at_once(aep, first, credentials)
+    later = one(
+        ("openedAt: date-time", "openedAt: date-time\n    incident.caller: string"),
+        ("opened_at", 'opened_at\n  "_{tenant}.incident.caller": caller_id'),
+        ("profile: {", '  - {path: "_{tenant}.incident.caller", namespace: Phone}\nprofile: {'),
+    )
+    plan = make_plan(aep, later, credentials)
+    assert not plan.needs_decision, plan.text()
+    assert [a.kind for a in plan.actions if a.action != "unchanged"][:3] == [
+        "field group", "identity descriptor", "mapping set",
+    ]  # fmt: skip
+    apply_at_once(aep, later, credentials)
+    assert not make_plan(aep, later, credentials).has_changes
+
+
+def test_what_refers_to_a_replaced_object_needs_a_word_before_the_first_write(emulator, aep, one):
+    apply_at_once(aep, one(), credentials)
+    renamed = (
+        ("table: incident}", "table: customer_contact}"),
+        ("caller_email", "email"),
+        ("opened_at", "sys_created_on"),
+    )
+    before = emulator.writes()
+    plan = make_plan(aep, one(*renamed, ("version: 1", "version: 1\nreplace: [source]")), credentials)
+    assert [a.kind for a in plan.actions if a.action == "replace"] == ["source connection"]
+    [flow] = [a for a in plan.actions if a.kind == "flow"]
+    assert (flow.action, "Add replace: [flow]" in flow.reason) == ("refuse", True)
+    both = one(*renamed, ("version: 1", "version: 1\nreplace: [source, flow]"))
+    plan = make_plan(aep, both, credentials)
+    assert [a.kind for a in plan.actions if a.action == "replace"] == ["source connection", "flow"]
+    assert not plan.needs_decision
+    assert emulator.writes() == before
+
+
+@pytest.mark.parametrize("kind", ["dataSets", "flows"])
+def test_an_object_of_the_name_of_one_that_would_be_new_needs_a_word(emulator, aep, one, kind):
+    apply_at_once(aep, one(), credentials)
+    store = emulator.world.store
+    for other in (
+        "flows",
+        "targetConnections",
+        "dataSets",
+        "schemas",
+        "sourceConnections",
+        "connections",
+        "mappingSets",
+    ):
+        for scope, body in store.everywhere(other) if other != kind else ():
+            store.delete(other, scope, body.get("$id") or body["id"])
+    plan = make_plan(aep, one(), credentials)
+    [refused] = [a for a in plan.actions if a.action == "refuse"]
+    assert "refers to another object than the new one" in refused.reason
+    before = emulator.writes()
+    with pytest.raises(AepConflictError, match="refers to another object"):
+        apply_at_once(aep, one(), credentials)
+    assert emulator.writes() == before
 
 
 class Killed(BaseException):

@@ -12,6 +12,7 @@ import yaml
 from airflow_provider_aep.cli.commands import json_schema
 from airflow_provider_aep.cli.definitions import COMMANDS
 from airflow_provider_aep.cli.main import main
+from airflow_provider_aep.client.clock import SYSTEM_CLOCK
 
 FILES = Path(__file__).parents[2] / "onboardings"
 
@@ -154,10 +155,40 @@ def test_what_a_person_must_decide_ends_with_its_code(aep, run):
     aep.world.store.put("connections", scope, body["id"], {**body, "description": ""}, name=body["name"])
     code, out, _ = run("plan", FILES / "contacts.yaml", "--env", "dev", "--exit-code")
     assert code == 5
-    assert "Add adopt: true to use it as it is" in out
+    assert "Set adopt to true to use it as it is" in out
     before = aep.writes()
     assert run("apply", FILES / "contacts.yaml", "--env", "dev", "--yes")[0] == 5
     assert aep.writes() == before
+
+
+def test_an_apply_of_several_files_waits_once(aep, run, monkeypatch):
+    """The list of connections lags: another apply, which was killed, has just created the second base connection."""
+    aep.freeze()
+    run("apply", FILES / "contacts.yaml", "--env", "dev", "--yes")
+    aep.advance(100)
+    run("apply", FILES / "incidents.yaml", "--env", "dev", "--yes")
+    for kind in (
+        "flows",
+        "sourceConnections",
+        "targetConnections",
+        "dataSets",
+        "schemas",
+        "fieldgroups",
+        "mappingSets",
+    ):
+        for scope, body in aep.world.store.everywhere(kind):
+            if "Incidents" in json.dumps(body):
+                aep.world.store.delete(kind, scope, body.get("$id") or body["id"])
+    monkeypatch.setenv("AIRFLOW__AEP__CREATION_GRACE_PERIOD", "4")
+    slept = []
+    monkeypatch.setattr(
+        type(SYSTEM_CLOCK), "sleep", lambda self, seconds: slept.append(seconds) or aep.world.faults.clear()
+    )
+    aep.fault("GET */flowservice/connections", "lag", seconds=50)
+    code, _, err = run("apply", FILES, "--env", "dev", "--yes")
+    assert code == 0, err
+    assert slept == [4]
+    assert len(aep.world.store.everywhere("connections")) == 2
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,47 @@ def test_a_broken_file_breaks_its_own_dag(tmp_path):
         AepOnboarding("x", file=tmp_path / "contacts.yaml", env="dev")
 
 
+def test_files_of_one_name_and_of_odd_names_are_dags(tmp_path):
+    text = (FILES / "contacts.yaml").read_text()
+    for number, name in enumerate(("crm/contacts", "erp/contacts", "my contacts")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(
+            text.replace("Contacts of ServiceNow", f"Contacts {number}", 1).replace(
+                "onboarding: Contacts of ServiceNow", f"onboarding: Contacts {number}"
+            )
+        )
+    assert set(loaded(tmp_path)) == {"aep_crm_contacts", "aep_erp_contacts", "aep_my_contacts"}
+    (tmp_path / "erp" / "contacts.yaml").write_text((tmp_path / "crm" / "contacts.yaml").read_text())
+    [task] = loaded(tmp_path)["aep_erp_contacts"].tasks
+    assert "has an onboarding of this name, too" in task.problems[0]
+
+
+def test_a_file_of_two_documents_is_a_mistake(tmp_path):
+    text = (FILES / "contacts.yaml").read_text()
+    (tmp_path / "two.yaml").write_text(f"{text}---\n{text.replace('onboarding: Contacts', 'onboarding: Other')}")
+    [task] = loaded(tmp_path)["aep_two"].tasks
+    assert "has 2 onboardings" in task.problems[0]
+
+
+def test_a_text_of_a_file_is_no_template(tmp_path):
+    text = (FILES / "contacts.yaml").read_text().replace("{expr: lower(trim(email))}", "{value: '{{ ds }}'}")
+    (tmp_path / "x.yaml").write_text(text.replace("expect: {personalEmail.address: a.lee@example.org}", "expect: {}"))
+    [dag] = loaded(tmp_path).values()
+    task = dag.get_task("onboarding.mapping_set")
+    rendered = task.render_template(task.mappings, {"ds": "2026-01-31"}, task.get_template_env())
+    assert rendered["personalEmail.address"] == {"value": "{{ ds }}"}
+
+
+def test_the_terms_of_a_file_are_those_of_its_tasks(tmp_path):
+    text = (FILES / "contacts.yaml").read_text() + "adopt: true\ntake_over: [base]\nreplace: [flow]\n"
+    (tmp_path / "x.yaml").write_text(text)
+    [dag] = loaded(tmp_path).values()
+    base, flow = (dag.get_task(f"onboarding.{name}") for name in ("base_connection", "flow"))
+    assert (base.adopt, base.take_over) == (True, True)
+    assert (flow.adopt, flow.take_over, flow.replace) == (True, False, True)
+    assert loaded(FILES)["aep_contacts"].get_task("onboarding.flow").adopt is False
+
+
 def test_profile_comes_after_the_identity_and_before_the_flow(tmp_path):
     text = (FILES / "incidents.yaml").read_text() + "profile: {enabled: true, irreversible: true, upsert: true}\n"
     (tmp_path / "x.yaml").write_text(text)

@@ -145,6 +145,9 @@ def decide_existing(lookup: Lookup[D], observed: Observed) -> Decision[D]:
     # guard: update only our objects
     if differences and not has_our_marker and not take_over:
         return _refuse(decision, _marker_error(resource_type, observed, differences))
+    # guard: use another's object only if allowed
+    if not has_our_marker and not take_over and not terms.adopt:
+        return _refuse(decision, _adopt_error(resource_type, observed))
     action = Action.UPDATE if differences or take_over else Action.NONE
     state = _transition(request, observed)
     return replace(
@@ -214,6 +217,13 @@ def _immutable_error(
         + "; ".join(map(str, differences)),
         next_step="Choose another name, or set the arguments to the values of the existing object"
         + (", or set replace=True to replace it." if may_replace else "."),
+    )
+
+
+def _adopt_error(resource_type: ResourceType[Any], observed: Observed) -> AepConflictError:
+    return AepConflictError(
+        f"The {resource_type.label} {observed.name!r} ({observed.id}) exists, and was not created by this onboarding",
+        next_step="Set adopt to true to use it as it is, or choose another name.",
     )
 
 

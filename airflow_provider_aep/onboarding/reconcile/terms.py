@@ -16,6 +16,7 @@ class Terms:
     :param if_exists: ``update`` writes differences, ``adopt`` uses the object as it is, ``fail`` raises unless this
         task created the object
     :param take_over: whether to update an object without our marker, and add the marker
+    :param adopt: whether an object without our marker may be used as it is
     :param enable: whether to enable a disabled object
     :param replace: whether to replace an object whose immutable fields differ
     :param concurrent_writers: whether another task may create the same object at the same time
@@ -23,6 +24,7 @@ class Terms:
 
     if_exists: str = "update"
     take_over: bool = False
+    adopt: bool = True
     enable: bool = False
     replace: bool = False
     concurrent_writers: bool = False
@@ -37,7 +39,7 @@ class Terms:
                 f"if_exists is {self.if_exists!r}, which is not supported",
                 next_step=f"Set if_exists to one of {', '.join(_IF_EXISTS)}.",
             )
-        for name in ("take_over", "enable", "replace", "concurrent_writers"):
+        for name in ("take_over", "adopt", "enable", "replace", "concurrent_writers"):
             if not isinstance(value := getattr(self, name), bool):
                 raise AepConfigurationError(
                     f"{name} is {value!r}, not True or False", next_step=f"Set {name} to True or False."

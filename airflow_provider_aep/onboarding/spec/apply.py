@@ -25,6 +25,7 @@ def apply(
     report: Report = lambda *_: None,
     *,
     grace_period: float = CREATION_GRACE_PERIOD,
+    wait: bool = True,
 ) -> int:
     """Create and change the objects of an onboarding, and return the number of objects that were written.
 
@@ -32,13 +33,14 @@ def apply(
     an apply is kept. So the function waits once before it creates anything, and then lists the objects once more.
 
     :param report: called with each outcome
-    :param grace_period: read lag of AEP's lists after a create, in seconds; 0 if no apply ran within it
+    :param grace_period: read lag of AEP's lists after a create, in seconds
+    :param wait: whether to wait; ``False`` if the caller has done so
     :raises AepConflictError: a person must decide first; nothing is written
     """
     plan = make_plan(client, loaded, credentials)
     if reasons := [f"The {a.kind} {a.name!r}: {a.reason}" for a in plan.actions if a.reason]:
         raise AepConflictError("; ".join(reasons))
-    if grace_period and any(a.action == "create" for a in plan.actions):
+    if wait and any(a.action == "create" for a in plan.actions):
         # guard: apply: wait for an earlier apply
         client.clock.sleep(grace_period)
     chain, written = Chain(client, loaded.spec, credentials), 0
@@ -52,7 +54,7 @@ def apply(
         nonce = task_nonce("apply", loaded.spec.onboarding, step.kind)
         attempt = Attempt(nonce, creation_grace_period=grace_period)
         decision = decide(client, step.resource_type, step.make(), attempt, chain.terms(step.kind))
-        planned = planned_action(decision, step.resource_type.label, chain.name(step.kind), loaded.spec.adopt)
+        planned = planned_action(decision, step.resource_type.label, chain.name(step.kind))
         if planned.reason:
             raise AepConflictError(f"The {planned.kind} {planned.name!r} ({planned.id}): {planned.reason}")
         outcome = act(client, decision)

@@ -65,7 +65,8 @@ class Chain:
 
     def terms(self, kind: Kind) -> Terms:
         """Return the terms of the file for an object."""
-        return Terms(take_over=kind in self.spec.take_over, replace=kind in self.spec.replace)
+        spec = self.spec
+        return Terms(take_over=kind in spec.take_over, adopt=spec.adopt, replace=kind in spec.replace)
 
     def steps(self) -> Iterator[Step]:
         """Yield the objects in the order of their creation."""
@@ -159,9 +160,6 @@ class Chain:
         frequency, interval = self.spec.schedule.frequency()
         base = send_retrying_not_found(self.client, flow_service.get_connection(self.results["base"]))
         spec = flow_specs.flow_spec_of(self.client, base)
-        delta = self.spec.schedule.delta_column
-        if delta is None and frequency != "once":
-            delta = find_system(self.spec.source.system).delta_column
         return build.flow(
             self.client,
             name=self.name("flow"),
@@ -172,7 +170,7 @@ class Chain:
             frequency=frequency,
             interval=interval,
             backfill=self.spec.schedule.backfill,
-            delta_column=delta if frequency != "once" else None,
+            delta_column=delta_column_of(self.spec),
             columns=self.columns,
             partial_ingestion_percent=self.spec.options.partial_ingestion_percent,
             error_diagnostics=self.spec.options.error_diagnostics,
@@ -182,7 +180,14 @@ class Chain:
 
 def name_of(spec: Onboarding, kind: Kind) -> str:
     """Return the name of an object: that of the file, or the one that derives from the onboarding's."""
-    return spec.names.get(kind) or str(getattr(Names(spec.onboarding), kind))
+    return spec.names.get(kind, str(getattr(Names(spec.onboarding), kind)))
+
+
+def delta_column_of(spec: Onboarding) -> str | None:
+    """Return the delta column of the file, or that of the system; a flow that runs once needs none."""
+    if spec.schedule.every == "once":
+        return spec.schedule.delta_column
+    return spec.schedule.delta_column or find_system(spec.source.system).delta_column
 
 
 _XDM = {

@@ -68,16 +68,22 @@ def load(paths: Sequence[Path], env: str | None = None) -> tuple[list[Loaded], l
     if not files:
         problems.append(Problem(", ".join(map(str, paths)), 1, 1, "", "There is no onboarding file *.yaml."))
     for file in files:
-        if file.parent not in folders:
-            folders[file.parent] = _folder(file.parent / FOLDER_FILE, problems)
+        above = _folder_file(file)
+        if above is not None and above not in folders:
+            folders[above] = _folder(above, problems)
         documents, found = read_documents(file)
         problems += found
         if found:
             continue
         for document in documents:
-            one = _load_document(document, folders[file.parent], env, problems)
+            folder = folders[above] if above is not None else None
+            one = _load_document(document, folder, env, problems)
             if one is not None:
                 loaded.append(one)
+            known = folder[1].environments if folder else {}
+            for name in () if env else _overlays(document):  # their mistakes, too
+                if not known or name in known:
+                    _load_document(document, folder, name, problems)
     names: dict[str, Loaded] = {}
     for one in loaded:
         if (other := names.setdefault(one.spec.onboarding, one)) is not one:
@@ -85,16 +91,33 @@ def load(paths: Sequence[Path], env: str | None = None) -> tuple[list[Loaded], l
             problems.append(
                 one.problem(("onboarding",), f"{where} has an onboarding of this name, too. Choose another.")
             )
-    return loaded, sorted(problems)
+    return loaded, sorted({*problems})
+
+
+def _folder_file(file: Path) -> Path | None:
+    """Return the nearest ``aep.yaml``: of the folder of a file, or of a folder above it."""
+    above = (folder / FOLDER_FILE for folder in file.absolute().parents)
+    found = next((candidate for candidate in above if candidate.is_file()), None)
+    return file.parent / FOLDER_FILE if found and found.parent == file.absolute().parent else found
+
+
+def _overlays(document: Document) -> list[str]:
+    overlays = document.data.get("environments")
+    return list(overlays) if isinstance(overlays, Mapping) else []
 
 
 def _folder(file: Path, problems: list[Problem]) -> tuple[Document, Folder] | None:
-    if not file.is_file():
-        return None
     documents, found = read_documents(file)
     problems += found
-    if found or len(documents) != 1:
+    if found:
         return None
+    if len(documents) != 1:
+        problems.append(documents[1].problem((), f"{FOLDER_FILE} has one document. Remove the others."))
+        return None
+    for key in _NEVER_IN_AN_OVERLAY:
+        defaults = documents[0].data.get("defaults")
+        if isinstance(defaults, Mapping) and key in defaults:
+            problems.append(documents[0].problem(("defaults", key), "There is no default of this key."))
     model = _validated(Folder, documents[0].data, documents[0].problem, problems)
     return (documents[0], model) if model else None
 

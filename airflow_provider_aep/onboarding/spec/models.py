@@ -12,7 +12,7 @@ from airflow_provider_aep.mappings import Constant, Expression
 from airflow_provider_aep.naming import ONBOARDING_PATTERN
 from airflow_provider_aep.systems import SYSTEMS
 
-Kind = Literal["base", "source", "class", "field_group", "schema", "dataset", "target", "mapping", "flow"]
+Kind = Literal["base", "source", "field_group", "schema", "dataset", "target", "mapping", "flow"]
 Every = Annotated[str, Field(pattern=r"^(once|(\d+ )?(minute|hour|day|week)s?)$")]
 
 
@@ -47,7 +47,6 @@ class Source(Model):
 
     :param system: a source system
     :param connection: id of the Airflow connection of the source, which holds the secret; default: ``aep_<system>``
-    :param auth_version: change it when the secret was rotated; secrets are never compared
     :param table: table of the source; not for a source of records
     :param params: parameters of a REST source
     :param columns: ``explore`` asks AEP; a list lets ``validate`` check mappings without AEP
@@ -55,7 +54,6 @@ class Source(Model):
 
     system: Annotated[str, Field(json_schema_extra={"enum": sorted(SYSTEMS)})]
     connection: str | None = None
-    auth_version: str | None = None
     table: str | None = None
     params: dict[str, Any] | None = None
     columns: Literal["explore"] | list[Column] = "explore"

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, get_args
 
 from aep_data_prep import CompiledMappings, field_of
 from aep_data_prep.syntax import steps_of
 from airflow_provider_aep.client.errors import AepConfigurationError
+from airflow_provider_aep.naming import validate_name
 from airflow_provider_aep.onboarding.mapping import TENANT, entries_offline
 from airflow_provider_aep.onboarding.schedule import validate_schedule
-from airflow_provider_aep.onboarding.spec.chain import columns_of
+from airflow_provider_aep.onboarding.spec.chain import columns_of, delta_column_of, name_of
 from airflow_provider_aep.onboarding.spec.loader import Loaded
-from airflow_provider_aep.onboarding.spec.models import Test
+from airflow_provider_aep.onboarding.spec.models import Kind, Test
 from airflow_provider_aep.onboarding.spec.yaml_source import KeyPath, Problem
 from airflow_provider_aep.onboarding.xdm.fields import XdmField, object_of, parse_fields
 from airflow_provider_aep.systems import SYSTEMS
@@ -27,14 +28,34 @@ def check(loaded: Loaded) -> list[Problem]:
 
 def _source(loaded: Loaded) -> Iterator[Problem]:
     source = loaded.spec.source
+    yield from _names(loaded)
     if source.system not in SYSTEMS:
         yield loaded.problem(("source", "system"), f"{source.system!r} is not one of {', '.join(SYSTEMS)}.")
-    elif not source.table and SYSTEMS[source.system].target_format != "json":
-        yield loaded.problem(("source",), "The key table is missing.")
+    elif SYSTEMS[source.system].target_format == "json":
+        own = SYSTEMS[source.system].table
+        if source.table not in (None, own):
+            yield loaded.problem(("source", "table"), f"{source.system} has no tables. Remove the key, or write {own}.")
+    else:
+        if not source.table:
+            yield loaded.problem(("source",), "The key table is missing.")
+        if source.params is not None:
+            yield loaded.problem(("source", "params"), f"{source.system} has tables, and takes no params.")
+    if source.columns == []:
+        yield loaded.problem(("source", "columns"), "The list is empty. Write explore, or list the columns.")
     columns = [column.name for column in source.columns] if source.columns != "explore" else []
     for number, name in enumerate(columns):
         if columns.index(name) < number:
             yield loaded.problem(("source", "columns", number, "name"), f"The column {name!r} is repeated.")
+
+
+def _names(loaded: Loaded) -> Iterator[Problem]:
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    for kind in kinds:
+        path: KeyPath = ("names", kind) if kind in loaded.spec.names else ("onboarding",)
+        try:
+            validate_name(loaded.spec.names.get(kind, name_of(loaded.spec, kind)), kind)
+        except AepConfigurationError as e:
+            yield loaded.problem(path, e.message)
 
 
 def _fields(loaded: Loaded) -> Iterator[Problem]:
@@ -53,6 +74,10 @@ def _fields(loaded: Loaded) -> Iterator[Problem]:
 
 def _mappings(loaded: Loaded) -> Iterator[Problem]:
     columns = columns_of(loaded.spec) or None
+    if not loaded.spec.mappings:
+        yield loaded.problem(("mappings",), "There is no mapping.")
+    if "" in loaded.spec.mappings:
+        yield loaded.problem(("mappings", ""), "The path of a field is empty.")
     _, problems = entries_offline(loaded.spec.mappings, columns)
     for problem in problems:
         place = f"column {problem.position + 1}: " if problem.position else ""
@@ -62,6 +87,12 @@ def _mappings(loaded: Loaded) -> Iterator[Problem]:
 
 def _schedule(loaded: Loaded) -> Iterator[Problem]:
     frequency, interval = loaded.spec.schedule.frequency()
+    delta, columns = delta_column_of(loaded.spec), columns_of(loaded.spec)
+    if frequency == "once" and delta:
+        message = "A flow that runs once has no delta column. Remove the key."
+        yield loaded.problem(("schedule", "delta_column"), message)
+    elif delta and columns and delta not in [column["name"] for column in columns]:
+        yield loaded.problem(("schedule",), f"The delta column {delta!r} is not one of the columns.")
     try:
         validate_schedule(
             frequency=frequency, interval=interval, start_in_minutes=1, backfill=loaded.spec.schedule.backfill
@@ -111,8 +142,8 @@ def run_tests(loaded: Loaded) -> list[TestResult]:
     entries, _ = entries_offline(loaded.spec.mappings, columns_of(loaded.spec) or None)
     fields = parse_fields(loaded.spec.schema_.fields) if loaded.spec.schema_.fields else {}
     namespace = f"_{TENANT}"
-    own = [entry for entry in entries if fields and entry.destination.startswith(f"{namespace}.")]
     schema = field_of(object_of({namespace: XdmField(type="object", fields=fields)}))
+    own = [entry for entry in entries if fields and schema.find(steps_of(entry.destination)) is not None]
     compiled = [CompiledMappings(own, schema), CompiledMappings([entry for entry in entries if entry not in own])]
     return [
         TestResult(test.name, tuple(_failures(loaded, compiled, number, test)))

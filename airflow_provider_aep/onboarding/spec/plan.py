@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from airflow_provider_aep.client.client import AepClient
-from airflow_provider_aep.client.errors import AepConfigurationError, AepError
+from airflow_provider_aep.client.errors import AepConfigurationError, AepConflictError, AepMissingConnectionError
 from airflow_provider_aep.onboarding.lifecycle.profile import find_identity, is_schema_enabled, missing_tags
 from airflow_provider_aep.onboarding.reconcile.decide import Action, Decision, decide
-from airflow_provider_aep.onboarding.reconcile.resource_type import Difference
+from airflow_provider_aep.onboarding.reconcile.resource_type import Difference, Observed, Replaceable
 from airflow_provider_aep.onboarding.spec.chain import Chain, Credentials, Step
 from airflow_provider_aep.onboarding.spec.loader import Loaded
 
@@ -134,9 +134,12 @@ def make_plan(client: AepClient, loaded: Loaded, credentials: Credentials) -> Pl
     chain = Chain(client, loaded.spec, credentials)
     actions: list[PlannedAction] = []
     for step in chain.steps():
-        actions.append(_planned(chain, step))
+        # What a new field is for cannot be checked before the field exists.
+        has_new_fields = any(a.kind in _WITH_FIELDS and a.action != "unchanged" for a in actions)
+        actions.append(_planned(chain, step, has_new_fields))
         if step.kind == "schema":
-            actions += _identities(chain)
+            new = any(a.kind in _WITH_FIELDS and a.action != "unchanged" for a in actions)
+            actions += _identities(chain, new)
         if step.kind == "dataset" and loaded.spec.profile.enabled:
             actions.append(_profile_dataset(chain))
     return Plan(
@@ -149,27 +152,64 @@ def make_plan(client: AepClient, loaded: Loaded, credentials: Credentials) -> Pl
     )
 
 
-def _planned(chain: Chain, step: Step) -> PlannedAction:
+_WITH_FIELDS = {"field group", "schema"}
+
+
+def _planned(chain: Chain, step: Step, has_new_fields: bool) -> PlannedAction:
     label, name = step.resource_type.label, chain.name(step.kind)
     if any(kind not in chain.results for kind in step.needs):
-        return PlannedAction(label, name, None, "create")
+        return _of_new_parent(chain, step)
     try:
-        decision = decide(chain.client, step.resource_type, step.make(), terms=chain.terms(step.kind))
+        desired = step.make()
+    except AepMissingConnectionError:
+        raise
     except AepConfigurationError as e:
+        if step.kind == "mapping" and has_new_fields:
+            observed = _find_by_name(chain, step)
+            if observed:
+                chain.results[step.kind] = _next_version(observed.result)
+            id_ = observed.id if observed else None
+            rule = "AEP checks them once the schema has its new fields"
+            return PlannedAction(label, name, id_, "update" if id_ else "create", (Change("mappings", rule=rule),))
+        return PlannedAction(label, name, None, "refuse", reason=str(e))
+    try:
+        decision = decide(chain.client, step.resource_type, desired, terms=chain.terms(step.kind))
+    except (AepConfigurationError, AepConflictError) as e:
         return PlannedAction(label, name, None, "refuse", reason=str(e))
     if decision.observed and decision.action is not Action.REPLACE:
         result = decision.observed.result
-        if step.kind == "mapping" and decision.action is Action.UPDATE:  # which makes a new version
-            result = {**result, "version": result["version"] + 1}
+        if step.kind == "mapping" and decision.action is Action.UPDATE:
+            result = _next_version(result)
         chain.results[step.kind] = result
-    return planned_action(decision, label, name, chain.spec.adopt)
+    return planned_action(decision, label, name)
 
 
-def planned_action(decision: Decision[Any], label: str, name: str, adopt: bool) -> PlannedAction:
-    """Return the planned action of a decision.
+def _of_new_parent(chain: Chain, step: Step) -> PlannedAction:
+    """Return the action for an object that refers to one that does not exist yet, or that is replaced."""
+    label, name, observed = step.resource_type.label, chain.name(step.kind), _find_by_name(chain, step)
+    if observed is None or step.kind == "mapping":  # a mapping set of another schema may have the same name
+        return PlannedAction(label, name, None, "create")
+    id_ = observed.id
+    if step.kind in chain.spec.replace and isinstance(step.resource_type, Replaceable):
+        return PlannedAction(label, name, id_, "replace")
+    step_ = f"Add replace: [{step.kind}], or choose" if isinstance(step.resource_type, Replaceable) else "Choose"
+    reason = f"It exists, and refers to another object than the new one. {step_} another name."
+    return PlannedAction(label, name, id_, "refuse", reason=reason)
 
-    :param adopt: whether the file allows the use of objects that this onboarding did not create
-    """
+
+def _find_by_name(chain: Chain, step: Step) -> Observed | None:
+    name = chain.name(step.kind)
+    found = map(step.resource_type.observe, chain.client.items(step.resource_type.find(name)))
+    return next((observed for observed in found if observed.name == name), None)
+
+
+def _next_version(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a mapping set after an update, which makes a new version."""
+    return {**result, "version": result["version"] + 1}
+
+
+def planned_action(decision: Decision[Any], label: str, name: str) -> PlannedAction:
+    """Return the planned action of a decision."""
     observed = decision.observed
     if observed is None:
         return PlannedAction(label, name, None, "create")
@@ -185,8 +225,7 @@ def planned_action(decision: Decision[Any], label: str, name: str, adopt: bool) 
     if decision.action is Action.UPDATE or decision.transition:
         return PlannedAction(label, name, observed.id, "update", changes)
     if not decision.has_our_marker:
-        reason = "" if adopt else "This onboarding did not create the object. Add adopt: true to use it as it is."
-        return PlannedAction(label, name, observed.id, "adopt", (), reason)
+        return PlannedAction(label, name, observed.id, "adopt")
     return PlannedAction(label, name, observed.id, "unchanged")
 
 
@@ -206,7 +245,7 @@ def _changes(difference: Difference) -> Iterator[Change]:
 # -- identities and Profile -------------------------------------------------------------------------------------------
 
 
-def _identities(chain: Chain) -> Iterator[PlannedAction]:
+def _identities(chain: Chain, has_new_fields: bool) -> Iterator[PlannedAction]:
     schema_id = chain.results.get("schema")
     for identity in chain.spec.identities:
         name = f"{identity.path} ({identity.namespace}, {'primary' if identity.primary else 'secondary'})"
@@ -215,7 +254,12 @@ def _identities(chain: Chain) -> Iterator[PlannedAction]:
             continue
         try:
             _, _, id_ = find_identity(chain.client, schema_id, identity.path, identity.namespace, identity.primary)
-        except AepError as e:
+        except AepConfigurationError as e:
+            if has_new_fields:
+                yield PlannedAction("identity descriptor", name, None, "create")
+            else:
+                yield PlannedAction("identity descriptor", name, None, "refuse", reason=str(e))
+        except AepConflictError as e:
             yield PlannedAction("identity descriptor", name, None, "refuse", reason=str(e))
         else:
             yield PlannedAction("identity descriptor", name, id_, "unchanged" if id_ else "create")

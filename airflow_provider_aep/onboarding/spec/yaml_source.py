@@ -12,6 +12,7 @@ import yaml
 KeyPath = tuple["str | int", ...]
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOLEAN_WORDS = {"true", "True", "TRUE", "false", "False", "FALSE"}
+_DEEPEST = 50
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -109,6 +110,7 @@ class _Reader:
         self._file = file
         self.positions: dict[KeyPath, tuple[int, int]] = {}
         self.problems: list[Problem] = []
+        self._open: list[yaml.Node] = []
 
     def problem(self, node: yaml.Node, path: KeyPath, message: str) -> Problem:
         mark = node.start_mark
@@ -116,11 +118,18 @@ class _Reader:
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
         self.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
-        if isinstance(node, yaml.MappingNode):
-            return dict(self._entries(node, path))
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if any(node is other for other in self._open) or len(path) > _DEEPEST:
+            self.problems.append(self.problem(node, path, "The value contains itself, or is nested too deeply."))
+            return None
+        self._open.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return dict(self._entries(node, path))
             return [self.value(item, (*path, number)) for number, item in enumerate(node.value)]
-        return self._scalar(node, path)
+        finally:
+            self._open.pop()
 
     def _entries(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[tuple[str, Any]]:
         seen: set[str] = set()
