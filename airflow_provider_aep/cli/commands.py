@@ -19,6 +19,7 @@ from airflow_provider_aep.onboarding.spec.apply import apply as apply_onboarding
 from airflow_provider_aep.onboarding.spec.loader import Loaded, load
 from airflow_provider_aep.onboarding.spec.models import Onboarding
 from airflow_provider_aep.onboarding.spec.plan import Plan, make_plan
+from airflow_provider_aep.onboarding.spec.saved_plan import as_json, find_misfits, read_saved
 from airflow_provider_aep.onboarding.spec.yaml_source import Problem, dotted
 
 
@@ -54,9 +55,14 @@ def plan(args: Namespace) -> None:
     """Show what an apply would change."""
     plans = _plans(_checked(args))
     if args.output == "json":
-        print(json.dumps([p.as_dict() for p in plans], indent=2, ensure_ascii=False))
+        print(as_json(plans), end="")
     else:
         print("\n\n".join(p.text() for p in plans))
+    if args.out:
+        try:
+            Path(args.out).write_text(as_json(plans), encoding="utf-8")
+        except OSError as e:
+            _end(Code.FAILED, f"The plan cannot be written to {args.out}: {e.strerror}.")
     if args.exit_code and any(p.needs_decision for p in plans):
         raise SystemExit(Code.DECIDE)
     if args.exit_code and any(p.has_changes for p in plans):
@@ -66,10 +72,14 @@ def plan(args: Namespace) -> None:
 def apply(args: Namespace) -> None:
     """Create and change the objects of the files."""
     loaded = _checked(args)
+    saved = _saved(args.plan) if args.plan else None
     plans = _plans(loaded)
     print("\n\n".join(p.text() for p in plans))
     if any(p.needs_decision for p in plans):
         _end(Code.DECIDE, "Decide first: the lines above say what each object needs. Nothing was written.")
+    if saved is not None and (misfits := list(find_misfits(saved, plans))):
+        lines = "\n".join(misfits)
+        _end(Code.DECIDE, f"{args.plan} does not fit any more. Make a new plan. Nothing was written.\n{lines}")
     if not any(p.has_changes for p in plans):
         return
     if not args.yes and not _confirmed(loaded):
@@ -178,6 +188,13 @@ def _plans(loaded: Sequence[Loaded]) -> list[Plan]:
             with _client(one) as client:
                 plans.append(make_plan(client, one, _credentials))
     return plans
+
+
+def _saved(file: str) -> list[dict[str, Any]]:
+    try:
+        return read_saved(Path(file))
+    except AepError as e:
+        _end(Code.WRONG_FILE, str(e))
 
 
 @contextmanager

@@ -47,15 +47,21 @@ _PLAN_FORMAT = Argument(
 _EXIT_CODE = Argument(
     ("--exit-code",), {"action": "store_true", "help": "end with 2 if there are changes, and with 5 if you must decide"}
 )
+_OUT = Argument(("--out",), {"metavar": "FILE", "help": "also save the plan as JSON, for apply --plan"})
+_PLAN = Argument(
+    ("--plan",), {"metavar": "FILE", "help": "a saved plan; nothing is written if an apply would do something else"}
+)
 _YES = Argument(("--yes",), {"action": "store_true", "help": "do not ask"})
 
 COMMANDS = (
     Command("validate", "Check files without AEP, and report all errors", (_PATHS, _ENV, _FORMAT)),
     Command("test", "Run the tests of the files' mappings without AEP", (_PATHS, _ENV, _FORMAT)),
     Command(
-        "plan", "Show what an apply would change; nothing is written", (_PATHS, _NEEDED_ENV, _PLAN_FORMAT, _EXIT_CODE)
+        "plan",
+        "Show what an apply would change; AEP is only read",
+        (_PATHS, _NEEDED_ENV, _PLAN_FORMAT, _OUT, _EXIT_CODE),
     ),
-    Command("apply", "Create and change the objects of the files, once each", (_PATHS, _NEEDED_ENV, _YES)),
+    Command("apply", "Create and change the objects of the files, once each", (_PATHS, _NEEDED_ENV, _PLAN, _YES)),
     Command("explain", "Show each value of a file after defaults and overlay, with its place", (_PATHS, _ENV)),
     Command("schema", "Print the JSON Schema of an onboarding file", ()),
 )

@@ -191,6 +191,125 @@ def test_an_apply_of_several_files_waits_once(aep, run, monkeypatch):
     assert len(aep.world.store.everywhere("connections")) == 2
 
 
+@pytest.fixture
+def saved(run, tmp_path):
+    """A copy of a file, and its saved plan for ``dev``."""
+    copy = tmp_path / "contacts.yaml"
+    copy.write_text((FILES / "contacts.yaml").read_text())
+    (tmp_path / "aep.yaml").write_text((FILES / "aep.yaml").read_text())
+
+    def save():
+        code, out, err = run("plan", copy, "--env", "dev", "--out", tmp_path / "plan.json")
+        assert code == 0, err
+        assert "Plan: " in out
+        return copy, tmp_path / "plan.json"
+
+    return save
+
+
+def test_a_saved_plan_is_applied_and_can_be_applied_again(aep, run, saved):
+    copy, plan = saved()
+    assert [p["onboarding"] for p in json.loads(plan.read_text())] == ["Contacts of ServiceNow"]
+    apply = ("apply", copy, "--env", "dev", "--plan", plan, "--yes")
+    aep.fault("POST */dataSets", "answer", status=403, calls=[1])  # an apply that ends half-way
+    assert run(*apply)[0] == 1
+    code, _, err = run(*apply)
+    assert code == 0, err
+    writes = aep.writes()
+    assert run(*apply)[0] == 0
+    assert aep.writes() == writes
+
+
+def changed_file(aep, copy, plan):
+    copy.write_text(copy.read_text().replace("lower(trim(email))", "trim(lower(email))"))
+    return "Contacts of ServiceNow: the file has changed"
+
+
+def another_onboarding(aep, copy, plan):
+    copy.write_text(copy.read_text().replace("onboarding: Contacts of ServiceNow", "onboarding: People"))
+    return "Contacts of ServiceNow: is in the plan, but in none of the files\nPeople: is not in the plan"
+
+
+def another_sandbox(aep, copy, plan):
+    plan.write_text(plan.read_text().replace('"sandbox": "dev"', '"sandbox": "stage"'))
+    return "Contacts of ServiceNow: the sandbox was 'stage', and is 'dev' now"
+
+
+def fewer_actions(aep, copy, plan):
+    [one] = json.loads(plan.read_text())
+    del one["actions"][-1]
+    plan.write_text(json.dumps([one]))
+    return "was not planned, and is 'create' now"
+
+
+def more_actions(aep, copy, plan):
+    [one] = json.loads(plan.read_text())
+    one["actions"].append({"kind": "flow", "name": "Other", "action": "create"})
+    plan.write_text(json.dumps([one]))
+    return "the flow 'Other' is not in the plan of now"
+
+
+def an_object_was_made(aep, copy, plan):
+    [one] = json.loads(plan.read_text())
+    one["actions"][0] |= {"action": "update", "id": "x"}
+    plan.write_text(json.dumps([one]))
+    return "was 'update', and is 'create' now"
+
+
+@pytest.mark.parametrize(
+    "change", [changed_file, another_onboarding, another_sandbox, fewer_actions, more_actions, an_object_was_made]
+)
+def test_a_saved_plan_that_does_not_fit_is_refused(aep, run, saved, change):
+    copy, plan = saved()
+    says = change(aep, copy, plan)
+    code, _, err = run("apply", copy, "--env", "dev", "--plan", plan, "--yes")
+    assert code == 5
+    assert "does not fit any more. Make a new plan. Nothing was written." in err
+    assert says in err
+    assert aep.writes() == []
+
+
+def test_a_saved_plan_is_refused_after_a_change_in_aep(aep, run, saved):
+    copy, _ = saved()
+    run("apply", copy, "--env", "dev", "--yes")
+    copy.write_text(copy.read_text().replace("lower(trim(email))", "trim(lower(email))"))
+    copy, plan = saved()
+    scope, body = aep.world.store.everywhere("mappingSets")[0]
+    by_hand = json.loads(json.dumps(body).replace("lower(trim(email))", "email"))
+    assert by_hand != body
+    aep.world.store.put("mappingSets", scope, body["id"], by_hand, name=body.get("name", ""))
+    before = aep.writes()
+    code, _, err = run("apply", copy, "--env", "dev", "--plan", plan, "--yes")
+    assert (code, aep.writes()) == (5, before), err
+    assert "was 'update', and has other changes now" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read"),
+        ("{}", "has no plans of format version 1"),
+        ('[{"format_version": 2}]', "has no plans of format version 1"),
+        ('[{"format_version": 1, "onboarding": "x", "actions": [1]}]', "has no plans of format version 1"),
+    ],
+)
+def test_a_plan_that_is_none_is_one_sentence(aep, run, tmp_path, text, says):
+    if text is not None:
+        (tmp_path / "plan.json").write_text(text)
+    code, _, err = run("apply", FILES, "--env", "dev", "--plan", tmp_path / "plan.json", "--yes")
+    assert code == 4
+    assert says in err
+    assert "Next step: Make a plan with: plan --out FILE." in err
+    assert aep.requests() == []
+
+
+def test_a_plan_that_cannot_be_saved_is_one_sentence(aep, run, tmp_path):
+    code, _, err = run("plan", FILES, "--env", "dev", "--out", tmp_path / "nowhere" / "plan.json")
+    assert code == 1
+    assert err.strip().endswith("plan.json: No such file or directory.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -68,6 +69,7 @@ class Plan:
 
     :param onboarding: its name
     :param env: name of the environment
+    :param digest: SHA-256 of the onboarding after defaults and overlay, as 16 hexadecimal digits
     """
 
     onboarding: str
@@ -75,6 +77,7 @@ class Plan:
     env: str
     sandbox: str
     org: str
+    digest: str
     actions: tuple[PlannedAction, ...] = field(default=())
 
     @property
@@ -148,8 +151,14 @@ def make_plan(client: AepClient, loaded: Loaded, credentials: Credentials) -> Pl
         loaded.env or "",
         client.settings.sandbox,
         client.settings.org_id,
+        _digest(loaded),
         tuple(actions),
     )
+
+
+def _digest(loaded: Loaded) -> str:
+    text = json.dumps(loaded.data, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 _WITH_FIELDS = {"field group", "schema"}
