@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from airflow_provider_aep.client.clock import SYSTEM_CLOCK
 from airflow_provider_aep.client.errors import AepConflictError, AepError
@@ -145,12 +146,27 @@ def _report(problems: Sequence[Problem], output: str, what: str) -> None:
     errors = [p for p in problems if p.grade == "error"]
     if output == "json":
         print(json.dumps([vars(p) for p in problems], indent=2, ensure_ascii=False))
+    elif output == "sarif":
+        print(json.dumps(_sarif(problems), indent=2, ensure_ascii=False))
     else:
         for problem in problems:
             print(_github(problem) if output == "github" else problem)
         print(f"{len(errors)} errors, {len(problems) - len(errors)} other remarks; {what}.", file=sys.stderr)
     if errors:
         raise SystemExit(Code.WRONG_FILE)
+
+
+def _sarif(problems: Iterable[Problem]) -> dict[str, Any]:
+    """Return problems as SARIF 2.1.0, which code hosts show beside the lines."""
+
+    def location(problem: Problem) -> dict[str, Any]:
+        region = {"startLine": problem.line, "startColumn": problem.column}
+        return {"physicalLocation": {"artifactLocation": {"uri": quote(problem.file)}, "region": region}}
+
+    results = [
+        {"level": p.grade, "message": {"text": f"{p.key}: {p.message}"}, "locations": [location(p)]} for p in problems
+    ]
+    return {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "airflow-aep"}}, "results": results}]}
 
 
 def _github(problem: Problem) -> str:

@@ -39,7 +39,7 @@ _ENV = Argument(("--env",), {"help": "the environment, as in aep.yaml"})
 _NEEDED_ENV = Argument(("--env",), {"help": "the environment, as in aep.yaml", "required": True})
 _FORMAT = Argument(
     ("-o", "--output"),
-    {"choices": ("text", "json", "github"), "default": "text", "help": "format of the output (default: text)"},
+    {"choices": ("text", "json", "github", "sarif"), "default": "text", "help": "format of the output (default: text)"},
 )
 _PLAN_FORMAT = Argument(
     ("-o", "--output"), {"choices": ("text", "json"), "default": "text", "help": "format of the output (default: text)"}

@@ -53,7 +53,7 @@ def test_the_example_files_are_valid_and_pass_their_tests(run):
     assert (code, err.strip().splitlines()[-1]) == (0, "0 errors, 0 other remarks; 4 of 4 tests passed.")
 
 
-@pytest.mark.parametrize("output", ["text", "json", "github"])
+@pytest.mark.parametrize("output", ["text", "json", "github", "sarif"])
 def test_a_mistake_is_reported_in_each_format(run, tmp_path, output):
     (tmp_path / "x.yaml").write_text((FILES / "contacts.yaml").read_text().replace("table:", "tables:"))
     code, out, _ = run("validate", tmp_path, "-o", output)
@@ -64,6 +64,12 @@ def test_a_mistake_is_reported_in_each_format(run, tmp_path, output):
         assert json.loads(out) == [
             {"file": place, "line": 4, "column": 30, "key": "source.tables", "message": message, "grade": "error"}
         ]
+    elif output == "sarif":
+        region = {"startLine": 4, "startColumn": 30}
+        location = {"physicalLocation": {"artifactLocation": {"uri": place}, "region": region}}
+        result = {"level": "error", "message": {"text": f"source.tables: {message}"}, "locations": [location]}
+        runs = [{"tool": {"driver": {"name": "airflow-aep"}}, "results": [result]}]
+        assert json.loads(out) == {"version": "2.1.0", "runs": runs}
     else:
         assert (
             out.strip()
