@@ -7,7 +7,14 @@ import pytest
 
 from aep_data_prep.checks import Column, Grade, check
 from aep_data_prep.errors import EvaluationError
-from aep_data_prep.mapping import CompiledMappings, Kind, MappingEntry
+from aep_data_prep.mapping import (
+    CompiledMappings,
+    Kind,
+    MappingEntry,
+    attribute_source,
+    column_path,
+    wrap_reserved,
+)
 from aep_data_prep.schema import field_of
 from aep_data_prep.syntax import escape_name
 
@@ -466,3 +473,34 @@ def test_an_assumption_is_a_note_and_an_undocumented_destination_a_warning():
 )
 def test_a_name_is_escaped(name, path):
     assert escape_name(name) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "column"),
+    [
+        ("a.b", ("a", "b"), "a.b"),
+        ("a[0].b", ("a", 0, "b"), "a[0].b"),
+        (r"a\.b", ("a.b",), "a.b"),
+        ("${a.b}", ("a", "b"), "a.b"),
+        (r"${a\.b}", ("a.b",), "a.b"),
+        ("${E-mail}", ("E-mail",), "E-mail"),
+        ("${date}.x.y", ("date", "x", "y"), "date.x.y"),
+    ],
+)
+def test_the_source_of_an_attribute_is_a_path_or_a_column(text, steps, column):
+    assert attribute_source(text) == (steps, column)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "column"),
+    [
+        ("date", "${date}", "${date}"),
+        ("if", "${if}", "${if}"),
+        ("date.x", "${date}.x", r"${date\.x}"),
+        ("date[0]", "${date}[0]", "${date[0]}"),
+        ("a.date", "a.date", r"${a\.date}"),
+        ("sys_id", "sys_id", "sys_id"),
+    ],
+)
+def test_a_word_of_the_language_is_wrapped(name, path, column):
+    assert (wrap_reserved(name), column_path(name)) == (path, column)
