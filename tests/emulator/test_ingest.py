@@ -423,7 +423,7 @@ def test_date_times_and_dates():
 )
 def test_a_table_that_cannot_be_read_is_refused_at_the_start(tmp_path, text, says):
     (tmp_path / "people.csv").write_text(f"{text}\n1,a,b\n")
-    with pytest.raises(SystemExit, match=f"people.csv, {says}. Mend the file"):
+    with pytest.raises(SystemExit, match=f"people.csv, {says}. Correct the file"):
         Sources(tmp_path)
 
 

@@ -362,7 +362,7 @@ FOREVER = [
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("fault", "error", "most"), FOREVER)
 def test_no_answer_makes_a_hot_loop(aep, impatient, mode, fault, error, most):
-    """At a look every 0.1 s for a second: an error that waiting cannot mend is asked for once, the others per look."""
+    """At a look every 0.1 s for a second: a permanent error is asked for once, the others per look."""
     put_run(aep, status="inProgress")
 
     def breaks():

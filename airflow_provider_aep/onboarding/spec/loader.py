@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from aep_data_prep.errors import nearest
 from airflow_provider_aep.onboarding.spec.models import Environment, Folder, Onboarding
-from airflow_provider_aep.onboarding.spec.yaml_source import Document, KeyPath, Problem, dotted, read_documents
+from airflow_provider_aep.onboarding.spec.yaml_source import (
+    Document,
+    KeyPath,
+    Position,
+    Problem,
+    problem_at,
+    read_documents,
+)
 
 FOLDER_FILE = "aep.yaml"
 """Name of the file with the environments and the defaults of a folder."""
@@ -25,7 +33,7 @@ class Loaded:
 
     :param document: of the file
     :param environment: the environment, and its name; ``None`` without one
-    :param origins: file, line and column of each value by path
+    :param origins: position of each value by path
     """
 
     spec: Onboarding
@@ -33,15 +41,11 @@ class Loaded:
     env: str | None
     environment: Environment | None
     data: dict[str, Any] = field(repr=False)
-    origins: Mapping[KeyPath, tuple[str, int, int]] = field(repr=False)
+    origins: Mapping[KeyPath, Position] = field(repr=False)
 
     def problem(self, path: KeyPath, message: str, grade: str = "error") -> Problem:
         """Return a problem at a path, wherever its value comes from."""
-        known = path
-        while known and known not in self.origins:
-            known = known[:-1]
-        file, line, column = self.origins.get(known, (str(self.document.file), 1, 1))
-        return Problem(file, line, column, dotted(path), message, grade)
+        return problem_at(self.origins, self.document.file, path, message, grade)
 
 
 def onboarding_files(paths: Iterable[Path]) -> list[Path]:
@@ -98,6 +102,7 @@ def _folder_file(file: Path) -> Path | None:
     """Return the nearest ``aep.yaml``: of the folder of a file, or of a folder above it."""
     above = (folder / FOLDER_FILE for folder in file.absolute().parents)
     found = next((candidate for candidate in above if candidate.is_file()), None)
+    # Problems name a file as the caller wrote its path.
     return file.parent / FOLDER_FILE if found and found.parent == file.absolute().parent else found
 
 
@@ -126,7 +131,7 @@ def _load_document(
     document: Document, folder: tuple[Document, Folder] | None, env: str | None, problems: list[Problem]
 ) -> Loaded | None:
     data: dict[str, Any] = {}
-    origins: dict[KeyPath, tuple[str, int, int]] = {}
+    origins: dict[KeyPath, Position] = {}
     if folder:
         _merge(data, origins, folder[0], ("defaults",), folder[1].defaults)
     _merge(data, origins, document, (), document.data)
@@ -143,14 +148,7 @@ def _load_document(
         _merge(data, origins, document, ("environments", env), overlay)
     environment = _environment(document, folder, env, problems)
     before = len(problems)
-
-    def problem(path: KeyPath, message: str, grade: str = "error") -> Problem:
-        known = path
-        while known and known not in origins:
-            known = known[:-1]
-        file, line, column = origins.get(known, (str(document.file), 1, 1))
-        return Problem(file, line, column, dotted(path), message, grade)
-
+    problem = partial(problem_at, origins, document.file)
     model = _validated(Onboarding, data, problem, problems)
     if folder and model:
         for name in (*model.environments, *(model.only or ())):
@@ -179,7 +177,7 @@ def _environment(
 
 def _merge(
     into: dict[str, Any],
-    origins: dict[KeyPath, tuple[str, int, int]],
+    origins: dict[KeyPath, Position],
     document: Document,
     prefix: KeyPath,
     data: Mapping[str, Any],
@@ -206,9 +204,8 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
-def _note(origins: dict[KeyPath, tuple[str, int, int]], document: Document, prefix: KeyPath, path: KeyPath) -> None:
-    line, column = document.positions.get((*prefix, *path), (1, 1))
-    origins[path] = (str(document.file), line, column)
+def _note(origins: dict[KeyPath, Position], document: Document, prefix: KeyPath, path: KeyPath) -> None:
+    origins[path] = document.positions.get((*prefix, *path), (str(document.file), 1, 1))
 
 
 def _validated(model: type[Any], data: Mapping[str, Any], problem: Any, problems: list[Problem]) -> Any:

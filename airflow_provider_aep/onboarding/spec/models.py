@@ -220,7 +220,7 @@ class Onboarding(Model):
     onboarding: Name
     description: str | None = None
     source: Source
-    schema_: Schema = Field(default_factory=lambda: Schema(), alias="schema")
+    schema_: Schema = Field(default_factory=Schema, alias="schema")
     mappings: dict[str, MappingSource]
     tests: list[Test] = []
     identities: list[Identity] = []

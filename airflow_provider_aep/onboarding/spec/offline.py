@@ -53,7 +53,7 @@ def _names(loaded: Loaded) -> Iterator[Problem]:
     for kind in kinds:
         path: KeyPath = ("names", kind) if kind in loaded.spec.names else ("onboarding",)
         try:
-            validate_name(loaded.spec.names.get(kind, name_of(loaded.spec, kind)), kind)
+            validate_name(name_of(loaded.spec, kind), kind)
         except AepConfigurationError as e:
             yield loaded.problem(path, e.message)
 

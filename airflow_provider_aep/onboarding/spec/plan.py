@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_aep.client.client import AepClient
@@ -78,7 +78,7 @@ class Plan:
     sandbox: str
     org: str
     digest: str
-    actions: tuple[PlannedAction, ...] = field(default=())
+    actions: tuple[PlannedAction, ...] = ()
 
     @property
     def has_changes(self) -> bool:
@@ -137,12 +137,9 @@ def make_plan(client: AepClient, loaded: Loaded, credentials: Credentials) -> Pl
     chain = Chain(client, loaded.spec, credentials)
     actions: list[PlannedAction] = []
     for step in chain.steps():
-        # What a new field is for cannot be checked before the field exists.
-        has_new_fields = any(a.kind in _WITH_FIELDS and a.action != "unchanged" for a in actions)
-        actions.append(_planned(chain, step, has_new_fields))
+        actions.append(_planned(chain, step, _has_new_fields(actions)))
         if step.kind == "schema":
-            new = any(a.kind in _WITH_FIELDS and a.action != "unchanged" for a in actions)
-            actions += _identities(chain, new)
+            actions += _identities(chain, _has_new_fields(actions))
         if step.kind == "dataset" and loaded.spec.profile.enabled:
             actions.append(_profile_dataset(chain))
     return Plan(
@@ -161,7 +158,9 @@ def _digest(loaded: Loaded) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_WITH_FIELDS = {"field group", "schema"}
+def _has_new_fields(actions: Iterable[PlannedAction]) -> bool:
+    """Whether an apply adds fields: their mappings and identities cannot be checked before they exist."""
+    return any(a.kind in {"field group", "schema"} and a.action != "unchanged" for a in actions)
 
 
 def _planned(chain: Chain, step: Step, has_new_fields: bool) -> PlannedAction:
@@ -263,13 +262,11 @@ def _identities(chain: Chain, has_new_fields: bool) -> Iterator[PlannedAction]:
             continue
         try:
             _, _, id_ = find_identity(chain.client, schema_id, identity.path, identity.namespace, identity.primary)
-        except AepConfigurationError as e:
-            if has_new_fields:
+        except (AepConfigurationError, AepConflictError) as e:
+            if has_new_fields and isinstance(e, AepConfigurationError):
                 yield PlannedAction("identity descriptor", name, None, "create")
             else:
                 yield PlannedAction("identity descriptor", name, None, "refuse", reason=str(e))
-        except AepConflictError as e:
-            yield PlannedAction("identity descriptor", name, None, "refuse", reason=str(e))
         else:
             yield PlannedAction("identity descriptor", name, id_, "unchanged" if id_ else "create")
     if chain.spec.profile.enabled:

@@ -10,8 +10,6 @@ from typing import Any
 from airflow_provider_aep.client.errors import AepConfigurationError
 from airflow_provider_aep.onboarding.spec.plan import FORMAT_VERSION, Plan
 
-_SAME = ("env", "sandbox", "org", "digest")
-
 
 def as_json(plans: Sequence[Plan]) -> str:
     """Return plans as a JSON array, in the stable format of :meth:`Plan.as_dict`."""
@@ -29,9 +27,7 @@ def read_saved(file: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as e:
         raise AepConfigurationError(f"The plan {file} cannot be read: {e}", next_step=next_step) from None
     if not isinstance(plans, list) or not all(map(_is_plan, plans)):
-        raise AepConfigurationError(
-            f"{file} has no plans of format version {FORMAT_VERSION}", next_step=next_step
-        ) from None
+        raise AepConfigurationError(f"{file} has no plans of format version {FORMAT_VERSION}", next_step=next_step)
     return plans
 
 
@@ -62,13 +58,11 @@ def find_misfits(saved: Sequence[dict[str, Any]], plans: Sequence[Plan]) -> Iter
 
 
 def _misfits(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    for key in _SAME:
+    if before.get("digest") != now["digest"]:
+        yield "the file has changed"
+    for key in ("env", "sandbox", "org"):
         if before.get(key) != now[key]:
-            yield (
-                "the file has changed"
-                if key == "digest"
-                else f"the {key} was {before.get(key)!r}, and is {now[key]!r} now"
-            )
+            yield f"the {key} was {before.get(key)!r}, and is {now[key]!r} now"
     planned = {(action["kind"], action["name"]): action for action in before["actions"]}
     for action in now["actions"]:
         old = planned.pop((action["kind"], action["name"]), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 KeyPath = tuple["str | int", ...]
+Position = tuple[str, int, int]
+"""File, line and column; the latter from 1."""
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOOLEAN_WORDS = {"true", "True", "TRUE", "false", "False", "FALSE"}
 _DEEPEST = 50
@@ -43,20 +45,26 @@ class Document:
     """One YAML document of a file.
 
     :param data: mappings, lists and plain values
-    :param positions: line and column of each value by its path; those of a key, if there is one
+    :param positions: position of each value by its path; that of the key, if there is one
     """
 
     file: Path
     data: dict[str, Any]
-    positions: dict[KeyPath, tuple[int, int]] = field(repr=False)
+    positions: dict[KeyPath, Position] = field(repr=False)
 
     def problem(self, path: KeyPath, message: str, grade: str = "error") -> Problem:
         """Return a problem at a path, or at the nearest parent that the file has."""
-        known = path
-        while known and known not in self.positions:
-            known = known[:-1]
-        line, column = self.positions.get(known, (1, 1))
-        return Problem(str(self.file), line, column, dotted(path), message, grade)
+        return problem_at(self.positions, self.file, path, message, grade)
+
+
+def problem_at(
+    positions: Mapping[KeyPath, Position], file: Path, path: KeyPath, message: str, grade: str = "error"
+) -> Problem:
+    """Return a problem at the position of a path or of its nearest parent; without one, at the start of the file."""
+    known = path
+    while known and known not in positions:
+        known = known[:-1]
+    return Problem(*positions.get(known, (str(file), 1, 1)), dotted(path), message, grade)
 
 
 def dotted(path: KeyPath) -> str:
@@ -108,16 +116,18 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self.positions: dict[KeyPath, tuple[int, int]] = {}
+        self.positions: dict[KeyPath, Position] = {}
         self.problems: list[Problem] = []
         self._open: list[yaml.Node] = []
 
     def problem(self, node: yaml.Node, path: KeyPath, message: str) -> Problem:
-        mark = node.start_mark
-        return Problem(self._file, mark.line + 1, mark.column + 1, dotted(path), message)
+        return Problem(*self._position(node), dotted(path), message)
+
+    def _position(self, node: yaml.Node) -> Position:
+        return self._file, node.start_mark.line + 1, node.start_mark.column + 1
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
-        self.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        self.positions.setdefault(path, self._position(node))
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if any(node is other for other in self._open) or len(path) > _DEEPEST:
@@ -144,7 +154,7 @@ class _Reader:
                 self.problems.append(self.problem(key, (*path, name), "The key is repeated. Remove one of them."))
                 continue
             seen.add(name)
-            self.positions[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            self.positions[(*path, name)] = self._position(key)
             yield name, self.value(value, (*path, name))
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:

@@ -118,7 +118,7 @@ class _Parser:
             text = text.removeprefix(_TENANT) if not where else text
             name, _, rest = text.partition(".")
             at = f"{where}.{text}" if where else text
-            if not all(map(self._is_name, text.split("."), [at] * len(text.split(".")))):
+            if not all(self._is_name(step, at) for step in text.split(".")):
                 continue
             known = next((other for other in grouped if other.lower() == name.lower()), name)
             if known != name:

@@ -369,7 +369,9 @@ class Tables:
             try:
                 _ = table.columns
             except TableError as e:
-                raise SystemExit(f"--source-data: in {table.file.parent}, {e}. Mend the file, or remove it.") from None
+                raise SystemExit(
+                    f"--source-data: in {table.file.parent}, {e}. Correct the file, or remove it."
+                ) from None
             except (pa.ArrowException, OSError, UnicodeError) as e:
                 raise SystemExit(
                     f"--source-data: {table.file} cannot be read ({type(e).__name__}). "
