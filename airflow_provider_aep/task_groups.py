@@ -46,24 +46,19 @@ class AepOnboarding(TaskGroup):
     Each task has its retries, logs and link, as in a DAG of operators.
 
     :param group_id: id of the task group
-    :param file: path of the onboarding file
+    :param file: path of the onboarding file, or the onboarding that the loader has made of it for ``env``
     :param env: name of the environment
     :param deferrable: whether the wait for the run defers; default: as for the sensor
     :raises ValueError: the file has a mistake; the message lists all of them
     """
 
     def __init__(
-        self, group_id: str, *, file: str | Path, env: str, deferrable: bool | None = None, **kwargs: Any
+        self, group_id: str, *, file: str | Path | Loaded, env: str, deferrable: bool | None = None, **kwargs: Any
     ) -> None:
-        loaded, problems = _load([Path(file)], env).get(Path(file), ([], []))
-        if problems or len(loaded) != 1:
-            raise ValueError(
-                "\n".join(problems)
-                or f"{file} has {len(loaded)} onboardings for the environment {env!r}, and needs one"
-            )
+        loaded = _load_one(Path(file), env) if isinstance(file, str | Path) else file
         super().__init__(group_id, **kwargs)
         with self:
-            self._build(loaded[0], {} if deferrable is None else {"deferrable": deferrable})
+            self._build(loaded, {} if deferrable is None else {"deferrable": deferrable})
         for task in self.children.values():
             if isinstance(task, AepOperator):
                 task.renders_texts = False  # a file has no templates
@@ -256,11 +251,20 @@ def load_onboardings(
         arguments: dict[str, Any] = {"max_active_runs": 1, "tags": ["aep", "onboarding"], **dag_arguments}
         with DAG(dag_id, schedule=schedule, **arguments) as dag:
             if problems or len(loaded) != 1:
-                lines = problems or [f"{file} has {len(loaded)} onboardings. Write each into a file of its own."]
+                lines = problems or [f"{file} has {len(loaded)} onboardings. Write each into a separate file."]
                 AepReportProblemsOperator(task_id="problems", problems=lines)
             else:
-                AepOnboarding("onboarding", file=file, env=env, deferrable=deferrable)
+                AepOnboarding("onboarding", file=loaded[0], env=env, deferrable=deferrable)
         namespace[dag_id] = dag
+
+
+def _load_one(file: Path, env: str) -> Loaded:
+    loaded, problems = _load([file], env).get(file, ([], []))
+    if problems or len(loaded) != 1:
+        raise ValueError(
+            "\n".join(problems) or f"{file} has {len(loaded)} onboardings for the environment {env!r}, and needs one"
+        )
+    return loaded[0]
 
 
 def _load(paths: list[Path], env: str) -> dict[Path, tuple[list[Loaded], list[str]]]:

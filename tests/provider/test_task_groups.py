@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_aep.demo.environment import airflow_environment
+from airflow_provider_aep.onboarding.spec import loader
 from airflow_provider_aep.task_groups import AepOnboarding, load_onboardings
 
 FILES = Path(__file__).parents[2] / "onboardings"
@@ -30,6 +31,14 @@ def test_each_file_is_a_dag():
     assert (flow.partial_ingestion_percent, flow.aep_conn_id) == (5, "aep_dev")
     run = dags["aep_incidents"].get_task("onboarding.run")
     assert run.max_failed_ratio == 0.01
+
+
+def test_each_file_is_read_once(monkeypatch):
+    read: list[str] = []
+    original = loader.read_documents
+    monkeypatch.setattr(loader, "read_documents", lambda file: read.append(file.name) or original(file))
+    loaded(FILES)
+    assert sorted(read) == ["aep.yaml", "contacts.yaml", "incidents.yaml"]
 
 
 def test_a_broken_file_breaks_its_own_dag(tmp_path):
